@@ -1,0 +1,153 @@
+"""Every environment variable that tokentrace reads, and nothing else that reads one.
+
+A bad value is one warning and the default; nothing raises here.
+
+===========================  ==========================================================  =========
+variable                     meaning                                                     default
+===========================  ==========================================================  =========
+TOKENTRACE_DIR               folder of the local trace files                             .tokentrace
+TOKENTRACE_SESSION           session of this process                                     none
+TOKENTRACE_TURN              turn number of this process                                 none
+TOKENTRACE_EXPORTER          auto, otlp, local or none                                   auto
+TOKENTRACE_LIMIT             input limit in tokens for every model                       none
+TOKENTRACE_THRESHOLDS        shares of the limit that warn, e.g. 0.8,0.95                0.8,0.95
+TOKENTRACE_ON_EXCEED         warn or raise                                               warn
+TOKENTRACE_SECTIONS          1, 0, or names separated by commas                          1
+TOKENTRACE_CAPTURE_CONTENT   1 puts prompt text on spans                                 0
+TOKENTRACE_STRICT            1 raises our own internal errors (for our tests)            0
+===========================  ==========================================================  =========
+
+OpenTelemetry's own ``OTEL_SDK_DISABLED``, ``OTEL_TRACES_EXPORTER``, ``OTEL_SERVICE_NAME`` and
+``OTEL_EXPORTER_OTLP_*`` are obeyed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+TRUE = frozenset({"1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+def text(name: str, default: str = "") -> str:
+    """Return the variable's text without surrounding white space, or ``default``."""
+    return os.environ.get(name, "").strip() or default
+
+
+def read(name: str, convert: Callable[[str], Any], default: Any) -> Any:
+    """Return ``convert`` of the variable's text, or ``default`` and one warning when it refuses."""
+    raw = text(name)
+    if not raw:
+        return default
+    try:
+        return convert(raw)
+    except ValueError:
+        from tokentrace import _failsafe
+
+        _failsafe.warn_once(f"config:{name}", "%s=%r is not usable; using %r", name, raw, default)
+        return default
+
+
+def flag(raw: str) -> bool:
+    """Return a switch's value; raise ValueError for anything that is not one."""
+    value = raw.lower()
+    if value in TRUE:
+        return True
+    if value in FALSE:
+        return False
+    raise ValueError(raw)
+
+
+def strict() -> bool:
+    """Whether our own internal errors are raised again."""
+    return text("TOKENTRACE_STRICT") == "1"
+
+
+def positive(raw: str) -> int:
+    """Return a positive number; raise ValueError for anything else."""
+    value = int(raw)
+    if not 0 < value < 2**53:
+        raise ValueError(raw)
+    return value
+
+
+def environment() -> Mapping[str, str]:
+    """Return the process environment, for the edges that start processes of their own."""
+    return os.environ
+
+
+# ── OpenTelemetry ────────────────────────────────────────────────────────────────────────────────
+
+SIGNALS = ("TRACES", "METRICS", "LOGS")
+
+
+def sdk_disabled() -> bool:
+    """Whether OpenTelemetry is switched off for this process."""
+    return text("OTEL_SDK_DISABLED").lower() == "true"
+
+
+def exporter(wanted: str) -> str:
+    """Return ``otlp``, ``local`` or ``none`` for an ``exporter`` argument.
+
+    ``OTEL_TRACES_EXPORTER=none`` wins over everything; ``auto`` asks ``TOKENTRACE_EXPORTER``, then
+    whether an OTLP endpoint is set.
+    """
+    if text("OTEL_TRACES_EXPORTER").lower() == "none":
+        return "none"
+    try:
+        chosen = _exporter(wanted)
+    except ValueError:
+        from tokentrace import _failsafe
+
+        _failsafe.warn_once("exporter", "exporter=%r is not known; using 'auto'", wanted)
+        chosen = "auto"
+    if chosen == "auto":
+        chosen = read("TOKENTRACE_EXPORTER", _exporter, "auto")
+    if chosen == "auto":
+        asked = text("OTEL_TRACES_EXPORTER").lower() == "otlp" or _endpoint("TRACES")
+        return "otlp" if asked else "local"
+    return str(chosen)
+
+
+def _exporter(raw: str) -> str:
+    if raw.lower() not in {"auto", "otlp", "local", "none"}:
+        raise ValueError(raw)
+    return raw.lower()
+
+
+def _endpoint(signal: str) -> str:
+    return text(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or text("OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+def otlp_protocol(signal: str) -> str | None:
+    """Return ``grpc`` or ``http`` for a signal of `SIGNALS`, None where it goes nowhere.
+
+    Traces always go somewhere. Metrics and logs go where an endpoint is set for them, so that a
+    receiver of traces alone is not sent what it refuses.
+    """
+    if signal != "TRACES" and (
+        text(f"OTEL_{signal}_EXPORTER").lower() == "none" or not _endpoint(signal)
+    ):
+        return None
+    raw = text(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or text("OTEL_EXPORTER_OTLP_PROTOCOL")
+    return "grpc" if raw == "grpc" else "http"
+
+
+def batching() -> tuple[int, int, float]:
+    """Return queue length, batch size and delay in seconds, by OpenTelemetry's own variables."""
+    queue = read("OTEL_BSP_MAX_QUEUE_SIZE", positive, 2_048)
+    size = read("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", positive, 512)
+    return queue, min(size, queue), read("OTEL_BSP_SCHEDULE_DELAY", positive, 5_000) / 1_000
+
+
+def traceparent() -> dict[str, str]:
+    """Return the parent that another process handed down, as a carrier of W3C trace context."""
+    known = {name.lower(): text(name) for name in ("TRACEPARENT", "TRACESTATE")}
+    return {name: value for name, value in known.items() if value} if known["traceparent"] else {}
+
+
+def folder() -> str:
+    """Return the folder of the local trace files, as it was given."""
+    return text("TOKENTRACE_DIR", ".tokentrace")

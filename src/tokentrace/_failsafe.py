@@ -1,0 +1,87 @@
+"""The one place where our own failure becomes a counter and a log line.
+
+`attempt` runs our code inside the host's call. What it swallows is counted in `failures` and logged
+at most once a minute for each kind, without content. Under ``TOKENTRACE_STRICT=1`` it raises again:
+our own tests see every error, a user's run sees none.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from tokentrace import _config
+from tokentrace.errors import TokenLimitExceeded, TokenLimitWarning
+
+T = TypeVar("T")
+
+LOG = logging.getLogger("tokentrace")
+INTERVAL = 60.0
+PASSED = (KeyboardInterrupt, SystemExit, GeneratorExit, TokenLimitExceeded, TokenLimitWarning)
+
+failures: Counter[str] = Counter()
+_logged: dict[str, float] = {}
+_lock = threading.Lock()
+_listeners: list[Callable[[str], None]] = []
+
+
+def attempt(work: Callable[..., T], *args: Any, default: Any = None, **kwargs: Any) -> T | Any:
+    """Return ``work(*args, **kwargs)``, or ``default`` when our code fails.
+
+    tiktoken's panic is a BaseException, hence the width; interrupts, cancellation and the guard's
+    refusal pass. Never put the host's own call in here.
+    """
+    try:
+        return work(*args, **kwargs)
+    except PASSED:
+        raise
+    except BaseException as error:
+        if type(error).__name__ == "CancelledError":
+            raise
+        record(error, getattr(work, "__qualname__", "tokentrace"))
+        if _config.strict():
+            raise
+        return default
+
+
+def record(error: BaseException, where: str) -> None:
+    """Count ``error`` and log it, without its text (which may hold prompt content)."""
+    kind = f"{where}:{type(error).__name__}"
+    now = time.monotonic()
+    with _lock:
+        failures[kind] += 1
+        quiet = now - _logged.get(kind, -INTERVAL) < INTERVAL
+        if not quiet:
+            _logged[kind] = now
+    for listener in tuple(_listeners):
+        listener(kind)
+    if not quiet:
+        LOG.warning("tokentrace failed in %s; the call goes on with less telemetry", kind)
+
+
+def listen(listener: Callable[[str], None]) -> None:
+    """Have ``listener(kind)`` called at every swallowed error. It must not raise."""
+    if listener not in _listeners:
+        _listeners.append(listener)
+
+
+def warn_once(key: str, message: str, *args: Any) -> bool:
+    """Log ``message`` the first time that ``key`` is seen in this process; say whether it was."""
+    with _lock:
+        if key in _logged:
+            return False
+        _logged[key] = time.monotonic()
+    LOG.warning(message, *args)
+    return True
+
+
+def reset() -> None:
+    """Forget counts and log times (tests, and the child after a fork)."""
+    global _lock  # noqa: PLW0603 - a lock held by another thread at fork stays locked in the child
+    _lock = threading.Lock()
+    failures.clear()
+    _logged.clear()

@@ -1,0 +1,1 @@
+"""Counting tokens: from a prompt to components that add up."""

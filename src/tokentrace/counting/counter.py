@@ -1,0 +1,233 @@
+"""From a request body to its count: read, tally, judge, limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from tokentrace import _failsafe, dialects, providers
+from tokentrace.counting import rules
+from tokentrace.counting.claims import Lens
+from tokentrace.counting.memory import Snapshot, Walker
+from tokentrace.counting.rules import Scope
+from tokentrace.counting.tally import Tally, scaled
+from tokentrace.counting.text import ruler
+from tokentrace.prompt import ANCHORED, ESTIMATED, EXACT, Count, Detail, Limit, Message, Prompt
+
+Limiter = Callable[[Prompt], Limit]
+
+GENERIC = "generic"
+DETAILS = 200
+ANCHOR_SHARE = 0.25
+ANCHOR_TOKENS = 12
+SUMS = 8
+TOKENIZER = "o200k_base"
+PLAIN = Lens()
+
+
+def measure(
+    body: Mapping[str, Any],
+    *,
+    api: str,
+    provider: str = "",
+    base_url: str = "",
+    lens: Lens = PLAIN,
+    limit: Limiter | None = None,
+) -> tuple[Prompt, Count]:
+    """Read and count a request body. Cost follows what is new since the conversation's last call.
+
+    Args:
+        body: the request as on the wire. It is not changed, and no iterator in it is consumed.
+        api: one of the api names; an unknown one gets a generic estimate and one warning.
+        provider: who serves it, where that is not the api's own maker.
+        base_url: of the client; tells hosts that speak somebody else's dialect.
+        lens: tags and sections to lay over the text.
+        limit: gives the limit of the read prompt; by default the registry's.
+
+    Returns:
+        The prompt as read, and its count with its limit.
+    """
+    walker = Walker(api)
+    prompt = _dialect(api).parse(body, walker)
+    found, model = providers.find(prompt.model, provider, base_url)
+    rule = rules.find(_family(api))
+    scope = _scope(prompt, lens, provider or found.name, model)
+    summed = _sum(rule, prompt, scope, walker.snapshot)
+    tally = rule.finish(prompt, summed, scope)
+    method, error = rule.judge(prompt, tally, scope)
+    bound = limit(prompt) if limit else registry_limit(prompt, model)
+    return prompt, _count(prompt, tally, method, error, scope, bound)
+
+
+def count(
+    body: Mapping[str, Any] | str,
+    *,
+    api: str | None = None,
+    model: str | None = None,
+    provider: str = "",
+    anchor: tuple[Mapping[str, Any], Any] | None = None,
+) -> Count:
+    """Count the input tokens of a request body, or of a text.
+
+    Never touches the network and never raises on odd bodies: what cannot be read is an estimate
+    and says so.
+
+    Args:
+        body: a request body as on the wire (with ``api``), or a text (with ``model``).
+        api: one of the api names, e.g. ``openai.chat``.
+        model: the model, where the body does not name it; required for a text.
+        provider: who serves it, e.g. ``azure`` or ``bedrock``.
+        anchor: an earlier body of the same conversation and the usage that the provider reported
+            for it; the count then needs to be right only about what changed.
+
+    Raises:
+        TypeError: neither ``api`` nor ``model`` is given.
+    """
+    if api is None and model is None:
+        raise TypeError("count() needs api= for a request body, or model= for a text")
+    if isinstance(body, str):
+        return _failsafe.attempt(_text, body, model or "", provider, default=_blind(model, api))
+    if model is not None and isinstance(body, Mapping):
+        body = {**body, "model": model}
+    name = api or "openai.chat"
+    return _failsafe.attempt(_body, body, name, provider, anchor, default=_blind(model, api))
+
+
+def registry_limit(prompt: Prompt, model: providers.Model | None) -> Limit:
+    """Return the limit that the shipped registry knows for the prompt's model."""
+    return Limit() if model is None else providers.limit(model, prompt.max_output, reserve=True)
+
+
+def _body(body: Any, api: str, provider: str, anchor: tuple[Any, Any] | None) -> Count:
+    body = body if isinstance(body, Mapping) else {}
+    _, counted = measure(body, api=api, provider=provider)
+    if anchor is None or counted.method == EXACT:
+        return counted
+    return _anchored(counted, anchor, api, provider)
+
+
+def _anchored(now: Count, anchor: tuple[Any, Any], api: str, provider: str) -> Count:
+    """Put ``now`` on what was reported for an earlier call: only the difference is estimated."""
+    earlier, usage = anchor
+    reported = _dialect(api).usage({"usage": usage}).input
+    if not reported or not isinstance(earlier, Mapping):
+        return now
+    _, before = measure(earlier, api=api, provider=provider)
+    total = max(0, reported + now.total - before.total)
+    names = {*now.components, *before.components}
+    moved = sum(abs(now.components.get(n, 0) - before.components.get(n, 0)) for n in names)
+    error = math.ceil(ANCHOR_SHARE * moved) + ANCHOR_TOKENS
+    tally = scaled(Tally(dict(now.components)), total)
+    return _replace(now, total=total, components=tally.components, method=ANCHORED, error=error)
+
+
+def _replace(counted: Count, **changes: Any) -> Count:
+    from dataclasses import replace
+
+    return replace(counted, **changes)
+
+
+def _text(text: str, model: str, provider: str) -> Count:
+    found, known = providers.find(model, provider, "")
+    scope = _scope(Prompt("text", model), PLAIN, provider or found.name, known)
+    tally = PLAIN.spread(text, "text", scope.ruler, ("text", 0))
+    native = bool(known and known.tokenizer == scope.ruler.name and found.name in {"openai", "azure"})
+    method = EXACT if native and not tally.error else ESTIMATED
+    error = tally.error if native else tally.error + math.ceil(0.4 * tally.total)
+    return _count(Prompt("text", model), tally, method, error, scope, registry_limit(Prompt("text", model), known))
+
+
+def _blind(model: str | None, api: str | None) -> Count:
+    """Return the count of a body that our own code could not read."""
+    return Count(0, {}, model=model or "", api=api or "", error=2**31)
+
+
+def _dialect(api: str) -> ModuleType:
+    found = dialects.find(api)
+    if found is None:
+        _failsafe.warn_once(f"api:{api}", "api %r is not known; its counts are estimates", api)
+        found = dialects.find(GENERIC)
+    if found is None:
+        raise AssertionError("the generic dialect is part of the package")
+    return found
+
+
+def _family(api: str) -> str:
+    """Return the name of the rules that count an api."""
+    maker = api.partition(".")[0]
+    return {"openai": "openai", "anthropic": "claude"}.get(maker, GENERIC)
+
+
+def _scope(prompt: Prompt, lens: Lens, provider: str, model: providers.Model | None) -> Scope:
+    name = model.tokenizer if model and model.tokenizer else TOKENIZER
+    family = model.family if model else ""
+    return Scope(ruler(name), lens, prompt.model, prompt.api, provider, family)
+
+
+def _sum(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Tally:
+    """Return the sum over all messages, with the newest user text apart from the older."""
+    messages = prompt.messages
+    key = (rule.__name__, scope.ruler.name, scope.model, scope.provider, scope.lens.version)
+    known = None if snapshot is None or snapshot.messages is not messages else snapshot
+    start = known.before.get(key) if known else None
+    summed = start.copy() if start else Tally()
+    done = known.same if known and start else 0
+    before = list(messages[:done])
+    for message in messages[done:]:
+        summed.add(_tally(rule, message, before, scope, key))
+        before.append(message)
+    if known is not None:
+        if len(known.sums) > SUMS:
+            known.sums.clear()
+        known.sums[key] = summed.copy()
+    return _newest(summed, rule, messages, scope, key)
+
+
+def _tally(
+    rule: ModuleType, message: Message, before: Sequence[Message], scope: Scope, key: Any
+) -> Tally:
+    """Return the message's tally; the last one is kept with the message."""
+    kept, tally = message.memo.get("tally", (None, None))
+    if kept != key:
+        tally = rule.message(message, before, scope)
+        message.memo["tally"] = (key, tally)
+    return tally  # type: ignore[no-any-return]
+
+
+def _newest(
+    summed: Tally, rule: ModuleType, messages: Sequence[Message], scope: Scope, key: Any
+) -> Tally:
+    """Move all user text but the newest message's from ``user`` to ``history``."""
+    every = summed.components.pop("user", 0)
+    for index in range(len(messages) - 1, -1, -1):
+        if messages[index].role == "user":
+            tally = _tally(rule, messages[index], messages[:index], scope, key)
+            own = tally.components.get("user", 0)
+            if own:
+                summed.put("user", own)
+                summed.put("history", every - own)
+                return summed
+    summed.put("user", every)
+    return summed
+
+
+def _count(
+    prompt: Prompt, tally: Tally, method: str, error: int, scope: Scope, limit: Limit
+) -> Count:
+    ranked = sorted(tally.components.items(), key=lambda item: -item[1])
+    details = sorted(tally.details.items(), key=lambda item: -item[1])[:DETAILS]
+    return Count(
+        total=tally.total,
+        components=dict(ranked),
+        details=tuple(Detail(component, name, tokens) for (component, name), tokens in details),
+        method=method,
+        error=error,
+        tokenizer=scope.ruler.name,
+        limit=limit.tokens,
+        limit_source=limit.source,
+        limit_hard=limit.hard,
+        model=prompt.model,
+        api=prompt.api,
+    )

@@ -1,0 +1,175 @@
+"""`instrument`, `uninstrument` and `status`: putting the hooks in, taking them out, telling how it is."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterable
+from importlib.util import find_spec
+from typing import Any
+
+from tokentrace import _failsafe
+from tokentrace._failsafe import LOG, attempt
+from tokentrace.guard import Guard
+from tokentrace.instrument import state
+from tokentrace.instrument.hooks import HOOKS, VOCABULARIES, Hook
+from tokentrace.instrument.state import Settings
+
+_lock = threading.RLock()
+_listening: set[Hook] = set()
+
+
+def instrument(
+    *,
+    guard: Guard | bool | None = None,
+    service_name: str | None = None,
+    tracer_provider: Any = None,
+    meter_provider: Any = None,
+    logger_provider: Any = None,
+    sdks: Iterable[str] | None = None,
+    sections: bool | Iterable[str] = True,
+    capture_content: bool = False,
+    exporter: Any = "auto",
+) -> None:
+    """Count, attribute, guard and trace every LLM call of the SDKs in this process.
+
+    Works for clients made before and after, and for SDKs imported later. A missing or odd SDK is
+    told by `status`, never raised. Called again it replaces guard and settings and keeps the hooks.
+
+    Args:
+        guard: acts before a limit is hit; None is ``Guard()``, which warns; False is off.
+        service_name: ``service.name`` of the spans, where the application sets no provider.
+        tracer_provider: an OpenTelemetry provider to use instead of the application's.
+        meter_provider: the same for metrics.
+        logger_provider: the same for log records.
+        sdks: names of the SDKs to hook; None is all.
+        sections: split text by its own JSON keys, tags and headings; or the names that may be told.
+        capture_content: put the prompt's text on the spans. Off unless you say so.
+        exporter: ``auto``, ``otlp``, ``local``, ``none`` or a ``SpanExporter``; used only while the
+            application has set no provider of its own.
+    """
+    from tokentrace import telemetry
+
+    with _lock:
+        again = state.settings is not None
+        chosen = None if sdks is None else frozenset(sdks)
+        allowed = sections if isinstance(sections, bool) else tuple(sections)
+        state.configure(Settings(state.guard_of(guard), allowed, capture_content, chosen))
+        telemetry.configure(
+            service_name=service_name,
+            tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+            logger_provider=logger_provider,
+            exporter=exporter,
+        )
+        for hook in HOOKS:
+            attempt(_stand, hook)
+        _tell_unknown(chosen)
+    if again:
+        LOG.info("tokentrace was instrumented already: guard and settings replaced, hooks kept")
+
+
+def uninstrument() -> None:
+    """Take every hook out, and flush what was traced. Calls under way end as they would have."""
+    from tokentrace import telemetry
+
+    with _lock:
+        for hook, (owner, name, wrapper) in tuple(state.hooked.items()):
+            attempt(_restore, owner, name, wrapper)
+            del state.hooked[hook]
+        state.configure(None)
+        attempt(telemetry.shutdown)
+
+
+def status() -> dict[str, Any]:
+    """Return what is hooked, missing and not installed, and what was lost so far.
+
+    Returns:
+        ``active``; ``hooks``: by row, ``hooked``, ``waiting`` (the SDK is not imported yet),
+        ``missing`` (the SDK is there, the place is not), ``not installed`` or ``off``;
+        ``errors``: internal errors by kind; ``dropped``: telemetry lost, by reason;
+        ``estimates``: calls whose count was no exact one, by method; ``marks``: what became of
+        the names that the application gave.
+    """
+    from tokentrace import context, telemetry
+
+    rows = {f"{hook.module}:{hook.attr}": _state_of(hook) for hook in HOOKS}
+    return {
+        "active": state.settings is not None,
+        "hooks": rows,
+        "errors": dict(_failsafe.failures),
+        "dropped": dict(telemetry.dropped()),
+        "estimates": dict(state.estimates),
+        "marks": dict(context.status()),
+    }
+
+
+def _state_of(hook: Hook) -> str:
+    if hook in state.hooked:
+        return "hooked"
+    if state.settings is not None and not state.wanted(hook.sdk):
+        return "off"
+    if hook.module in sys.modules:
+        return "missing" if state.settings is not None else "off"
+    return "waiting" if _installed(hook.sdk) else "not installed"
+
+
+def _installed(sdk: str) -> bool:
+    try:
+        return find_spec(sdk) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _tell_unknown(chosen: frozenset[str] | None) -> None:
+    known = {hook.sdk for hook in HOOKS}
+    for name in sorted((chosen or frozenset()) - known):
+        names = ", ".join(sorted(known))
+        _failsafe.warn_once(f"sdk:{name}", "no hook for the SDK %r; there are: %s", name, names)
+
+
+def _stand(hook: Hook) -> None:
+    """Wrap the row's callable now, or as soon as its module is imported."""
+    if hook in state.hooked or not state.wanted(hook.sdk):
+        return
+    if hook.module in sys.modules:
+        _wrap(hook)
+    elif hook not in _listening and _installed(hook.sdk):
+        from wrapt import register_post_import_hook
+
+        _listening.add(hook)
+        register_post_import_hook(lambda _module: attempt(_arrived, hook), hook.module)
+
+
+def _arrived(hook: Hook) -> None:
+    with _lock:
+        if state.settings is not None and state.wanted(hook.sdk) and hook not in state.hooked:
+            _wrap(hook)
+
+
+def _wrap(hook: Hook) -> None:
+    from wrapt import FunctionWrapper
+
+    from tokentrace.counting import vocab
+    from tokentrace.instrument.calls import around
+
+    owner: Any = sys.modules[hook.module]
+    *path, name = hook.attr.split(".")
+    for step in path:
+        owner = getattr(owner, step, None)
+    original = vars(owner).get(name) if owner is not None else None
+    if original is None:
+        place = f"{hook.module}:{hook.attr}"
+        _failsafe.warn_once(f"hook:{place}", "%s is not there; its calls are not traced", place)
+        return
+    wrapper = FunctionWrapper(original, around(hook))
+    setattr(owner, name, wrapper)
+    state.hooked[hook] = (owner, name, wrapper)
+    for vocabulary in VOCABULARIES.get(hook.sdk, ()):
+        vocab.load_in_background(vocabulary)
+
+
+def _restore(owner: Any, name: str, wrapper: Any) -> None:
+    """Put the original back where ours is on top; below another's wrapper it stays, and sleeps."""
+    if vars(owner).get(name) is wrapper:
+        setattr(owner, name, wrapper.__wrapped__)

@@ -1,0 +1,255 @@
+"""One life of a call: count, guard, span; the host's own call; usage, drift, end.
+
+`around` makes the wrapper of a hook. `Call` is that life: it knows no SDK and no colour, and every
+step of it runs inside `_failsafe.attempt`, so that only the guard's refusal reaches the host.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Generator
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from tokentrace import _shapes, context, dialects, guard, schema, telemetry, turns
+from tokentrace._failsafe import attempt
+from tokentrace.counting.claims import Lens
+from tokentrace.counting.counter import measure
+from tokentrace.instrument import records, state
+from tokentrace.instrument.hooks import Hook
+from tokentrace.instrument.requests import READERS, Request
+from tokentrace.prompt import EXACT, CallRecord, Count, LimitReport, Prompt, Usage
+
+DONE = object()
+
+_inside: ContextVar[bool] = ContextVar("tokentrace_inside", default=False)
+
+
+def around(hook: Hook) -> Callable[..., Any]:
+    """Return the wrapper that stands around the callable of ``hook``."""
+    read = READERS[hook.reader]
+
+    def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        if state.settings is None or _inside.get():
+            return wrapped(*args, **kwargs)
+        request = attempt(read, hook, instance, args, kwargs)
+        call = None if request is None else attempt(Call, request)
+        if call is None:
+            return wrapped(*args, **kwargs)
+        return live(call, wrapped, args, kwargs)
+
+    return wrapper
+
+
+def live(call: Call, work: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Run the call's first half, then the host's own call, followed to its end."""
+    steps = call.begin()
+    waiting = attempt(_advance, steps, default=DONE)
+    if waiting is not DONE and inspect.iscoroutinefunction(work):
+        return _wait(steps, waiting, partial(_shapes.run, work, args, kwargs, call))
+    while waiting is not DONE:
+        waiting = attempt(_refuse, steps, waiting, default=DONE)
+    return _shapes.run(work, args, kwargs, call)
+
+
+def _advance(steps: Generator[Any, Any, None], value: Any = None) -> Any:
+    """Run to the next awaitable that a callback gave; ``DONE`` at the end."""
+    try:
+        return steps.send(value)
+    except StopIteration:
+        return DONE
+
+
+def _throw(steps: Generator[Any, Any, None], error: BaseException) -> Any:
+    try:
+        return steps.throw(error)
+    except StopIteration:
+        return DONE
+
+
+def _refuse(steps: Generator[Any, Any, None], waiting: Any) -> Any:
+    """Tell a callback that nobody can await what it gave."""
+    if inspect.iscoroutine(waiting):
+        waiting.close()
+    return _throw(steps, TypeError("an async callback needs an async client"))
+
+
+async def _wait(steps: Generator[Any, Any, None], waiting: Any, then: Callable[[], Any]) -> Any:
+    """Await what a callback gave, as often as it does, then make the host's call."""
+    while waiting is not DONE:
+        try:
+            value = await waiting
+        except Exception as error:  # noqa: BLE001 - the callback's own, told to the guard
+            waiting = attempt(_throw, steps, error, default=DONE)
+        else:
+            waiting = attempt(_advance, steps, value, default=DONE)
+    return await then()
+
+
+class Call:
+    """One LLM call from the body that is about to leave to its last token.
+
+    It is its own follower (see `_shapes.Follower`): it ends once, whatever the caller does.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.place = turns.current()
+        self.guard = self._guard()
+        self.usage = Usage()
+        self.record: CallRecord | None = None
+        self.span: Any = None
+        self.lineage: Any = None
+        self.standing: Any = None
+        self.prompt = Prompt(request.api)
+        self.overhead = 0.0
+        self._started = 0.0
+
+    def _guard(self) -> guard.Guard | None:
+        if guard.unguarded():
+            return None
+        if self.place.guard is not None:
+            return state.guard_of(self.place.guard)
+        return state.settings.guard if state.settings else None
+
+    # ── before the host's call ───────────────────────────────────────────────────────────────────
+
+    def begin(self) -> Generator[Any, Any, None]:
+        """Count, have the guard decide, open the span. Yields what a callback wants awaited."""
+        if self.guard is None and not telemetry.enabled():
+            return
+        self._clock()
+        report = self._report(self.request.body)
+        saved = 0
+        if self.guard is not None and guard.unsettled(self.guard, report):
+            self._clock()
+            settled = yield from guard.settle(
+                self.guard, self.request.body, report, self._report, known=state.templates
+            )
+            self._clock()
+            report, saved = self._settled(settled)
+        self._open(report, saved)
+        self._clock()
+        self._act(report, saved)
+
+    def _clock(self) -> None:
+        """Start or stop the clock of our own work."""
+        now = time.perf_counter()
+        if self._started:
+            self.overhead += now - self._started
+            self._started = 0.0
+        else:
+            self._started = now
+
+    def _report(self, body: Any) -> LimitReport:
+        """Count a body and say what the guard makes of it."""
+        count = self._measure(body)
+        self.lineage = self.place.registry.lineages.follow(
+            self.prompt, agent=self.place.agent, turn=self.place.turn_number
+        )
+        self.standing = self.lineage.standing(count)
+        return guard.decide(
+            self.guard, count, self.standing, soft=self._soft(), known=state.templates
+        )
+
+    def _measure(self, body: Any) -> Count:
+        request = self.request
+        hits: list[Any] = []
+        sections = state.settings.sections if state.settings else True
+        lens = Lens(context.tags(), sections, state.templates.saw, hits.append)
+        self.prompt, count = measure(
+            body,
+            api=request.api,
+            provider=request.provider,
+            base_url=request.base_url,
+            lens=lens,
+            limit=partial(guard.limit_of, self.guard, request.provider, request.base_url),
+        )
+        context.note_hits(hits)
+        return count
+
+    def _soft(self) -> int | None:
+        request = self.request
+        return guard.soft_limit_of(self.guard, request.provider, request.base_url, self.prompt)
+
+    def _settled(self, settled: guard.Settled) -> tuple[LimitReport, int]:
+        """Send the body that the callbacks left."""
+        if settled.body is not self.request.body:
+            self.request.replace(settled.body)
+        return settled.report, settled.saved
+
+    def _open(self, report: LimitReport, saved: int) -> None:
+        """Open the span with all that is known before the call."""
+        count = report.count
+        if count.method != EXACT:
+            state.estimates[count.method] += 1
+        where = records.Where(self.place, self.lineage, self.standing)
+        self.record = records.record(self.request, self.prompt, report, where, saved)
+        self.span = telemetry.open_call(self.record, attributes=self.place.attributes)
+        if self.span.recording:
+            self.request.hush()
+            if state.settings and state.settings.capture_content:
+                self.span.set({schema.INPUT_MESSAGES: records.content(self.request.body)})
+
+    def _act(self, report: LimitReport, saved: int) -> None:
+        """Warn or refuse; a refused call was never sent, so its lineage does not know it."""
+        level, alarms = self.lineage.level, self.lineage.alarms
+        try:
+            guard.act(self.guard, report, self.lineage)
+        except BaseException as error:
+            self._tell(report, saved, fresh=True)
+            self.fail(error)
+            raise
+        fresh = self.lineage.level > level or bool(self.lineage.alarms - alarms)
+        self._tell(report, saved, fresh=fresh)
+        self.lineage.note(report.count)
+
+    def _tell(self, report: LimitReport, saved: int, *, fresh: bool) -> None:
+        """Put what happened on the span, and among the log records."""
+        for name, attributes in records.events(report, saved, fresh=fresh):
+            telemetry.emit(name, attributes, self.span)
+
+    # ── while it runs ────────────────────────────────────────────────────────────────────────────
+
+    def enter(self) -> None:
+        """The host's own code begins: the span is current in it, and hooks under it are quiet."""
+        _inside.set(True)
+        if self.span is not None:
+            self.span.attach()
+
+    def leave(self) -> None:
+        """It is over, or hands back a stream."""
+        _inside.set(False)
+        if self.span is not None:
+            self.span.detach()
+
+    def chunk(self, item: Any) -> None:
+        """Fold a stream's item into the usage."""
+        self.usage = self._dialect().fold(self.usage, item)
+
+    # ── its end ──────────────────────────────────────────────────────────────────────────────────
+
+    def end(self, value: Any = None) -> None:
+        """End well: the usage is the response's, or what the stream told."""
+        if value is not None:
+            self.usage = self._dialect().usage(value)
+        self._close(None)
+
+    def fail(self, error: BaseException) -> None:
+        """End with the error that the caller sees."""
+        self._close(error)
+
+    def abandon(self) -> None:
+        """End because the caller let go; what the stream told so far counts."""
+        self._close(None)
+
+    def _dialect(self) -> Any:
+        return dialects.find(self.request.api)
+
+    def _close(self, error: BaseException | None) -> None:
+        span, self.span = self.span, None
+        if span is not None and self.record is not None:
+            span.close(replace(self.record, usage=self.usage), error, self.overhead)

@@ -1,0 +1,68 @@
+"""Where tokentrace stands in each SDK: a table of rows, nothing else.
+
+A row may miss (an SDK that is not installed, a name that moved): `status()` tells. One more SDK of
+a known wire format is its rows here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One place to stand.
+
+    Attributes:
+        sdk: the distribution's name.
+        module: the module that must have been imported.
+        attr: dotted path in it of the callable to wrap.
+        reader: how the callable's arguments are read, a name of `instrument.requests.READERS`.
+    """
+
+    sdk: str
+    module: str
+    attr: str
+    reader: str
+
+
+HOOKS = (
+    Hook("openai", "openai._base_client", "SyncAPIClient.request", "stainless"),
+    Hook("openai", "openai._base_client", "AsyncAPIClient.request", "stainless"),
+    Hook("anthropic", "anthropic._base_client", "SyncAPIClient.request", "stainless"),
+    Hook("anthropic", "anthropic._base_client", "AsyncAPIClient.request", "stainless"),
+)
+
+# The path a client posts to, without its query, by the api it speaks. An unknown path is not ours.
+ROUTES = {
+    "/chat/completions": "openai.chat",
+    "/responses": "openai.responses",
+    "/responses/input_tokens": "openai.responses.input_tokens",
+    "/completions": "openai.completions",
+    "/embeddings": "openai.embeddings",
+    "/v1/messages": "anthropic.messages",
+    "/v1/messages/count_tokens": "anthropic.count_tokens",
+}
+
+# Client classes that speak their maker's dialect to another provider, by a word in their name.
+FLAVOURS = {
+    "Azure": "azure",
+    "Bedrock": "bedrock",
+    "Vertex": "vertex",
+    "Foundry": "azure",
+}
+
+# Vocabularies that an SDK's models need; loaded when the SDK is in use.
+VOCABULARIES = {
+    "openai": ("o200k_base",),
+    "anthropic": ("o200k_base",),
+}
+
+# The standard operation name of each api (OpenTelemetry gen_ai.operation.name, 2026-10).
+OPERATIONS = {
+    "openai.completions": "text_completion",
+    "openai.embeddings": "embeddings",
+}
+
+# Calls that generate nothing: they are not traced, and what they say is no usage.
+SILENT = frozenset({"openai.responses.input_tokens", "anthropic.count_tokens"})

@@ -1,0 +1,150 @@
+"""What of a call goes onto its span: names that may be told, and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from tokentrace import guard, providers, schema
+from tokentrace.instrument import state
+from tokentrace.instrument.hooks import OPERATIONS
+from tokentrace.instrument.requests import Request
+from tokentrace.lineage import Lineage, Standing
+from tokentrace.names import SECTION
+from tokentrace.prompt import CallRecord, Count, Detail, LimitReport, Prompt
+from tokentrace.turns import Place
+
+OTHER = "other"
+MOST_CONTENT = 64_000
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a call stands: its place, its lineage, and against that lineage's previous turn."""
+
+    place: Place
+    lineage: Lineage
+    standing: Standing
+
+
+def record(
+    request: Request, prompt: Prompt, report: LimitReport, where: Where, saved: int
+) -> CallRecord:
+    """Return the record of a call as it stands before the request leaves."""
+    count = report.count
+    provider, _ = providers.find(prompt.model, request.provider, request.base_url)
+    address, port = _server(request.base_url)
+    place, lineage, standing = where.place, where.lineage, where.standing
+    return CallRecord(
+        operation=OPERATIONS.get(request.api, "chat"),
+        provider=provider.otel_name or provider.name or "_OTHER",
+        api=request.api,
+        model=prompt.model,
+        settings=_settings(prompt, request),
+        server_address=address,
+        server_port=port,
+        session=place.session,
+        agent=place.agent,
+        turn=lineage.turn,
+        delta=standing.delta,
+        trend=standing.trend,
+        lineage=lineage.id,
+        tokens=count.total,
+        method=count.method,
+        error=count.error,
+        tokenizer=count.tokenizer,
+        components=state.templates.fold(count.components),
+        details=_details(prompt, count),
+        limit=count.limit,
+        limit_source=count.limit_source if count.limit is not None else "",
+        decision=report.decision,
+        compressed_tokens=saved,
+        forecast=standing.forecast,
+    )
+
+
+def _settings(prompt: Prompt, request: Request) -> Mapping[str, Any]:
+    """Return the request's settings; a stream that the SDK adds to the body later is told too."""
+    if not request.stream or prompt.settings.get("stream"):
+        return prompt.settings
+    return {**prompt.settings, "stream": True}
+
+
+def _server(base_url: str) -> tuple[str, int]:
+    """Return host and port of a base URL, without the user and key that it may hold."""
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    except ValueError:
+        return "", 0
+    return parts.hostname or "", port
+
+
+def _details(prompt: Prompt, count: Count) -> tuple[Detail, ...]:
+    """Return the details whose names may leave: defined tools and public sections."""
+    tools = {tool.name for tool in prompt.tools}
+    told: dict[tuple[str, str], int] = {}
+    for detail in count.details:
+        name = detail.name if _tellable(detail, tools) else OTHER
+        key = (detail.component, name)
+        told[key] = told.get(key, 0) + detail.tokens
+    return tuple(Detail(component, name, tokens) for (component, name), tokens in told.items())
+
+
+def _tellable(detail: Detail, tools: set[str]) -> bool:
+    if detail.component == "tools":
+        return True
+    if detail.component == "tool_results":
+        return detail.name in tools
+    return detail.name.startswith(SECTION) and state.templates.public(detail.name)
+
+
+def events(report: LimitReport, saved: int, *, fresh: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what a report has to tell: name and attributes of each event.
+
+    Args:
+        report: the final one.
+        saved: tokens that the compress callback saved.
+        fresh: the report warns of something that the lineage was not warned of before.
+    """
+    count = report.count
+    if saved:
+        sizes = {"name": "prompt", "before": count.total + saved, "after": count.total}
+        yield schema.CONTEXT_COMPRESSED, sizes
+    if not fresh and report.decision != "refuse":
+        return
+    over = report.decision == "refuse" or guard.exceeds(report)
+    yield schema.LIMIT_EXCEEDED if over else schema.LIMIT_WARNING, _limits(report)
+
+
+def _limits(report: LimitReport) -> dict[str, Any]:
+    count = report.count
+    told = {
+        "model": report.model,
+        "tokens": count.total,
+        "method": count.method,
+        "error": count.error,
+        "limit": count.limit,
+        "utilization": count.utilization,
+        "threshold": report.threshold,
+        "decision": report.decision,
+        "forecast": report.forecast,
+        "exceeded": tuple(map(_public, report.exceeded)),
+        "grew": tuple(f"{_public(name)} +{tokens}" for name, tokens in report.grew[:3]),
+    }
+    return {name: value for name, value in told.items() if value is not None and value != ()}
+
+
+def _public(name: str) -> str:
+    return name if state.templates.public(name) else f"{SECTION}{OTHER}"
+
+
+def content(body: Mapping[str, Any]) -> str:
+    """Return the prompt's text for those who asked for it, cut at 64,000 characters with a mark."""
+    import json
+
+    whole = {key: body[key] for key in ("instructions", "system", "messages", "input") if key in body}
+    text = json.dumps(whole, ensure_ascii=False, default=lambda odd: f"<{type(odd).__name__}>")
+    return text if len(text) <= MOST_CONTENT else f"{text[:MOST_CONTENT]}…[cut]"

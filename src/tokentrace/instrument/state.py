@@ -1,0 +1,76 @@
+"""What `instrument` set, for the calls to read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from tokentrace import _config
+from tokentrace.guard import Guard
+from tokentrace.names import Templates
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The arguments of `instrument`, resolved.
+
+    Attributes:
+        guard: None when it is off.
+        sections: whether text is split by its own structure, or the names that may be told.
+        capture_content: whether text goes onto spans.
+        sdks: the SDKs to hook, None for all.
+    """
+
+    guard: Guard | None
+    sections: bool | tuple[str, ...] = True
+    capture_content: bool = False
+    sdks: frozenset[str] | None = None
+
+
+settings: Settings | None = None
+templates = Templates()
+hooked: dict[Any, tuple[Any, str, Any]] = {}
+estimates: Counter[str] = Counter()
+
+
+def configure(new: Settings | None) -> None:
+    """Set what the next calls obey; None switches them off."""
+    global settings, templates  # noqa: PLW0603 - the one place of what instrument() set
+    settings = new
+    if new is not None and not isinstance(new.sections, bool):
+        templates = Templates(new.sections)
+
+
+def wanted(sdk: str) -> bool:
+    """Whether ``instrument(sdks=…)`` left this SDK in."""
+    return settings is not None and (settings.sdks is None or sdk in settings.sdks)
+
+
+def guard_of(guard: Guard | bool | None) -> Guard | None:
+    """Return the guard to use: the one given, the default shaped by the environment, or none."""
+    if isinstance(guard, Guard):
+        return guard
+    return None if guard is False else default_guard()
+
+
+def default_guard() -> Guard:
+    """Return ``Guard()`` with what the environment says; a bad value is a warning and the default."""
+    return Guard(
+        limit=_config.read("TOKENTRACE_LIMIT", _config.positive, None),
+        thresholds=_config.read("TOKENTRACE_THRESHOLDS", _thresholds, (0.8, 0.95)),
+        on_exceed=_config.read("TOKENTRACE_ON_EXCEED", _on_exceed, "warn"),
+    )
+
+
+def _thresholds(raw: str) -> tuple[float, ...]:
+    values = tuple(sorted(float(part) for part in raw.split(",")))
+    if not all(0 < value <= 1 for value in values):
+        raise ValueError(raw)
+    return values
+
+
+def _on_exceed(raw: str) -> str:
+    if raw not in {"warn", "raise"}:
+        raise ValueError(raw)
+    return raw
