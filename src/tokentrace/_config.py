@@ -80,8 +80,6 @@ def environment() -> Mapping[str, str]:
 
 # ── OpenTelemetry ────────────────────────────────────────────────────────────────────────────────
 
-SIGNALS = ("TRACES", "METRICS", "LOGS")
-
 
 def sdk_disabled() -> bool:
     """Whether OpenTelemetry is switched off for this process."""
@@ -122,7 +120,7 @@ def _endpoint(signal: str) -> str:
 
 
 def otlp_protocol(signal: str) -> str | None:
-    """Return ``grpc`` or ``http`` for a signal of `SIGNALS`, None where it goes nowhere.
+    """Return ``grpc`` or ``http`` for ``TRACES``, ``METRICS`` or ``LOGS``, None where it goes nowhere.
 
     Traces always go somewhere. Metrics and logs go where an endpoint is set for them, so that a
     receiver of traces alone is not sent what it refuses.

@@ -1,0 +1,190 @@
+"""What a guard makes of a count: pure functions.
+
+A limit is passed when ``total - error`` is above it; a threshold is reached when ``total + error``
+is at or above its share of the limit. Exactly at the limit is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tokentrace.prompt import PROVIDER, Count, LimitReport
+
+if TYPE_CHECKING:
+    from tokentrace.guard import Guard
+    from tokentrace.lineage import Standing
+
+LARGEST = 2**53
+MOST_NAMED = 3
+
+# ── the decision ─────────────────────────────────────────────────────────────────────────────────
+
+
+def decide(
+    guard: Guard | None,
+    count: Count,
+    standing: Standing | None = None,
+    *,
+    soft: int | None = None,
+    known: Container[str] = (),
+) -> LimitReport:
+    """Return what the guard makes of a count.
+
+    A decision ``verify`` or ``compress`` asks for `settle`; the others are final.
+
+    Args:
+        guard: None when it is off; the report then only tells.
+        count: with its limit.
+        standing: against the lineage's previous turn.
+        soft: tokens above which only a warning is right, see `guard.soft_limit_of`.
+        known: section names that may be told; others are told as ``section.other``.
+    """
+    report = LimitReport(
+        count,
+        grew=() if standing is None else _growth(count, standing.previous),
+        forecast=None if standing is None else standing.forecast,
+        model=count.model,
+    )
+    if guard is None:
+        return replace(report, decision="off")
+    return judged(guard, report, soft=soft, known=known)
+
+
+def judged(
+    guard: Guard,
+    report: LimitReport,
+    *,
+    soft: int | None = None,
+    known: Container[str] = (),
+    verify: bool = True,
+) -> LimitReport:
+    """Return ``report`` with threshold, decision and message that follow from its count.
+
+    ``verify=False`` decides for good on an uncertain count.
+    """
+    count = report.count
+    threshold, over = _reached(guard, count), _over_components(guard, count)
+    report = replace(report, threshold=threshold, exceeded=over)
+    unsure = verify and guard.verify is not None and count.method != PROVIDER
+    decision = "verify" if unsure and uncertain(guard, count) else _decision(guard, report)
+    if decision == "ok" and soft is not None and count.total - count.error > soft:
+        decision = "warn"
+    if decision == "ok":
+        return replace(report, decision=decision, message="")
+    return replace(report, decision=decision, message=message_of(report, soft=soft, known=known))
+
+
+def _decision(guard: Guard, report: LimitReport) -> str:
+    last = bool(guard.thresholds) and report.threshold >= guard.thresholds[-1]
+    if guard.compress is not None and (last or exceeds(report) or report.exceeded):
+        return "compress"
+    return final(guard, report)
+
+
+def final(guard: Guard, report: LimitReport) -> str:
+    """Return the decision when nothing is left to compress."""
+    if report.count.limit is None and guard.on_unknown == "raise":
+        return "refuse"
+    refusable = exceeds(report) and report.count.limit_hard
+    if guard.on_exceed == "raise" and (refusable or certain_components(guard, report)):
+        return "refuse"
+    return "warn" if report.threshold or report.exceeded or pressed(guard, report) else "ok"
+
+
+def pressed(guard: Guard, report: LimitReport) -> bool:
+    """Whether the lineage's growth reaches the limit within the guard's turns."""
+    return report.forecast is not None and report.forecast <= guard.forecast_turns
+
+
+def exceeds(report: LimitReport) -> bool:
+    """Whether the count is above the limit beyond its error."""
+    count = report.count
+    return count.limit is not None and count.total - count.error > count.limit
+
+
+def uncertain(guard: Guard, count: Count) -> bool:
+    """Whether the error bound hides which side of a threshold or the limit the count is on."""
+    if not count.limit or not count.error:
+        return False
+    low, high = count.total - count.error, count.total + count.error
+    return any(low <= share * count.limit <= high for share in (*guard.thresholds, 1.0))
+
+
+def certain_components(guard: Guard, report: LimitReport) -> bool:
+    """Whether a component is above its own limit beyond the count's error."""
+    limits = guard.components or {}
+    count = report.count
+    return any(
+        count.components[name] - _share(count, name) > limits[name] for name in report.exceeded
+    )
+
+
+def _share(count: Count, name: str) -> int:
+    """Return the part of the error that may lie in one component: no more than it holds."""
+    return min(count.error, count.components[name])
+
+
+def _over_components(guard: Guard, count: Count) -> tuple[str, ...]:
+    limits = guard.components or {}
+    return tuple(n for n, tokens in count.components.items() if tokens > limits.get(n, LARGEST))
+
+
+def _reached(guard: Guard, count: Count) -> float:
+    """Return the largest threshold that the count reaches; 1.0 above the limit; else 0.0.
+
+    A bound as large as the limit itself says nothing, so it does not warn.
+    """
+    if count.limit is None:
+        return 0.0
+    if count.total - count.error > count.limit:
+        return 1.0
+    high = count.total + (count.error if count.error < count.limit else 0)
+    reached = (share for share in guard.thresholds if high >= share * count.limit)
+    return max(reached, default=0.0)
+
+
+def _growth(count: Count, previous: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    if not previous:
+        return ()
+    grown = [(name, tokens - previous.get(name, 0)) for name, tokens in count.components.items()]
+    return tuple(sorted((pair for pair in grown if pair[1] > 0), key=lambda pair: -pair[1]))
+
+
+# ── words ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def message_of(report: LimitReport, *, soft: int | None = None, known: Container[str] = ()) -> str:
+    """Say in one sentence what was counted, what grew and what to cut: numbers and known names."""
+    from tokentrace.insights import advice
+
+    pieces = [_state(report)]
+    if soft is not None and report.count.total - report.count.error > soft:
+        pieces.append(f"above {soft} the requested output does not fit beside it")
+    if report.exceeded:
+        names = ", ".join(_public(name, known) for name in report.exceeded[:MOST_NAMED])
+        pieces.append(f"over their own limit: {names}")
+    if report.grew:
+        grown = (f"{_public(name, known)} +{n}" for name, n in report.grew[:MOST_NAMED])
+        pieces.append(f"grew since the previous turn: {', '.join(grown)}")
+    if report.forecast is not None:
+        pieces.append(f"at this growth the limit is {report.forecast:.1f} turns away")
+    cuts = [f"{_public(f.component, known)} ({f.tokens})" for f in advice(report)[:MOST_NAMED]]
+    if cuts:
+        pieces.append(f"to cut: {', '.join(cuts)}")
+    return "; ".join(pieces)
+
+
+def _state(report: LimitReport) -> str:
+    count = report.count
+    error = f" ± {count.error}" if count.error else ""
+    tokens = f"{count.total}{error} input tokens"
+    if count.limit is None:
+        return f"{tokens}; no limit is known for model {report.model!r:.100}"
+    share = count.total / max(1, count.limit)
+    return f"{tokens} are {share:.1%} of the limit of {count.limit} for model {report.model!r:.100}"
+
+
+def _public(name: str, known: Container[str]) -> str:
+    return name if not name.startswith("section.") or name in known else "section.other"

@@ -1,0 +1,333 @@
+"""Records → sessions → turns: pure functions, no I/O.
+
+A session is one conversation with a name; calls without one are grouped by their lineage. A turn is
+one user input and all calls that serve it. What a span says (turn number, delta, trend) is taken;
+what it leaves open is derived here, from the order of the calls.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tokentrace import schema
+from tokentrace.analysis.shapes import (
+    COMPRESSED,
+    EXCEEDED,
+    EXCLUDED,
+    FAILED,
+    LOW,
+    REFUSED,
+    WARNING,
+    Happening,
+    Session,
+    Summary,
+    Turn,
+)
+from tokentrace.prompt import CallRecord, ContextRecord, Event, Record
+
+TOOL_RESULTS = "tool_results"
+USER = "user"
+TRENDS = frozenset({"increase", "decrease", "stable"})
+KINDS = {
+    schema.COMPONENT_EXCLUDED: EXCLUDED,
+    schema.CONTEXT_COMPRESSED: COMPRESSED,
+    schema.LIMIT_WARNING: WARNING,
+    schema.LIMIT_EXCEEDED: EXCEEDED,
+    schema.UTILIZATION_LOW: LOW,
+}
+
+# ── sessions ─────────────────────────────────────────────────────────────────────────────────────
+
+Key = tuple[bool, str]  # whether it is a given name, and the name
+
+
+def sessions(records: Iterable[Record]) -> tuple[Session, ...]:
+    """Return the conversations in ``records``, which may come in any order, oldest first.
+
+    A span that was read twice counts once.
+    """
+    groups: dict[Key, list[CallRecord]] = defaultdict(list)
+    rooms: dict[Key, list[ContextRecord]] = defaultdict(list)
+    traces: dict[str, Key] = {}
+    ordered = sorted(_once(records), key=_when)
+    for call in ordered:
+        if isinstance(call, CallRecord):
+            key = _key(call)
+            groups[key].append(call)
+            traces.setdefault(call.trace_id, key)
+    for context in ordered:
+        if isinstance(context, ContextRecord):
+            anonymous = traces.get(context.trace_id, (False, context.trace_id))
+            rooms[(True, context.session) if context.session else anonymous].append(context)
+    built = (_session(key, groups[key], rooms[key]) for key in {**groups, **rooms})
+    return tuple(sorted(built, key=lambda session: (session.start, session.id)))
+
+
+def _once(records: Iterable[Record]) -> Iterator[Record]:
+    seen: set[tuple[str, str]] = set()
+    for record in records:
+        place = (record.trace_id, record.span_id)
+        if place not in seen:
+            yield record
+        if record.span_id:
+            seen.add(place)
+
+
+def _when(record: Record) -> tuple[int, int, str]:
+    return record.start, record.end, record.span_id
+
+
+def _key(call: CallRecord) -> Key:
+    if call.session:
+        return True, call.session
+    return False, call.lineage or call.trace_id or call.span_id
+
+
+def _session(key: Key, calls: Sequence[CallRecord], contexts: Sequence[ContextRecord]) -> Session:
+    ranks = _ranks(calls)
+    numbered = list(zip(_numbers(calls), calls, strict=True))
+    placed = [(_place(context, numbered), context) for context in contexts]
+    turns: list[Turn] = []
+    for number in sorted({number for number, _ in (*numbered, *placed)}):
+        mine = tuple(call for known, call in numbered if known == number)
+        rooms = tuple(context for known, context in placed if known == number)
+        before = next((turn.main for turn in reversed(turns) if turn.main), None)
+        turns.append(_turn(number, mine, rooms, _main(mine, ranks), before))
+    main = next((turn.main for turn in turns if turn.main), None)
+    owner: Any = main or next(iter(contexts), None)
+    return Session(
+        id=key[1], named=key[0], agent=owner.agent, service=owner.service, turns=tuple(turns)
+    )
+
+
+# ── lineages and turn numbers ────────────────────────────────────────────────────────────────────
+
+
+def _lineage(call: CallRecord) -> tuple[str, str]:
+    return call.agent, call.lineage
+
+
+def _lineages(calls: Sequence[CallRecord]) -> dict[tuple[str, str], list[CallRecord]]:
+    """Return calls by lineage: those of the most turns first, then those that began first."""
+    found: dict[tuple[str, str], list[CallRecord]] = defaultdict(list)
+    for call in calls:
+        found[_lineage(call)].append(call)
+    return dict(sorted(found.items(), key=lambda pair: -_breadth(pair[1])))
+
+
+def _breadth(calls: Sequence[CallRecord]) -> int:
+    numbers = {call.turn for call in calls if call.turn is not None}
+    return len(numbers) or len(calls)
+
+
+def _ranks(calls: Sequence[CallRecord]) -> dict[tuple[str, str], int]:
+    return {lineage: rank for rank, lineage in enumerate(_lineages(calls))}
+
+
+def _main(calls: Sequence[CallRecord], ranks: Mapping[tuple[str, str], int]) -> CallRecord | None:
+    """Return the largest call of the best lineage present; a refused one only if none was sent."""
+    if not calls:
+        return None
+    best = min(ranks[_lineage(call)] for call in calls)
+    mine = [call for call in calls if ranks[_lineage(call)] == best]
+    sent = [call for call in mine if not _refused(call)]
+    return max(sent or mine, key=lambda call: call.tokens)
+
+
+def _numbers(calls: Sequence[CallRecord]) -> list[int]:
+    """Return each call's turn number; one without takes that of the turn it happened in."""
+    known = [call.turn for call in calls if call.turn is not None]
+    if not known:
+        return _counted(calls)
+    numbers, now = [], known[0]
+    for call in calls:
+        now = now if call.turn is None else call.turn
+        numbers.append(now)
+    return numbers
+
+
+def _counted(calls: Sequence[CallRecord]) -> list[int]:
+    """Number calls that bear no number: each call of the main line is a turn of its own.
+
+    Except one that goes on with its forerunner's tool results: the same user text, more results.
+    Calls of sub-agents belong to the turn in which they happen.
+    """
+    line = _line(calls)
+    numbers: list[int] = []
+    now, before = 0, None
+    for call in calls:
+        if _lineage(call) in line:
+            now += 0 if before is not None and _continues(before, call) else 1
+            before = call
+        numbers.append(max(now, 1))
+    return numbers
+
+
+def _line(calls: Sequence[CallRecord]) -> set[tuple[str, str]]:
+    """Return the lineages that follow one another without overlap, the broadest among them.
+
+    A compacted history and one process a turn start a new lineage when the old one has ended; a
+    sub-agent's lies inside its caller's.
+    """
+    chosen: dict[tuple[str, str], tuple[int, int]] = {}
+    for lineage, mine in _lineages(calls).items():
+        first, last = mine[0].start, mine[-1].start
+        if all(last < begin or first > end for begin, end in chosen.values()):
+            chosen[lineage] = first, last
+    return set(chosen)
+
+
+def _continues(before: CallRecord, call: CallRecord) -> bool:
+    """Whether a call is the next step of the same turn's tool loop."""
+    same = _lineage(before) == _lineage(call)
+    had, has = before.components, call.components
+    grew = has.get(TOOL_RESULTS, 0) > had.get(TOOL_RESULTS, 0)
+    return same and grew and has.get(USER, 0) == had.get(USER, 0)
+
+
+def _place(context: ContextRecord, numbered: Sequence[tuple[int, CallRecord]]) -> int:
+    """Return the turn of an assembly: its own number, else that of the call it was made for."""
+    if context.turn is not None:
+        return context.turn
+    later = [(number, call) for number, call in numbered if call.start >= context.start]
+    near = [number for number, call in later if call.trace_id == context.trace_id]
+    following = near or [number for number, _ in later] or [number for number, _ in numbered[-1:]]
+    return following[0] if following else 1
+
+
+# ── turns ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _turn(
+    number: int,
+    calls: tuple[CallRecord, ...],
+    contexts: tuple[ContextRecord, ...],
+    main: CallRecord | None,
+    before: CallRecord | None,
+) -> Turn:
+    delta = main.delta if main else None
+    if delta is None and main and before:
+        delta = main.tokens - before.tokens
+    told = main.trend if main else ""
+    trend = told if told in TRENDS else trend_of(delta)
+    events = tuple(sorted(_happenings(calls, contexts), key=lambda event: event.time))
+    return Turn(number, calls, contexts, main, delta, trend, events)
+
+
+def trend_of(delta: int | None) -> str:
+    """Return ``increase``, ``decrease`` or ``stable``; empty where there is nothing to compare."""
+    if delta is None:
+        return ""
+    return "increase" if delta > 0 else "decrease" if delta < 0 else "stable"
+
+
+def _refused(call: CallRecord) -> bool:
+    return call.decision == "refuse"
+
+
+def _happenings(
+    calls: Sequence[CallRecord], contexts: Sequence[ContextRecord]
+) -> Iterator[Happening]:
+    for context in contexts:
+        yield from filter(None, map(_happening, context.events))
+    for call in calls:
+        told = [event for event in map(_happening, call.events) if event]
+        for event in told:
+            judged = event.kind == EXCEEDED and _refused(call)
+            yield replace(event, kind=REFUSED) if judged else event
+        yield from _implied(call, {event.kind for event in told})
+
+
+def _happening(event: Event) -> Happening | None:
+    kind = KINDS.get(event.name)
+    if kind is None:
+        return None
+    get = event.attributes.get
+    before, after = _whole(get("before")), _whole(get("after"))
+    saved = before - after if before is not None and after is not None else 0
+    return Happening(
+        kind=kind,
+        name=str(get("name", "")),
+        tokens=saved if kind == COMPRESSED else _whole(get("tokens")) or 0,
+        before=before,
+        after=after,
+        limit=_whole(get("limit")),
+        reason=_joined(get("reason")) or _grew(get("grew")),
+        time=event.time,
+    )
+
+
+def _implied(call: CallRecord, told: set[str]) -> Iterator[Happening]:
+    """Yield what a call's attributes say and its events do not: sampled or cut-off events."""
+    judged = Happening(REFUSED, tokens=call.tokens, limit=call.limit, time=call.end)
+    if _refused(call) and EXCEEDED not in told:
+        yield judged
+    if call.decision == "warn" and not told & {WARNING, EXCEEDED}:
+        yield replace(judged, kind=WARNING)
+    if call.decision == "compress" and COMPRESSED not in told:
+        saved = call.compressed_tokens
+        before = call.tokens + saved
+        yield Happening(COMPRESSED, tokens=saved, before=before, after=call.tokens, time=call.start)
+    if call.error_type and not _refused(call):
+        yield Happening(FAILED, reason=call.error_type, time=call.end)
+
+
+def _joined(value: Any) -> str:
+    """Return a text, or the texts of a sequence as one."""
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value or "")
+
+
+def _grew(value: Any) -> str:
+    return f"grew: {known}" if (known := _joined(value)) else ""
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+# ── sums ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def summary(found: Iterable[Session]) -> Summary:
+    """Return what one session, or many, add up to."""
+    turns = [turn for session in found for turn in session.turns]
+    calls = [call for turn in turns for call in turn.calls]
+    sent = [call for call in calls if not _refused(call)]
+    events = [event for turn in turns for event in turn.events]
+    peak = max(turns, key=lambda turn: turn.total, default=Turn(0))
+    shares = [turn.utilization for turn in turns if turn.utilization is not None]
+    trends = [turn.trend for turn in turns]
+    return Summary(
+        turns=len(turns),
+        calls=len(calls),
+        peak=peak.total,
+        peak_turn=peak.number,
+        utilization=max(shares, default=None),
+        tokens=sum(call.tokens for call in sent),
+        reported=sum(call.usage.input or 0 for call in calls),
+        output=sum(call.usage.output or 0 for call in calls),
+        drift=sum(call.drift or 0 for call in calls),
+        increases=trends.count("increase"),
+        decreases=trends.count("decrease"),
+        stable=trends.count("stable"),
+        **_totals(events),
+    )
+
+
+def _totals(events: Sequence[Happening]) -> dict[str, int]:
+    def of(kind: str) -> list[int]:
+        return [event.tokens for event in events if event.kind == kind]
+
+    return {
+        "warnings": len(of(WARNING)),
+        "exceeded": len(of(EXCEEDED)),
+        "refusals": len(of(REFUSED)),
+        "failures": len(of(FAILED)),
+        "exclusions": len(of(EXCLUDED)),
+        "excluded_tokens": sum(of(EXCLUDED)),
+        "compressions": len(of(COMPRESSED)),
+        "saved_tokens": sum(of(COMPRESSED)),
+    }

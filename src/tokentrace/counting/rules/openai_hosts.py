@@ -1,0 +1,88 @@
+"""Other makers' models behind OpenAI's form: an estimate by family, with a bound, never exact.
+
+Their tokenizers and templates are not OpenAI's. What a family adds is learned from reported usage
+(``scripts/learn_openai.py``; numbers and date in `openai_table`): a factor on text, tokens for each
+request, message, call, tool and definition, and how far off that was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tokentrace.counting.rules import openai_table
+from tokentrace.counting.tally import Tally, scaled
+from tokentrace.prompt import Prompt
+
+TERMS = ("text", "once", "message", "tools", "definition", "call")
+LEAST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family of models.
+
+    Attributes:
+        name: a part of the models' names.
+        terms: factors of `TERMS`: on text tokens, once, a message, once with tools, on the tokens
+            of definitions, a call with its result.
+        plain, tooled: share of the estimate within which 97 of 100 reported numbers lay.
+        seen: recorded requests behind it.
+    """
+
+    name: str
+    terms: tuple[float, ...]
+    plain: float
+    tooled: float
+    seen: int
+
+
+FAMILIES = tuple(Family(*row) for row in openai_table.HOSTS)
+
+
+@lru_cache(maxsize=256)
+def family(model: str) -> Family:
+    """Return the family of a model; the last one is for all that nobody knows."""
+    name = model.lower()
+    return next(one for one in FAMILIES if one.name in name)
+
+
+def measures(prompt: Prompt, tally: Tally) -> tuple[float, ...]:
+    """Return what the terms of a family are multiplied with, in the order of `TERMS`."""
+    given = tally.components
+    outside = ("framing", "media", "tools", "server_context")
+    text = tally.total - sum(given.get(name, 0) for name in outside)
+    calls = sum(part.kind == "call" for message in prompt.messages for part in message.parts)
+    tools = given.get("tools", 0)
+    return text, 1.0, len(prompt.messages), float(bool(prompt.tools)), tools, calls
+
+
+def finish(prompt: Prompt, tally: Tally, model: str) -> Tally:
+    """Return the tally in the family's numbers: text by its factor, the rest as framing."""
+    found = family(model)
+    sizes = measures(prompt, tally)
+    text, _, _, _, tools, _ = (a * b for a, b in zip(found.terms, sizes, strict=True))
+    framing = sum(a * b for a, b in _framing(found.terms, sizes))
+    words = Tally(dict(tally.components), tally.details, tally.error)
+    parts = {name: words.components.pop(name, 0) for name in ("framing", "media", "server_context")}
+    defined = Tally({"tools": words.components.pop("tools", 0)})
+    whole = scaled(words, round(text))
+    whole.add(scaled(defined, round(tools)))
+    whole.put("framing", max(0, round(framing)))
+    whole.put("media", parts["media"])
+    whole.put("server_context", parts["server_context"])
+    return whole
+
+
+def _framing(terms: Sequence[float], sizes: Sequence[float]) -> list[tuple[float, float]]:
+    pairs = list(zip(terms, sizes, strict=True))
+    return [pairs[1], pairs[2], pairs[3], pairs[5]]
+
+
+def bound(prompt: Prompt, tally: Tally, model: str) -> int:
+    """Return the bound of an estimate, ± tokens."""
+    found = family(model)
+    share = found.tooled if prompt.tools else found.plain
+    return LEAST + math.ceil(share * tally.total)

@@ -1,0 +1,140 @@
+"""What a prompt is made of, in the words of the evidence: families of models, marks of features.
+
+The same marks are counted by ``scripts/learn_openai.py`` and looked up by `openai_evidence`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tokentrace.counting.rules import Scope, openai_tools
+from tokentrace.counting.rules.openai_styles import style
+from tokentrace.dialects._reading import fields, get, items
+from tokentrace.prompt import Message, Part, Prompt
+
+MEMO = "openai.marks"
+NONE: frozenset[str] = frozenset()
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+KIN = {"gpt-4.1": "gpt-4o", "gpt-4-turbo": "gpt-3.5"}
+HOSTS = frozenset({"", "openai", "azure"})
+CALLS = {"custom": "custom", "server": "server_item"}
+USUAL = frozenset({
+    "type", "title", "description", "properties", "required", "items", "enum", "default", "$defs",
+    "$ref", "additionalProperties", "strict", "$schema",
+})  # fmt: skip
+WRITTEN = USUAL | {"const", "anyOf", "minLength", "maxLength", "minimum", "maximum", "format"}
+NAMED = frozenset({"properties", "$defs", "definitions"})
+DEPTH = 32
+
+
+def kin(scope: Scope) -> str:
+    """Return the family under which a prompt's evidence stands; empty for other hosts' models."""
+    if scope.provider not in HOSTS:
+        return ""
+    name = style(scope.model).name
+    if name == "gpt-5.4" and scope.api == "openai.chat":
+        return "gpt-5"
+    return KIN.get(name, name)
+
+
+def marks(prompt: Prompt, scope: Scope) -> frozenset[str]:
+    """Return the marks of a whole prompt."""
+    found = set().union(*map(of_message, prompt.messages))
+    found.update(_asked(prompt))
+    late = any("system" in of_message(message) for message in prompt.messages[1:])
+    found.discard("system")
+    if late:
+        found.add("late_system")
+    if scope.provider == "azure":
+        found.add("azure")
+    return frozenset(found)
+
+
+def of_message(message: Message) -> frozenset[str]:
+    """Return the marks of one message; they are kept with it."""
+    known = message.memo.get(MEMO)
+    if known is None:
+        known = message.memo[MEMO] = frozenset(_of_message(message)) or NONE
+    return known  # type: ignore[no-any-return]
+
+
+def _of_message(message: Message) -> Iterator[str]:
+    if message.role not in ROLES:
+        yield "role"
+    if message.name:
+        yield "name"
+    if message.role in {"system", "developer"}:
+        yield "system"
+    calls = [part for part in message.parts if part.kind == "call"]
+    if len(calls) > 1:
+        yield "parallel"
+    for part in message.parts:
+        yield from _of_part(part, message.role)
+
+
+def _of_part(part: Part, role: str) -> Iterator[str]:
+    if part.kind == "text":
+        if role == "assistant":
+            yield "answers"
+        if part.name == "refusal":
+            yield "refusal"
+    elif part.kind == "call":
+        yield CALLS.get(part.data, "calls")
+        if not part.text.isascii() or "\\u" in part.text or part.text[:1] not in {"{", ""}:
+            yield "odd_call"
+    elif part.kind == "image":
+        yield "remote_image" if part.data.remote or not part.data.width else "image"
+    elif part.kind == "reasoning":
+        yield "sealed" if part.data else "reasoning"
+    elif part.kind == "tool":
+        yield "late_tools"
+    elif part.kind != "result":
+        yield part.kind
+
+
+def _asked(prompt: Prompt) -> Iterator[str]:
+    """Name what stands beside the messages."""
+    yield from prompt.features
+    if prompt.server:
+        yield "server"
+    if prompt.tools:
+        yield "tools"
+    if prompt.tool_choice == "required" or prompt.tool_choice.startswith("name:"):
+        yield "forced"
+    for tool in prompt.tools:
+        found = openai_tools.definition(tool)
+        if found is None:
+            yield "typed_tool"
+        else:
+            yield from _schema(get(found, "parameters"), USUAL, 0)
+    if prompt.schema is not None:
+        yield "schema"
+        if any(True for mark in _schema(get(prompt.schema.data, "schema"), WRITTEN, 0)):
+            yield "odd_schema"
+
+
+def _schema(schema: Any, usual: frozenset[str], depth: int) -> Iterator[str]:
+    """Name what is unusual in a schema: unknown keywords, unions, depth."""
+    held = fields(schema)
+    if held is None:
+        return
+    if depth > DEPTH or any(key not in usual for key in held):
+        yield "odd_schema"
+    if isinstance(held.get("type"), list | tuple) or held.get("description") == "":
+        yield "odd_schema"
+    if isinstance(held.get("additionalProperties"), Mapping):
+        yield "odd_schema"
+    for inner in _inner(held):
+        yield from _schema(inner, usual, depth + 1)
+
+
+def _inner(held: Mapping[str, Any]) -> Iterator[Any]:
+    for key in ("properties", "$defs", "definitions"):
+        yield from (fields(held.get(key)) or {}).values()
+    yield held.get("items")
+    yield from _all(items(held.get("anyOf")))
+
+
+def _all(values: Sequence[Any]) -> Sequence[Any]:
+    return values[:100]

@@ -1,0 +1,214 @@
+"""Readers shared by the dialects. They take anything and never raise, iterate or change it."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tokentrace.prompt import Media, Message
+
+DEPTH = 64
+NODES = 10_000
+LONGEST = 20_000
+JPEG_SEGMENTS = 2_000
+DATA_URL = re.compile(r"data:([^;,]*)[^,]*?(;base64)?,", re.ASCII)
+
+Walk = Callable[[Any, Callable[[Any], Message]], Sequence[Message]]
+
+
+def each(raw: Any, read: Callable[[Any], Message]) -> Sequence[Message]:
+    """Read every message of a list: the walker of a dialect that is given none."""
+    return [read(message) for message in items(raw)]
+
+
+# ── values of any type ───────────────────────────────────────────────────────────────────────────
+
+
+def get(value: Any, key: str, default: Any = None) -> Any:
+    """Return a mapping's item or an object's attribute; ``default`` where there is none."""
+    if type(value) is dict or isinstance(value, Mapping):
+        return value.get(key, default)
+    if value is None or isinstance(value, str | bytes | int | float | list | tuple):
+        return default
+    return getattr(value, key, default)
+
+
+def fields(value: Any) -> Mapping[str, Any] | None:
+    """Return what a message or block holds: a mapping, or an SDK model's fields; None for others.
+
+    An SDK's response model is valid input: agents append it to the conversation as it came.
+    """
+    if type(value) is dict or isinstance(value, Mapping):
+        return value  # type: ignore[no-any-return]
+    kind = type(value)
+    if hasattr(kind, "model_fields") or hasattr(kind, "__fields__"):
+        held: Mapping[str, Any] = getattr(value, "__dict__", {})
+        return held
+    return None
+
+
+def items(value: Any) -> Sequence[Any]:
+    """Return a list or tuple as it is, and nothing for everything else."""
+    return value if isinstance(value, list | tuple) else ()
+
+
+def text_of(value: Any) -> str:
+    """Return a string as it is, and the empty one for everything else."""
+    return value if isinstance(value, str) else ""
+
+
+def number(value: Any) -> int | None:
+    """Return a whole number that is not negative; None for everything else, True included."""
+    if isinstance(value, float) and value.is_integer() and value < 2**53:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return None
+
+
+def picked(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the plain settings of a body under the short names that ``names`` gives them."""
+    found = {short: body.get(name) for name, short in names.items()}
+    return {short: value for short, value in found.items() if _plain(value)}
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return len(value) <= 64 and all(isinstance(one, str) for one in value)
+    return isinstance(value, bool | int | float | str)
+
+
+# ── JSON of anything ─────────────────────────────────────────────────────────────────────────────
+
+
+def compact(value: Any) -> str:
+    """Return compact JSON of a value: at most 64 deep and 10,000 nodes, without payloads.
+
+    Bytes, long base64 and data URLs are left out; what is no JSON is ``null``.
+    """
+    from json import dumps
+
+    return dumps(_bounded(value, 0, [NODES]), ensure_ascii=False, separators=(",", ":"))
+
+
+def _bounded(value: Any, depth: int, left: list[int]) -> Any:
+    left[0] -= 1
+    if left[0] < 0 or depth > DEPTH:
+        return None
+    if isinstance(value, str):
+        return "" if _payload(value) else value
+    if isinstance(value, bool | int | float) or value is None:
+        return value
+    if isinstance(value, list | tuple):
+        return [_bounded(one, depth + 1, left) for one in value[: left[0] + 1]]
+    held = fields(value)
+    if held is None:
+        return None
+    pairs = list(held.items())[: left[0] + 1]
+    return {str(k): _bounded(v, depth + 1, left) for k, v in pairs if isinstance(k, str | int)}
+
+
+def _payload(text: str) -> bool:
+    """Whether a long text is a payload rather than words: a data URL, or one run without spaces."""
+    if len(text) < 1_000:
+        return False
+    return text.startswith("data:") or not any(c.isspace() for c in text[:500])
+
+
+# ── payloads ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def payload_size(data: str) -> int:
+    """Return the bytes that a base64 text decodes to, without decoding it."""
+    padding = 2 if data.endswith("==") else int(data.endswith("="))
+    return max(0, len(data) * 3 // 4 - padding)
+
+
+def media(url: Any, detail: Any = "", mime: str = "") -> Media:
+    """Describe a payload given as data URL, as plain URL or as base64 text (with ``mime``)."""
+    hint = text_of(detail)
+    if not isinstance(url, str) or not url:
+        return Media(detail=hint, mime=mime, remote=True)
+    head = DATA_URL.match(url[:200])
+    if head is None and (not mime or url.startswith(("http:", "https:", "gs:", "s3:", "file:"))):
+        return Media(detail=hint, mime=mime, remote=True)
+    start = head.end() if head else 0
+    kind = mime or (head.group(1) if head else "")
+    if head and not head.group(2):
+        return Media(detail=hint, size=len(url) - start, mime=kind)
+    width, height = image_size(url, start) if kind.startswith("image/") or not kind else (0, 0)
+    return Media(width, height, hint, max(0, (len(url) - start) * 3 // 4), kind)
+
+
+class Payload:
+    """Bytes of a base64 text, decoded only where they are asked for."""
+
+    def __init__(self, text: str, start: int = 0) -> None:
+        self.text = text
+        self.start = start
+
+    def take(self, offset: int, length: int) -> bytes:
+        """Return up to ``length`` bytes from ``offset``; fewer at the end or in damaged text."""
+        first = self.start + offset // 3 * 4
+        last = self.start + (offset + length + 2) // 3 * 4
+        piece = self.text[first:last].rstrip("=")
+        piece = piece[: len(piece) // 4 * 4 + (len(piece) % 4 if len(piece) % 4 > 1 else 0)]
+        try:
+            decoded = b64decode(piece + "=" * (-len(piece) % 4))
+        except ValueError:
+            return b""
+        return decoded[offset % 3 : offset % 3 + length]
+
+
+def image_size(data: str, start: int = 0) -> tuple[int, int]:
+    """Return width and height in pixels of an image in base64, (0, 0) where nobody can tell.
+
+    Reads PNG, GIF, WebP and JPEG headers; only the header's bytes are decoded.
+    """
+    if "\n" in data[start : start + 200]:
+        data, start = re.sub(r"\s+", "", data[start : start + 2**20]), 0
+    payload = Payload(data, start)
+    head = payload.take(0, 30)
+    if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) >= 24:
+        return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    if head[:6] in {b"GIF87a", b"GIF89a"} and len(head) >= 10:
+        return int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP" and len(head) == 30:
+        return _webp(head)
+    if head[:2] == b"\xff\xd8":
+        return _jpeg(payload)
+    return 0, 0
+
+
+def _webp(head: bytes) -> tuple[int, int]:
+    form = head[12:16]
+    if form == b"VP8 ":
+        width, height = head[26:28], head[28:30]
+        return int.from_bytes(width, "little") & 0x3FFF, int.from_bytes(height, "little") & 0x3FFF
+    if form == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if form == b"VP8X":
+        return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+    return 0, 0
+
+
+def _jpeg(payload: Payload) -> tuple[int, int]:
+    """Walk the segments to the frame header; every segment says its length."""
+    at = 2
+    for _ in range(JPEG_SEGMENTS):
+        head = payload.take(at, 9)
+        if len(head) < 9:
+            return 0, 0
+        mark = head[1]
+        if head[0] != 0xFF or mark == 0xFF:
+            at += 1
+        elif 0xC0 <= mark <= 0xCF and mark not in {0xC4, 0xC8, 0xCC}:
+            return int.from_bytes(head[7:9], "big"), int.from_bytes(head[5:7], "big")
+        elif mark == 0x01 or 0xD0 <= mark <= 0xD8:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(head[2:4], "big")
+    return 0, 0

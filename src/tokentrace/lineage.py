@@ -1,0 +1,358 @@
+"""Calls that continue one another, found by the longest common prefix of salted message hashes.
+
+A lineage keeps numbers and 8-byte hashes, never text. A conversation without a name continues a
+lineage when it shares more with it than the leading system messages. Inside a named session a call
+that shares nothing (its history was compacted, its system prompt edited) still continues the
+lineage of its agent, model and tools.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tokentrace.prompt import Count, Media, Message, Prompt
+
+SALT = int.from_bytes(os.urandom(8), "big")
+WIDTH = 8
+LONGEST = 4_096
+REMEMBERED_TURNS = 32
+OPENING = 32
+NOTHING: Mapping[str, int] = {}
+LEADING = frozenset({"system", "developer"})
+INCREASE, DECREASE, STABLE = "increase", "decrease", "stable"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a call stands against its lineage's previous turn.
+
+    Attributes:
+        delta: tokens more than the previous turn's total; None when there is no previous turn.
+        trend: ``increase``, ``decrease`` or ``stable`` (equal); empty when there is none.
+        forecast: turns until the limit at this lineage's growth, or None.
+        previous: components of the previous turn's largest call.
+    """
+
+    delta: int | None = None
+    trend: str = ""
+    forecast: float | None = None
+    previous: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Turn:
+    """The largest call of one turn of a lineage; components are kept of the last two turns."""
+
+    number: int
+    total: int
+    components: Mapping[str, int]
+
+
+@dataclass(slots=True, eq=False)
+class Lineage:
+    """One line of calls.
+
+    Attributes:
+        id: random, 16 hexadecimal digits.
+        agent, model, tools: whose calls these are; ``tools`` is a salted hash.
+        digests: 8 bytes for each message of its last prompt, at most 4,096 messages.
+        leading: how many of those bytes are leading system messages.
+        turns: the last 32 turns, oldest first.
+        turn: the number of its newest turn.
+        level: the largest threshold that its last call had reached.
+        alarms: what else its last call had a warning for.
+    """
+
+    id: str = field(default_factory=lambda: os.urandom(8).hex())
+    agent: str = ""
+    model: str = ""
+    tools: int = 0
+    opening: int = 0
+    digests: bytes = b""
+    leading: int = 0
+    turns: list[Turn] = field(default_factory=list)
+    turn: int = 0
+    level: float = 0.0
+    alarms: frozenset[str] = frozenset()
+    used: float = 0.0
+    _newest: bytes = b""
+
+    def standing(self, count: Count, turn: int | None = None) -> Standing:
+        """Return where ``count`` stands, as a call of ``turn`` (by default the newest)."""
+        number = self.turn if turn is None else turn
+        before = self._before(number)
+        forecast = self.forecast(count, number)
+        if before is None:
+            return Standing(forecast=forecast)
+        delta = count.total - before.total
+        trend = INCREASE if delta > 0 else DECREASE if delta < 0 else STABLE
+        return Standing(delta, trend, forecast, before.components)
+
+    def forecast(self, count: Count, turn: int) -> float | None:
+        """Return turns until ``count.limit``, by the growth a turn since the last drop.
+
+        Two turns of growth are needed, so a lineage just compacted has no forecast. 0.0 at or above
+        the limit; None without growth or limit.
+        """
+        totals = [one.total for one in self.turns if one.number != turn]
+        totals.append(max([count.total, *(t.total for t in self.turns if t.number == turn)]))
+        start = len(totals) - 1
+        while start and totals[start - 1] <= totals[start]:
+            start -= 1
+        steps = len(totals) - 1 - start
+        growth = totals[-1] - totals[start]
+        if count.limit is None or steps < 2 or growth <= 0:
+            return None
+        return max(0.0, (count.limit - totals[-1]) * steps / growth)
+
+    def note(self, count: Count, turn: int | None = None) -> None:
+        """Remember a call that was sent. A turn's total is its largest call's."""
+        number = self.turn if turn is None else turn
+        same = next((one for one in self.turns if one.number == number), None)
+        if same is None:
+            self.turns = [*self.turns, Turn(number, count.total, count.components)]
+            del self.turns[:-REMEMBERED_TURNS]
+            for old in self.turns[:-2]:
+                old.components = NOTHING
+        elif count.total >= same.total:
+            same.total, same.components = count.total, count.components
+
+    def _before(self, number: int) -> Turn | None:
+        """Return the turn noted last that is not ``number``."""
+        return next((one for one in reversed(self.turns) if one.number != number), None)
+
+    @property
+    def weight(self) -> int:
+        """Bytes held, about."""
+        return 2_000 + len(self.digests) + 100 * len(self.turns)
+
+
+class Lineages:
+    """The lineages of one session, or of all conversations without a name. Thread-safe.
+
+    The one not used for longest goes when there are more than ``most``, and every one that nobody
+    used for ``idle`` seconds; ``evicted`` counts them.
+    """
+
+    def __init__(self, *, named: bool, most: int = 16, idle: float = 21_600.0) -> None:
+        self._named = named
+        self._most = most
+        self._idle = idle
+        self._all: OrderedDict[str, Lineage] = OrderedDict()
+        self._starts: dict[bytes, list[Lineage]] = {}
+        self._lock = threading.RLock()
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @property
+    def weight(self) -> int:
+        """Bytes held, about."""
+        return sum(one.weight for one in tuple(self._all.values()))
+
+    def renew(self) -> None:
+        """Replace a lock that another thread may have held at a fork."""
+        self._lock = threading.RLock()
+
+    def follow(self, prompt: Prompt, *, agent: str = "", turn: int | None = None) -> Lineage:
+        """Return the lineage that ``prompt`` continues, or a new one, and make it the newest.
+
+        Args:
+            prompt: as read; the hashes are kept in its messages' memos.
+            agent: only lineages of the same agent are continued.
+            turn: the turn's number where the agent tells; otherwise a new turn begins with a new
+                user text at the end.
+        """
+        digests = digests_of(prompt.messages)
+        seen = _Seen(prompt, agent, digests, _leading(prompt.messages), _tools(prompt), turn)
+        with self._lock:
+            found, common = self._nearest(seen)
+            if found is None:
+                found = Lineage(agent=agent)
+                self._all[found.id] = found
+            self._take(found, seen, common)
+            self._trim()
+            return found
+
+    # ── finding ──────────────────────────────────────────────────────────────────────────────────
+
+    def _nearest(self, seen: _Seen) -> tuple[Lineage | None, int]:
+        """Return the lineage with the longest common prefix, and that prefix in bytes."""
+        near = self._starts.get(seen.start, ()) if seen.start else ()
+        best, longest = None, 0
+        for one in reversed(near):
+            common = _common(one.digests, seen.digests)
+            if common > longest and one.agent == seen.agent:
+                best, longest = one, common
+        if best is not None:
+            return best, longest
+        relative = self._relative(seen) if self._named else self._behind(seen)
+        return relative, 0
+
+    def _relative(self, seen: _Seen) -> Lineage | None:
+        """Find the session's lineage of the same agent, model and tools.
+
+        Prefer the one whose prompt opens alike. One that opens otherwise is another's when it was
+        already called in this turn: a sub-agent without a name, a summary on the side.
+        """
+        alike = [
+            one
+            for one in reversed(self._all.values())
+            if (one.agent, one.model, one.tools) == (seen.agent, seen.prompt.model, seen.tools)
+        ]
+        for one in alike:
+            if one.opening == seen.opening:
+                return one
+        free = (one for one in alike if seen.turn is None or one.turn != seen.turn)
+        return next(free, None)
+
+    def _behind(self, seen: _Seen) -> Lineage | None:
+        """Find a conversation whose system prompt alone changed (a clock in it, say)."""
+        tail = seen.digests[seen.leading :]
+        if len(tail) < 2 * WIDTH:
+            return None
+        for one in reversed(self._all.values()):
+            same = (one.agent, one.model, one.tools) == (seen.agent, seen.prompt.model, seen.tools)
+            if same and one.digests[one.leading :][: 2 * WIDTH] == tail[: 2 * WIDTH]:
+                return one
+        return None
+
+    # ── keeping ──────────────────────────────────────────────────────────────────────────────────
+
+    def _take(self, lineage: Lineage, seen: _Seen, common: int) -> None:
+        """Make ``lineage`` the one that ends in this prompt."""
+        self._forget_start(lineage)
+        _begin_turn(lineage, seen, common)
+        lineage.model, lineage.tools, lineage.opening = seen.prompt.model, seen.tools, seen.opening
+        lineage.digests, lineage.leading = seen.digests, seen.leading
+        lineage.used = time.monotonic()
+        if seen.start:
+            self._starts.setdefault(seen.start, []).append(lineage)
+        self._all.move_to_end(lineage.id)
+
+    def _trim(self) -> None:
+        old = time.monotonic() - self._idle
+        while self._all:
+            first = next(iter(self._all.values()))
+            if len(self._all) <= self._most and first.used >= old:
+                return
+            del self._all[first.id]
+            self._forget_start(first)
+            self.evicted += 1
+
+    def _forget_start(self, lineage: Lineage) -> None:
+        start = lineage.digests[: lineage.leading + WIDTH]
+        near = self._starts.get(start)
+        if near and lineage in near:
+            near.remove(lineage)
+            if not near:
+                del self._starts[start]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What is needed of a prompt to find its lineage."""
+
+    prompt: Prompt
+    agent: str
+    digests: bytes
+    leading: int
+    tools: int
+    turn: int | None
+
+    @property
+    def start(self) -> bytes:
+        """The hashes up to the first message that is not the system's; empty when there is none."""
+        return self.digests[: self.leading + WIDTH] if len(self.digests) > self.leading else b""
+
+    @property
+    def opening(self) -> int:
+        """A salted hash of how the prompt begins."""
+        first = self.prompt.messages[0] if self.prompt.messages else None
+        text = first.parts[0].text[:OPENING] if first and first.parts else ""
+        return hash((SALT, first.role if first else "", text))
+
+
+# ── turns without a number ───────────────────────────────────────────────────────────────────────
+
+
+def _begin_turn(lineage: Lineage, seen: _Seen, common: int) -> None:
+    """Set the number of the turn that the prompt belongs to."""
+    appended = common == len(lineage.digests)
+    fresh = _newest_user(seen.prompt.messages, common // WIDTH)
+    if seen.turn is not None:
+        lineage.turn = seen.turn
+    elif not lineage.used or (fresh and (appended or fresh != lineage._newest)):  # noqa: SLF001 - ours
+        lineage.turn += 1
+    if fresh:
+        lineage._newest = fresh  # noqa: SLF001 - ours
+
+
+def _newest_user(messages: Sequence[Message], start: int) -> bytes:
+    """Return the hash of the last message from ``start`` on in which the user says something."""
+    for index in range(len(messages) - 1, start - 1, -1):
+        message = messages[index]
+        if message.role == "user" and any(part.kind != "result" for part in message.parts):
+            return digest(message)
+    return b""
+
+
+# ── hashes ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def digest(message: Message) -> bytes:
+    """Return 8 bytes that tell this message from others in this process; kept with the message."""
+    known = message.memo.get("digest")
+    if known is None:
+        parts = tuple((p.kind, p.text, p.name, p.id, _data(p.data)) for p in message.parts)
+        mark = hash((SALT, message.role, message.name, parts))
+        known = message.memo["digest"] = (mark & (2**64 - 1)).to_bytes(WIDTH, "big")
+    return known
+
+
+def digests_of(messages: Sequence[Message]) -> bytes:
+    """Return the digests of the first 4,096 messages, one after the other."""
+    messages = messages[:LONGEST]
+    try:
+        return b"".join([message.memo["digest"] for message in messages])
+    except KeyError:
+        return b"".join([digest(message) for message in messages])
+
+
+def _data(data: Any) -> Any:
+    """Return what of a part's data can be hashed at no cost."""
+    return data if isinstance(data, Media | str | int) else None
+
+
+def _tools(prompt: Prompt) -> int:
+    return hash((SALT, tuple(sorted(tool.name for tool in prompt.tools))))
+
+
+def _leading(messages: Sequence[Message]) -> int:
+    """Return the width of the hashes of the leading system messages."""
+    for index, message in enumerate(messages):
+        if message.role not in LEADING:
+            return index * WIDTH
+    return len(messages) * WIDTH
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """Return the length of the common prefix in bytes, whole hashes only."""
+    shorter = min(len(one), len(other))
+    if one[:shorter] == other[:shorter]:
+        return shorter
+    low, high = 0, shorter // WIDTH
+    while high - low > 1:
+        middle = (low + high) // 2
+        if one[: middle * WIDTH] == other[: middle * WIDTH]:
+            low = middle
+        else:
+            high = middle
+    return low * WIDTH

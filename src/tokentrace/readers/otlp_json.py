@@ -1,0 +1,326 @@
+"""OTLP-JSON lines: what the local exporter, the Collector's file exporter and others write.
+
+A line is one export: any number of resources, scopes and spans. Ids are hex; 64-bit integers may
+be strings (OTLP 1.5, "JSON Protobuf Encoding"). Lines of logs and metrics are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tokentrace import schema
+from tokentrace.errors import InputError
+from tokentrace.prompt import CallRecord, Event, Record
+from tokentrace.readers import Problems, Seen, lines, quiet
+from tokentrace.values import OTHER
+
+FOREIGN_AFTER = 1000  # lines without one export: not our kind of file, however long it is
+INT64 = 2**63
+NOTHING = msgspec.Raw()
+STATUS_ERROR = (2, "STATUS_CODE_ERROR")
+ONE_LINE = "one export a line is needed; `jq -c .` makes lines of a document"
+NOT_OURS = "call tokentrace.instrument() in the agent"
+
+
+class DamagedError(ValueError):
+    """A span that is not what OTLP says."""
+
+
+# ── the wire ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class Array(msgspec.Struct):
+    """A list of values."""
+
+    values: list[Value] | None = None
+
+
+class Value(msgspec.Struct, rename="camel"):
+    """A value; maps and bytes are none of ours and stay unread."""
+
+    string_value: str | None = None
+    int_value: int | str | None = None
+    double_value: float | str | None = None
+    bool_value: bool | None = None
+    array_value: Array | None = None
+
+
+class Attribute(msgspec.Struct):
+    """A name and its value."""
+
+    key: str
+    value: Value | None = None
+
+
+class SpanEvent(msgspec.Struct, rename="camel"):
+    """An event on a span."""
+
+    name: str = ""
+    time_unix_nano: int | str = 0
+    attributes: list[Attribute] | None = None
+
+
+class Status(msgspec.Struct):
+    """How a span ended."""
+
+    code: int | str = 0
+
+
+class Span(msgspec.Struct, rename="camel"):
+    """A span, as far as records need it."""
+
+    trace_id: str = ""
+    span_id: str = ""
+    parent_span_id: str = ""
+    name: str = ""
+    start_time_unix_nano: int | str = 0
+    end_time_unix_nano: int | str = 0
+    attributes: list[Attribute] | None = None
+    events: list[SpanEvent] | None = None
+    status: Status | None = None
+
+
+class Scope(msgspec.Struct):
+    """The spans of one instrumentation scope, each still unread."""
+
+    spans: list[msgspec.Raw] | None = None
+
+
+class Origin(msgspec.Struct):
+    """Who sent the spans."""
+
+    attributes: list[Attribute] | None = None
+
+
+class Resource(msgspec.Struct, rename="camel"):
+    """The scopes of one sender."""
+
+    resource: Origin | None = None
+    scope_spans: list[Scope] | None = None
+
+
+class Export(msgspec.Struct, rename="camel"):
+    """A line."""
+
+    resource_spans: list[Resource] | None = None
+    resource_logs: msgspec.Raw = NOTHING
+    resource_metrics: msgspec.Raw = NOTHING
+
+
+EXPORT = msgspec.json.Decoder(Export)
+SPAN = msgspec.json.Decoder(Span)
+OURS = f'"{schema.PREFIX}'.encode()
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a source turned out to hold."""
+
+    lines: int = 0
+    exports: int = 0
+    spans: int = 0
+    ours: int = 0
+    records: int = 0
+
+
+def read(path: str, problems: Problems, seen: Seen = quiet) -> Iterator[Record]:
+    """Yield the records of ``path``: a file, a folder of ``*.jsonl*`` files, ``-`` for stdin.
+
+    A damaged line or span is skipped and goes to ``problems``; in a folder so does a whole file.
+
+    Args:
+        path: where to read; gzip is recognised.
+        problems: takes what was skipped.
+        seen: called with the number of bytes read since its last call.
+
+    Raises:
+        InputError: nothing there, nothing in it, or nothing that tokentrace recorded.
+    """
+    found = _Found()
+    if path == lines.STDIN or not Path(path).is_dir():
+        yield from _file(path, found, problems, seen)
+    else:
+        yield from _folder(path, found, problems, seen)
+    if not found.records:
+        raise _nothing(path, found, problems)
+
+
+def _folder(path: str, found: _Found, problems: Problems, seen: Seen) -> Iterator[Record]:
+    for file in lines.files(path):
+        try:
+            yield from _file(str(file), found, problems, seen)
+        except InputError as error:
+            problems.add(str(file), 0, str(error.args[0]))
+
+
+def _file(path: str, found: _Found, problems: Problems, seen: Seen) -> Iterator[Record]:
+    exports = 0
+    for number, line in lines.read(path, problems, seen):
+        found.lines += 1
+        try:
+            export = EXPORT.decode(line)
+            spans = list(_spans(export))
+        except (ValueError, RecursionError) as error:
+            problems.add(path, number, _reason(error))
+        else:
+            exports += 1
+            found.exports += 1
+            yield from _records(spans, found, problems, (path, number))
+        if number > FOREIGN_AFTER and not exports:
+            raise InputError("not an OTLP-JSON trace", source=path, mend=ONE_LINE)
+
+
+def _spans(export: Export) -> Iterator[tuple[str, msgspec.Raw]]:
+    """Yield each span of an export, unread, with the name of its service."""
+    other = export.resource_logs != NOTHING or export.resource_metrics != NOTHING
+    if export.resource_spans is None and not other:
+        raise DamagedError("JSON, but no OTLP export")
+    for resource in export.resource_spans or ():
+        origin = resource.resource
+        service = _attributes(origin.attributes).get(schema.SERVICE_NAME, "") if origin else ""
+        for scope in resource.scope_spans or ():
+            for span in scope.spans or ():
+                yield str(service), span
+
+
+def _records(
+    spans: list[tuple[str, msgspec.Raw]], found: _Found, problems: Problems, at: tuple[str, int]
+) -> Iterator[Record]:
+    for service, raw in spans:
+        found.spans += 1
+        if OURS not in bytes(raw):
+            continue
+        found.ours += 1
+        try:
+            record = record_of(SPAN.decode(raw), service)
+        except (ValueError, RecursionError) as error:
+            problems.add(*at, f"a span: {_reason(error)}")
+            continue
+        if record is not None:
+            found.records += 1
+            yield record
+
+
+def record_of(span: Span, service: str) -> Record | None:
+    """Return the record on a span, or None where it bears none.
+
+    Raises:
+        DamagedError: a number, id or time is none.
+    """
+    attributes = _attributes(span.attributes)
+    events = tuple(
+        Event(event.name, _attributes(event.attributes), _int(event.time_unix_nano))
+        for event in span.events or ()
+    )
+    facts: dict[str, Any] = {
+        "name": span.name,
+        "error": span.status is not None and span.status.code in STATUS_ERROR,
+        "trace_id": _id(span.trace_id, 32),
+        "span_id": _id(span.span_id, 16),
+        "parent_id": _id(span.parent_span_id, 16),
+        "start": _int(span.start_time_unix_nano),
+        "end": _int(span.end_time_unix_nano),
+        "service": service,
+        "events": events,
+    }
+    record = schema.load(attributes, **facts)
+    if record is None and any(event.name in schema.EVENTS for event in events):
+        # Parts may be excluded outside any assembly: their events then stand on the turn's span.
+        nameless = {schema.INCLUDED: 0, schema.ASSEMBLY_NAME: "", **attributes}
+        return schema.load(nameless, **facts)
+    return _whole(record) if isinstance(record, CallRecord) else record
+
+
+def _whole(call: CallRecord) -> CallRecord:
+    """Return ``call`` with components that sum up to its tokens.
+
+    An exporter that is short of attributes may have dropped some: the rest goes under other.
+
+    Raises:
+        DamagedError: a number is negative, or components are more than the whole.
+    """
+    missing = call.tokens - sum(call.components.values())
+    if missing < 0 or min((call.tokens, call.error, *call.components.values())) < 0:
+        raise DamagedError("its components do not sum up to its input tokens")
+    if not missing:
+        return call
+    rest = call.components.get(OTHER, 0) + missing
+    return replace(call, components={**call.components, OTHER: rest})
+
+
+def _attributes(pairs: list[Attribute] | None) -> dict[str, Any]:
+    return {pair.key: _value(pair.value) for pair in pairs or () if pair.value is not None}
+
+
+def _value(value: Value) -> Any:
+    if value.string_value is not None:
+        return value.string_value
+    if value.int_value is not None:
+        return _int(value.int_value)
+    if value.double_value is not None:
+        return _float(value.double_value)
+    if value.array_value is not None:
+        return tuple(_value(item) for item in value.array_value.values or ())
+    return value.bool_value
+
+
+def _int(raw: int | str) -> int:
+    try:
+        value = int(raw)
+    except ValueError:
+        raise DamagedError(f"{raw[:40] if isinstance(raw, str) else raw!r} is no integer") from None
+    if not -INT64 <= value < INT64:
+        raise DamagedError("an integer of over 64 bits")
+    return value
+
+
+def _float(raw: float | str) -> float:
+    try:
+        value = float(raw)
+    except ValueError:
+        raise DamagedError(f"{str(raw)[:40]!r} is no number") from None
+    if not isfinite(value):
+        raise DamagedError(f"{value} is no usable number")
+    return value
+
+
+def _id(raw: str, length: int) -> str:
+    """Return an id as lower-case hex; all zeros and empty are none."""
+    text = raw.lower()
+    if not text.strip("0"):
+        return ""
+    if len(text) != length or not set(text) <= set("0123456789abcdef"):
+        raise DamagedError(f"{raw[:40]!r} is no id of {length} hex digits")
+    return text
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return (
+        str(error).replace("JSON is malformed", "broken JSON").replace("Input data was", "cut off:")
+    )
+
+
+def _nothing(path: str, found: _Found, problems: Problems) -> InputError:
+    """Return what to say of a source that gave no record."""
+    if not found.lines and not problems.count:
+        return InputError("is empty: no spans yet", source=path, mend=NOT_OURS)
+    first = problems.kept[0] if problems.kept else None
+    reason = f"; line {first.line}: {first.reason}" if first else ""
+    if not found.exports:
+        return InputError(f"not an OTLP-JSON trace{reason}", source=path, mend=ONE_LINE)
+    if found.ours:
+        text = f"none of its {found.ours} spans of tokentrace is readable{reason}"
+        return InputError(text, source=path)
+    text = f"holds {found.spans} spans, none recorded by tokentrace"
+    return InputError(text, source=path, mend=NOT_OURS)

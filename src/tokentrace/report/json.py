@@ -1,0 +1,155 @@
+"""The report as one JSON document, the same bytes for the same records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import resources
+from typing import Any
+
+from tokentrace.analysis import Report, summary
+from tokentrace.analysis.shapes import Happening, Session, Turn
+from tokentrace.prompt import CallRecord, ContextRecord, Detail, Usage
+
+VERSION = 1
+MS = 1_000_000
+
+
+def schema() -> str:
+    """Return the published JSON schema of the document."""
+    return resources.files(__package__).joinpath("report.schema.json").read_text("utf-8")
+
+
+def render(report: Report) -> str:
+    """Return the document; `schema` describes it."""
+    return json.dumps(document(report), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def document(report: Report) -> dict[str, Any]:
+    """Return the document as plain data."""
+    return {
+        "version": VERSION,
+        "summary": _summary(report.sessions),
+        "sessions": [_session(session) for session in report.sessions],
+        "problems": {
+            "count": report.problems.count,
+            "first": [asdict(problem) for problem in report.problems.kept],
+        },
+    }
+
+
+def _summary(sessions: Sequence[Session]) -> dict[str, Any]:
+    known = asdict(summary(sessions))
+    return {**known, "utilization": _rounded(known["utilization"])}
+
+
+def _session(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "named": session.named,
+        "agent": session.agent,
+        "service": session.service,
+        "summary": _summary([session]),
+        "turns": [_turn(turn) for turn in session.turns],
+    }
+
+
+def _turn(turn: Turn) -> dict[str, Any]:
+    main = turn.main or CallRecord()
+    return {
+        "number": turn.number,
+        "start_ms": turn.start // MS,
+        "end_ms": turn.end // MS,
+        "model": main.model,
+        **_size(main),
+        "delta": turn.delta,
+        "trend": turn.trend,
+        "decision": turn.decision,
+        "forecast": _rounded(main.forecast),
+        "components": _ordered(main.components),
+        "cached": _ordered(main.cached),
+        "costs_usd": {name: _rounded(cost, 9) for name, cost in sorted(main.costs.items())},
+        "details": _details(main.details),
+        "events": [_event(event) for event in turn.events],
+        "calls": [_call(call) for call in turn.calls],
+        "contexts": [_context(context) for context in turn.contexts],
+    }
+
+
+def _size(call: CallRecord) -> dict[str, Any]:
+    """Return what a call's input comes to; a turn has the numbers of its main call."""
+    return {
+        "total": call.tokens,
+        "method": call.method,
+        "error": call.error,
+        "limit": call.limit,
+        "limit_source": call.limit_source,
+        "utilization": _rounded(call.utilization),
+        "headroom": call.headroom,
+        "reported": _usage(call.usage),
+        "drift": call.drift,
+        "unattributed": call.unattributed,
+    }
+
+
+def _usage(usage: Usage) -> dict[str, int | None]:
+    return {
+        "input": usage.input,
+        "output": usage.output,
+        "cache_read": usage.cache_read,
+        "cache_write": usage.cache_write,
+        "reasoning": usage.reasoning,
+    }
+
+
+def _call(call: CallRecord) -> dict[str, Any]:
+    return {
+        "trace_id": call.trace_id,
+        "span_id": call.span_id,
+        "lineage": call.lineage,
+        "agent": call.agent,
+        "operation": call.operation,
+        "provider": call.provider,
+        "api": call.api,
+        "model": call.model,
+        "tokenizer": call.tokenizer,
+        "duration_ms": max(0, call.end // MS - call.start // MS),
+        **_size(call),
+        "decision": call.decision,
+        "compressed_tokens": call.compressed_tokens,
+        "duplicate_tokens": call.duplicate_tokens,
+        "cache_broken_by": call.cache_broken_by,
+        "cache_reason": call.cache_reason,
+        "error_type": call.error_type,
+    }
+
+
+def _context(context: ContextRecord) -> dict[str, Any]:
+    return {
+        "span_id": context.span_id,
+        "name": context.name,
+        "included": context.included,
+        "excluded": context.excluded,
+        "compressed": context.compressed,
+        "budget": context.budget,
+        "lost": context.lost,
+    }
+
+
+def _event(event: Happening) -> dict[str, Any]:
+    known = asdict(event)
+    known["time_ms"] = known.pop("time") // MS
+    return known
+
+
+def _details(details: Sequence[Detail]) -> list[dict[str, Any]]:
+    return [asdict(detail) for detail in details]
+
+
+def _ordered(tokens: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(tokens.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _rounded(value: float | None, digits: int = 6) -> float | None:
+    return None if value is None else round(value, digits)

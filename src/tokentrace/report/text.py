@@ -1,0 +1,309 @@
+"""The report in a terminal: a table of turns, what happened in them, and what they add up to.
+
+Columns are chosen by what fits: rich never has to cut or wrap one. The largest components have
+columns of their own, the rest is summed up in ``other``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tokentrace import analysis
+from tokentrace.analysis import Report
+from tokentrace.analysis.shapes import (
+    COMPRESSED,
+    EXCLUDED,
+    LOW,
+    Happening,
+    Session,
+    Summary,
+    Turn,
+)
+from tokentrace.report import cells, safe
+
+SHOWN = 3  # sessions with a table of their own; of more, only the newest has one
+LISTED = 20
+EVENTS = 40
+PROBLEMS = 5
+GAP = 2
+OTHER = "other"
+ORDER: tuple[str, ...] = (
+    "total",
+    "limit",
+    "used",
+    "bar",
+    "delta",
+    "guard",
+    "excluded",
+    "compressed",
+)
+ORDER += ("drift", "calls", "output")
+
+
+def render(report: Report, console: Console) -> None:
+    """Print the report; it fits the width of ``console``."""
+    sessions = report.sessions
+    if len(sessions) > SHOWN:
+        _overview(sessions, console)
+        sessions = sessions[-1:]
+    for session in sessions:
+        _session(session, console)
+    _problems(report, console)
+
+
+# ── many sessions ────────────────────────────────────────────────────────────────────────────────
+
+
+def _overview(sessions: Sequence[Session], console: Console) -> None:
+    """Print a line a session, the newest last."""
+    recent = sessions[-LISTED:]
+    sums = [analysis.summary([session]) for session in recent]
+    room = max(12, console.width - 46)
+    columns = [
+        cells.Column(
+            "session", [Text(cells.cut(_title(one), room), "bold") for one in recent], left=True
+        ),
+        cells.numbers("turns", [one.turns for one in sums]),
+        cells.numbers("calls", [one.calls for one in sums]),
+        cells.numbers("peak", [one.peak for one in sums]),
+        cells.Column("used", [cells.share(one.utilization) for one in sums]),
+        cells.numbers("warned", [one.warnings for one in sums]),
+        cells.numbers("refused", [one.refusals for one in sums]),
+    ]
+    console.print(_table(columns))
+    older = len(sessions) - len(recent)
+    if older:
+        console.print(Text(f"and {older:,} older sessions", "dim"))
+    hint = "The newest session follows; --session ID shows another, --json all."
+    console.print(Text(hint, "dim"))
+    console.print()
+
+
+def _title(session: Session) -> str:
+    name = safe(session.id) or "unnamed"
+    return name if session.named else f"lineage {name[:12]}"
+
+
+# ── one session ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _session(session: Session, console: Console) -> None:
+    total = analysis.summary([session])
+    _flow(_head(session, total), console, "bold")
+    _flow(_counted(session), console, "dim")
+    console.print()
+    if session.turns:
+        console.print(_table(columns(session.turns, console.width)))
+    console.print()
+    _flow(_sums(total), console)
+    console.print()
+    _events(session.turns, console)
+
+
+def _flow(words: Sequence[str], console: Console, style: str = "") -> None:
+    """Print ``words`` with dots between them, as many lines as it takes, broken between words."""
+    line = ""
+    for word in words:
+        joined = f"{line} · {word}" if line else word
+        if line and cell_len(joined) > console.width:
+            console.print(Text(line, style))
+            joined = word
+        line = cells.cut(joined, console.width)
+    console.print(Text(line, style))
+
+
+def _head(session: Session, total: Summary) -> list[str]:
+    models = Counter(turn.main.model for turn in session.turns if turn.main and turn.main.model)
+    facts = [_title(session), safe(session.agent)]
+    facts += [safe(model) for model, _ in models.most_common(2)]
+    facts.append(f"{cells.many(total.turns, 'turn')}, {cells.many(total.calls, 'call')}")
+    return [fact for fact in facts if fact]
+
+
+def _counted(session: Session) -> list[str]:
+    """Say how sure the numbers are and what the limit is."""
+    calls = session.calls
+    methods = Counter(call.method for call in calls if call.method)
+    error = max((call.error for call in calls), default=0)
+    counted = " and ".join(method for method, _ in methods.most_common())
+    words = [f"counts {counted or 'missing'}{f', at most ±{error:,}' if error else ''}"]
+    words += sorted({safe(call.tokenizer) for call in calls if call.tokenizer})
+    limits = {(call.limit, call.limit_source) for call in calls if call.limit is not None}
+    if len(limits) == 1:
+        limit, source = limits.pop()
+        words.append(f"limit {limit:,}{f' ({safe(source)})' if source else ''}")
+    return words
+
+
+def _sums(total: Summary) -> list[str]:
+    """Return what the turns add up to, in words."""
+    peak = f"peak {total.peak:,}"
+    if total.utilization is not None:
+        peak += f" ({cells.percent(total.utilization)})"
+    words = [f"{peak} in turn {total.peak_turn}"]
+    words += [cells.many(total.warnings, "warning")] if total.warnings else []
+    words += [f"{total.exceeded} over the limit"] if total.exceeded else []
+    words += [cells.many(total.refusals, "refusal")] if total.refusals else []
+    words += [cells.many(total.failures, "failure")] if total.failures else []
+    if total.exclusions:
+        words.append(f"{total.exclusions} excluded ({total.excluded_tokens:,} tokens)")
+    if total.compressions:
+        words.append(f"{total.compressions} compressed (saved {total.saved_tokens:,})")
+    words.append(f"trend {total.increases}▲ {total.decreases}▼ {total.stable}=")
+    if total.reported:
+        words.append(f"reported {total.reported:,}, drift {total.drift:+,}")
+    return words
+
+
+# ── the table of turns ───────────────────────────────────────────────────────────────────────────
+
+
+def columns(turns: Sequence[Turn], width: int) -> list[cells.Column]:
+    """Return the columns that fit into ``width`` terminal cells.
+
+    Three components and what is always shown come first, then what else fits, then as many more
+    components as go in.
+    """
+    names = _largest(turns)
+    few = _components(turns, names, min(3, len(names)))
+    chosen = {
+        "turn": cells.numbers("turn", [turn.number for turn in turns]),
+        "total": cells.Column("total", [cells.total(turn) for turn in turns]),
+        "used": cells.Column("used", [cells.share(turn.utilization) for turn in turns]),
+        "delta": cells.Column("delta", [cells.delta(turn) for turn in turns]),
+        "guard": cells.Column("guard", [cells.guard(turn) for turn in turns], left=True),
+    }
+    for place, extra in _extras(turns):
+        if place not in chosen and _wide([*few, *chosen.values(), extra]) <= width:
+            chosen[place] = extra
+    room = width - _wide([*chosen.values()]) - GAP
+    after = [chosen[place] for place in ORDER if place in chosen]
+    return [chosen["turn"], *_fitting(turns, names, room), *after]
+
+
+def _wide(columns: Sequence[cells.Column]) -> int:
+    return sum(column.width for column in columns) + GAP * (len(columns) - 1)
+
+
+def _fitting(turns: Sequence[Turn], names: Sequence[str], room: int) -> list[cells.Column]:
+    """Return as many components as fit into ``room``, with ``other`` for what does not."""
+    for most in range(len(names), -1, -1):
+        chosen = _components(turns, names, most)
+        if _wide(chosen) <= room:
+            return chosen
+    return []
+
+
+def _largest(turns: Sequence[Turn]) -> list[str]:
+    """Return component names by their largest share of a turn; what is called other comes last."""
+    peaks: Counter[str] = Counter()
+    for turn in turns:
+        for name, tokens in turn.components.items():
+            peaks[name] = max(peaks[name], tokens)
+    return sorted(peaks, key=lambda name: (name == OTHER, -peaks[name], name))
+
+
+def _components(turns: Sequence[Turn], names: Sequence[str], most: int) -> list[cells.Column]:
+    own, folded = [name for name in names[:most] if name != OTHER], set(names[most:]) | {OTHER}
+    found = [
+        cells.numbers(cells.heading(name), [turn.components.get(name, 0) for turn in turns])
+        for name in own
+    ]
+    if folded & set(names):
+        rest = [sum(turn.components.get(name, 0) for name in folded) for turn in turns]
+        found.append(cells.numbers(OTHER, rest))
+    return found
+
+
+def _extras(turns: Sequence[Turn]) -> Iterable[tuple[str, cells.Column]]:
+    """Yield what is shown where there is room, the most useful first, each with its place.
+
+    A place that is offered twice takes the first that fits.
+    """
+    if any(turn.of(EXCLUDED) for turn in turns):
+        yield "excluded", cells.Column("excluded", [cells.sums(turn, EXCLUDED) for turn in turns])
+        yield "excluded", cells.numbers("excl", [len(turn.of(EXCLUDED)) for turn in turns])
+    if any(turn.of(COMPRESSED) for turn in turns):
+        yield "compressed", cells.Column("compressed", [cells.compressions(turn) for turn in turns])
+        yield "compressed", cells.numbers("compr", [len(turn.of(COMPRESSED)) for turn in turns])
+    if any(turn.limit is not None for turn in turns):
+        yield "limit", cells.numbers("limit", [turn.limit for turn in turns])
+    if any(turn.drift for turn in turns):
+        yield "drift", cells.Column("drift", [cells.signed(turn.drift) for turn in turns])
+    if any(len(turn.calls) > 1 for turn in turns):
+        yield "calls", cells.numbers("calls", [len(turn.calls) for turn in turns])
+    if any(turn.utilization is not None for turn in turns):
+        yield "bar", cells.Column("", [cells.bar(turn.utilization) for turn in turns], left=True)
+    yield "output", cells.numbers("output", [cells.output(turn) for turn in turns])
+
+
+def _table(columns: Sequence[cells.Column]) -> Table:
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.heading,
+            justify="left" if column.left else "right",
+            no_wrap=True,
+            vertical="bottom",
+        )
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*row)
+    return table
+
+
+# ── what happened ────────────────────────────────────────────────────────────────────────────────
+
+
+def _events(turns: Sequence[Turn], console: Console) -> None:
+    """Print a line for each event, the last 40 of them."""
+    found = [(turn.number, event) for turn in turns for event in turn.events]
+    if not found:
+        return
+    if len(found) > EVENTS:
+        older = f"{len(found) - EVENTS:,} earlier events are left out; --json has all"
+        console.print(Text(older, "dim"))
+    shown = found[-EVENTS:]
+    names = min(24, max(cell_len(safe(event.name)) for _, event in shown))
+    for number, event in shown:
+        line = Text(f"turn {number:>3}  ").append(
+            f"{_kind(event):<10}  ", cells.EVENT_STYLES[event.kind]
+        )
+        name = cells.cut(safe(event.name), names)
+        line.append(f"{name}{' ' * (names - cell_len(name) + 2) if names else ''}")
+        line.append(_what(event))
+        line.truncate(console.width, overflow="ellipsis")
+        console.print(line)
+    console.print()
+
+
+def _kind(event: Happening) -> str:
+    return "low use" if event.kind == LOW else event.kind
+
+
+def _what(event: Happening) -> str:
+    """Return the numbers and the reason of an event."""
+    if event.kind == COMPRESSED and event.before is not None and event.after is not None:
+        text = f"{event.before:,} → {event.after:,} ({event.after - event.before:+,})"
+    elif event.limit:
+        text = f"{event.tokens:,} of {event.limit:,} ({cells.percent(event.tokens / event.limit)})"
+    else:
+        text = f"{event.tokens:,} tokens" if event.tokens else ""
+    return " · ".join(filter(None, (text, safe(event.reason))))
+
+
+def _problems(report: Report, console: Console) -> None:
+    """Say what was skipped while reading."""
+    count = report.problems.count
+    if not count:
+        return
+    console.print(Text(f"{cells.many(count, 'damaged record')} skipped", "yellow"))
+    for problem in report.problems.kept[:PROBLEMS]:
+        console.print(Text(f"  {safe(str(problem))}"), soft_wrap=True)
+    if count > PROBLEMS:
+        console.print(Text(f"  and {count - PROBLEMS:,} more", "dim"))

@@ -1,0 +1,471 @@
+"""Every dotted name that leaves the process, and the two functions that write and read a record.
+
+`dump` turns a record into span attributes, `load` turns span attributes into a record:
+``load(dump(r), **facts) == r`` up to what a span holds, which is
+
+* the 24 largest components, the rest summed up in ``other`` (Σ stays what it was);
+* cached tokens and costs of the 8 largest components, zeros left out;
+* details up to 2,000 bytes of JSON, then a last entry ``"+n"`` for the n that were cut;
+* cleaned texts (see `values.text`), normalised names, and the settings of `SETTINGS`.
+
+Trace and span ids, times, service and events are no attributes: they go to `load` as ``facts``.
+
+Standard names are those of the GenAI semantic conventions as shipped in 2026 (1.37 and later, with
+``cache_write`` for what was ``cache_creation``), not yet those of their unreleased main branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokentrace.names import normalise
+from tokentrace.prompt import CallRecord, ContextRecord, Event, Record, Usage
+from tokentrace.values import (
+    OTHER,
+    Value,
+    band,
+    clean,
+    dump_details,
+    fold,
+    load_details,
+    real,
+    switch,
+    text,
+    texts,
+    whole,
+)
+
+__all__ = ["band", "clean", "dump", "dump_event", "load", "load_event", "shrink", "span_name"]
+
+# ── standard names ───────────────────────────────────────────────────────────────────────────────
+
+OPERATION = "gen_ai.operation.name"
+PROVIDER = "gen_ai.provider.name"
+REQUEST_MODEL = "gen_ai.request.model"
+RESPONSE_MODEL = "gen_ai.response.model"
+RESPONSE_ID = "gen_ai.response.id"
+FINISH_REASONS = "gen_ai.response.finish_reasons"
+CONVERSATION = "gen_ai.conversation.id"
+AGENT = "gen_ai.agent.name"
+USAGE_INPUT = "gen_ai.usage.input_tokens"
+USAGE_OUTPUT = "gen_ai.usage.output_tokens"
+USAGE_CACHE_READ = "gen_ai.usage.cache_read.input_tokens"
+USAGE_CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens"
+USAGE_REASONING = "gen_ai.usage.reasoning.output_tokens"
+TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - an attribute's name
+INPUT_MESSAGES = "gen_ai.input.messages"
+SERVER_ADDRESS = "server.address"
+SERVER_PORT = "server.port"
+ERROR_TYPE = "error.type"
+SERVICE_NAME = "service.name"
+
+OPERATIONS = {"chat", "text_completion", "embeddings", "generate_content", "count_tokens"}
+INVOKE_AGENT = "invoke_agent"
+ASSEMBLE = "assemble_context"
+OTHER_CALL = "call"
+
+# ── our own names ────────────────────────────────────────────────────────────────────────────────
+
+SCOPE = "tokentrace"
+PREFIX = f"{SCOPE}."
+API = "tokentrace.api"
+TOKENS = "tokentrace.input.tokens"
+METHOD = "tokentrace.input.method"
+ERROR = "tokentrace.input.error"
+TOKENIZER = "tokentrace.input.tokenizer"
+DRIFT = "tokentrace.input.drift"
+COMPONENT = "tokentrace.component."
+DETAILS = "tokentrace.details"
+LIMIT = "tokentrace.limit.tokens"
+LIMIT_SOURCE = "tokentrace.limit.source"
+UTILIZATION = "tokentrace.limit.utilization"
+BAND = "tokentrace.limit.band"
+HEADROOM = "tokentrace.limit.headroom"
+THRESHOLD = "tokentrace.limit.threshold"
+DECISION = "tokentrace.guard.decision"
+COMPRESSED_TOKENS = "tokentrace.guard.compressed_tokens"
+FORECAST = "tokentrace.forecast.turns_to_limit"
+LINEAGE = "tokentrace.lineage.id"
+TURN = "tokentrace.turn.number"
+DELTA = "tokentrace.turn.delta"
+TREND = "tokentrace.turn.trend"
+CACHE_BROKEN_BY = "tokentrace.cache.broken_by"
+CACHE_REASON = "tokentrace.cache.reason"
+DUPLICATE = "tokentrace.duplicate.tokens"
+ASSEMBLY_NAME = "tokentrace.assembly.name"
+INCLUDED = "tokentrace.assembly.included.tokens"
+EXCLUDED = "tokentrace.assembly.excluded.tokens"
+COMPRESSED = "tokentrace.assembly.compressed.tokens"
+BUDGET = "tokentrace.assembly.budget"
+LOST = "tokentrace.assembly.lost"
+COMPONENT_NAME = "tokentrace.component.name"
+DROP_REASON = "tokentrace.drop.reason"
+FAILURE = "tokentrace.failure"
+
+LIMIT_WARNING = "tokentrace.limit.warning"
+LIMIT_EXCEEDED = "tokentrace.limit.exceeded"
+COMPONENT_EXCLUDED = "tokentrace.component.excluded"
+CONTEXT_COMPRESSED = "tokentrace.context.compressed"
+UTILIZATION_LOW = "tokentrace.utilization.low"
+
+TOKEN_USAGE = "gen_ai.client.token.usage"  # noqa: S105 - a metric's name
+DURATION = "gen_ai.client.operation.duration"
+COMPONENT_TOKENS = "tokentrace.component.tokens"
+OVERHEAD = "tokentrace.overhead"
+DECISIONS = "tokentrace.guard.decisions"
+INTERNAL_ERRORS = "tokentrace.internal.errors"
+DROPPED = "tokentrace.telemetry.dropped"
+
+REST = "__other__"
+MOST_ATTRIBUTES = 70
+MOST_SHARES = 8
+MOST_METRIC_NAMES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """An instrument: ``histogram``, ``counter`` or ``observed`` counter, unit, text, buckets."""
+
+    kind: str
+    unit: str
+    description: str
+    buckets: tuple[float, ...] | None = None
+
+
+SECONDS = tuple(0.01 * 2**n for n in range(14))
+TOKEN_STEPS = tuple(float(4**n) for n in range(14))
+# Ours, dense where a decision changes: the standard token buckets are a factor of four wide.
+TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99)
+RATIOS = (*TENTHS, 1.0, 1.01, 1.02, 1.05, 1.1, 1.25, 1.5, 2.0)
+SHORT = tuple(step * 10.0**-power for power in (5, 4, 3, 2) for step in (1.0, 2.5, 5.0))
+
+METRICS = {
+    TOKEN_USAGE: Metric("histogram", "{token}", "Tokens the provider reported", TOKEN_STEPS),
+    DURATION: Metric("histogram", "s", "Duration of calls to the provider", SECONDS),
+    COMPONENT_TOKENS: Metric("histogram", "{token}", "Counted tokens a component", TOKEN_STEPS),
+    UTILIZATION: Metric("histogram", "1", "Counted input tokens over the limit", RATIOS),
+    DECISIONS: Metric("counter", "{decision}", "Decisions of the guard"),
+    OVERHEAD: Metric("histogram", "s", "Time that tokentrace added to a call", SHORT),
+    INTERNAL_ERRORS: Metric("observed", "{error}", "Failures inside tokentrace"),
+    DROPPED: Metric("observed", "{item}", "Telemetry that tokentrace made and lost"),
+}
+
+
+# ── the table that both directions walk ──────────────────────────────────────────────────────────
+
+Field = tuple[str, str, Callable[[Any], Any]]
+
+# Samplers see the first five at the start of a span.
+CALL: tuple[Field, ...] = (
+    ("operation", OPERATION, text),
+    ("provider", PROVIDER, text),
+    ("model", REQUEST_MODEL, text),
+    ("server_address", SERVER_ADDRESS, text),
+    ("server_port", SERVER_PORT, whole),
+    ("session", CONVERSATION, text),
+    ("agent", AGENT, text),
+    ("error_type", ERROR_TYPE, text),
+    ("api", API, text),
+    ("tokens", TOKENS, whole),
+    ("method", METHOD, text),
+    ("error", ERROR, whole),
+    ("tokenizer", TOKENIZER, text),
+    ("limit", LIMIT, whole),
+    ("limit_source", LIMIT_SOURCE, text),
+    ("decision", DECISION, text),
+    ("compressed_tokens", COMPRESSED_TOKENS, whole),
+    ("forecast", FORECAST, real),
+    ("lineage", LINEAGE, text),
+    ("turn", TURN, whole),
+    ("delta", DELTA, whole),
+    ("trend", TREND, text),
+    ("cache_broken_by", CACHE_BROKEN_BY, text),
+    ("cache_reason", CACHE_REASON, text),
+    ("duplicate_tokens", DUPLICATE, whole),
+)
+USAGE: tuple[Field, ...] = (
+    ("input", USAGE_INPUT, whole),
+    ("output", USAGE_OUTPUT, whole),
+    ("cache_read", USAGE_CACHE_READ, whole),
+    ("cache_write", USAGE_CACHE_WRITE, whole),
+    ("reasoning", USAGE_REASONING, whole),
+    ("response_id", RESPONSE_ID, text),
+    ("response_model", RESPONSE_MODEL, text),
+    ("finish_reasons", FINISH_REASONS, texts),
+)
+CONTEXT: tuple[Field, ...] = (
+    ("name", ASSEMBLY_NAME, text),
+    ("session", CONVERSATION, text),
+    ("agent", AGENT, text),
+    ("turn", TURN, whole),
+    ("included", INCLUDED, whole),
+    ("excluded", EXCLUDED, whole),
+    ("compressed", COMPRESSED, whole),
+    ("budget", BUDGET, whole),
+    ("lost", LOST, whole),
+)
+# What of a request may stand on a span. Stop sequences are text of the prompt's kind: not here.
+SETTINGS: tuple[Field, ...] = (
+    ("temperature", "gen_ai.request.temperature", real),
+    ("top_p", "gen_ai.request.top_p", real),
+    ("top_k", "gen_ai.request.top_k", whole),
+    ("frequency_penalty", "gen_ai.request.frequency_penalty", real),
+    ("presence_penalty", "gen_ai.request.presence_penalty", real),
+    ("max_tokens", "gen_ai.request.max_tokens", whole),
+    ("seed", "gen_ai.request.seed", whole),
+    ("stream", "gen_ai.request.stream", switch),
+    ("choice.count", "gen_ai.request.choice.count", whole),
+    ("reasoning.level", "gen_ai.request.reasoning.level", text),
+    ("previous_response.id", "gen_ai.request.previous_response.id", text),
+    ("encoding_formats", "gen_ai.request.encoding_formats", texts),
+    ("service_tier", "openai.request.service_tier", text),
+    ("output.type", "gen_ai.output.type", text),
+    ("embeddings.dimension.count", "gen_ai.embeddings.dimension.count", whole),
+)
+_SETTINGS = {name: (key, convert) for name, key, convert in SETTINGS}
+NEVER: frozenset[str] = frozenset()
+ALWAYS = frozenset({"operation", "included", "excluded", "compressed"})
+COUNTED = frozenset({"tokens", "error"})
+SHARES = ("components", "cached", "costs")
+
+
+EMPTY = {kind: kind() for kind in (CallRecord, ContextRecord, Usage)}
+Written = dict[str, Value]
+
+
+def _write(source: Any, before: Any, table: Iterable[Field], must: frozenset[str]) -> Written:
+    """Return the attributes of ``must`` and of all fields that are others than ``before``'s."""
+    written: Written = {}
+    for name, key, convert in table:
+        value = getattr(source, name)
+        plain = getattr(before, name)
+        if (value is not plain and value != plain) or name in must:
+            known = convert(value)
+            if known is not None:
+                written[key] = known
+    return written
+
+
+def _read(attributes: Mapping[str, Any], table: Iterable[Field]) -> dict[str, Any]:
+    """Return the fields whose attributes are there and of their type."""
+    pairs = ((name, convert(attributes[key])) for name, key, convert in table if key in attributes)
+    return {name: value for name, value in pairs if value is not None}
+
+
+# ── components ───────────────────────────────────────────────────────────────────────────────────
+
+ENDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "tokens": ("components", whole),
+    "cached_tokens": ("cached", whole),
+    "cost_usd": ("costs", real),
+}
+_keys: dict[str, tuple[str, str, str]] = {}
+
+
+def keys(name: str) -> tuple[str, str, str]:
+    """Return the attributes of a component's tokens, cached tokens and cost."""
+    known = _keys.get(name)
+    if known is None:
+        if len(_keys) >= 1_024:
+            _keys.clear()
+        stem = COMPONENT + normalise(name)
+        known = _keys[name] = (f"{stem}.tokens", f"{stem}.cached_tokens", f"{stem}.cost_usd")
+    return known
+
+
+def _components(record: CallRecord) -> dict[str, Value]:
+    """Return the attributes of all components; names that become equal are added up."""
+    kept = fold(record.components)
+    written: dict[str, Any] = {}
+    for name, tokens in kept:
+        key = keys(name)[0]
+        written[key] = whole(written.get(key, 0) + tokens)
+    for place, shares in ((1, record.cached), (2, record.costs)):
+        if shares:
+            for name, _ in kept[:MOST_SHARES]:
+                if share := real(shares.get(name)):
+                    written[keys(name)[place]] = share if place == 2 else whole(shares[name])
+    return written
+
+
+def _shares(attributes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return components, cached and costs as they stand in attributes."""
+    found: dict[str, dict[str, Any]] = {"components": {}, "cached": {}, "costs": {}}
+    for key, value in attributes.items():
+        name, dot, end = key.removeprefix(COMPONENT).rpartition(".")
+        if dot and end in ENDS and key.startswith(COMPONENT):
+            field, convert = ENDS[end]
+            if (known := convert(value)) is not None:
+                found[field][name] = known
+    return found
+
+
+# ── events ───────────────────────────────────────────────────────────────────────────────────────
+
+# Short names inside the house, full names outside: an event's attribute stands beside others'.
+_NAMES = {"name": COMPONENT_NAME, "tokens": COMPONENT_TOKENS, "reason": "tokentrace.reason"}
+_SIZES = {"before": "tokentrace.context.before", "after": "tokentrace.context.after"}
+_LIMITS = {
+    "model": REQUEST_MODEL,
+    "tokens": TOKENS,
+    "method": METHOD,
+    "error": ERROR,
+    "limit": LIMIT,
+    "utilization": UTILIZATION,
+    "threshold": THRESHOLD,
+    "decision": DECISION,
+    "forecast": FORECAST,
+    "exceeded": "tokentrace.limit.components",
+    "grew": "tokentrace.limit.grew",
+}
+EVENTS: dict[str, dict[str, str]] = {
+    LIMIT_WARNING: _LIMITS,
+    LIMIT_EXCEEDED: _LIMITS,
+    UTILIZATION_LOW: _LIMITS,
+    COMPONENT_EXCLUDED: _NAMES,
+    CONTEXT_COMPRESSED: _NAMES | _SIZES,
+}
+
+
+def dump_event(name: str, attributes: Mapping[str, Any]) -> dict[str, Value]:
+    """Return an event's attributes under their full names, cleaned.
+
+    A name that the event's table does not hold keeps its dots, or goes under our own prefix.
+    """
+    table = EVENTS.get(name, {})
+    written: dict[str, Value] = {}
+    for short, value in attributes.items():
+        key = table.get(short) or (short if "." in short else PREFIX + normalise(short))
+        known = normalise(value) if key == COMPONENT_NAME else clean(value)
+        if known is not None:
+            written[key] = known
+    return written
+
+
+def load_event(event: Event) -> Event:
+    """Return ``event`` with the short names that `dump_event` was given."""
+    short = {full: name for name, full in EVENTS.get(event.name, {}).items()}
+    attributes = {short.get(key, key): value for key, value in event.attributes.items()}
+    return Event(event.name, attributes, event.time)
+
+
+# ── records ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def dump(record: Record, since: Record | None = None) -> Written:
+    """Return the attributes of ``record``, those that samplers want first, ours at most 70.
+
+    Args:
+        record: a call or an assembly.
+        since: what was written already: then only what is new, and zeros for components that went.
+    """
+    before = EMPTY[type(record)] if since is None else since
+    if not isinstance(record, CallRecord) or not isinstance(before, CallRecord):
+        return _write(record, before, CONTEXT, ALWAYS)
+    must = NEVER if since is not None else ALWAYS | COUNTED if record.method else ALWAYS
+    written = _write(record, before, CALL, must)
+    for name in record.settings if record.settings is not before.settings else ():
+        key, convert = _SETTINGS.get(name, ("", clean))
+        if key and (known := convert(record.settings[name])) is not None:
+            written[key] = known
+    _derive(record, before, written)
+    if not all(getattr(record, share) is getattr(before, share) for share in SHARES):
+        gone = {keys(name)[0]: 0 for name, _ in fold(before.components)}
+        written |= gone | _components(record)
+    if record.details and record.details is not before.details:
+        written[DETAILS] = dump_details(record.details)
+    return written | _write(record.usage, before.usage, USAGE, NEVER)
+
+
+def _derive(record: CallRecord, before: CallRecord, written: Written) -> None:
+    """Write what back ends cannot compute themselves."""
+    tokens, limit, method = record.tokens, record.limit, record.method
+    if limit is not None and (tokens, limit) != (before.tokens, before.limit):
+        written[UTILIZATION] = real(record.utilization) or 0.0
+        written[BAND] = band(record.utilization)
+        written[HEADROOM] = whole(record.headroom) or 0
+    if method and record.drift is not None and record.drift != before.drift:
+        written[DRIFT] = whole(record.drift) or 0
+
+
+def load(
+    attributes: Mapping[str, Any], *, name: str = "", error: bool = False, **facts: Any
+) -> Record | None:
+    """Return the record whose attributes these are, None where they are no record's.
+
+    Args:
+        attributes: of a span. Odd values count as absent; nothing raises.
+        name: the span's name.
+        error: the span's status is an error.
+        facts: ``trace_id``, ``span_id``, ``parent_id``, ``start`` and ``end`` in ns, ``service``,
+            ``events`` (`Event`).
+    """
+    facts["events"] = tuple(load_event(event) for event in facts.get("events", ()))
+    if INCLUDED in attributes:
+        named = {"name": name.removeprefix(ASSEMBLE).strip()}
+        return ContextRecord(**{**named, **_read(attributes, CONTEXT), **facts})
+    if TOKENS not in attributes and attributes.get(OPERATION) not in OPERATIONS:
+        return None
+    plain = {**_read(attributes, CALL), **_shares(attributes), **facts}
+    if error:
+        plain.setdefault("error_type", "_OTHER")
+    return CallRecord(
+        **plain,
+        settings=_read(attributes, SETTINGS),
+        details=load_details(attributes.get(DETAILS)),
+        usage=Usage(**_read(attributes, USAGE)),
+    )
+
+
+def span_name(operation: str, subject: str = "") -> str:
+    """Return ``{operation} {subject}``: the first from a fixed set, the second cleaned."""
+    known = operation if operation in {*OPERATIONS, INVOKE_AGENT, ASSEMBLE} else OTHER_CALL
+    return f"{known} {text(subject)}" if subject else known
+
+
+# What can be derived or spared when a span has no room, first to last.
+_SPARED = (
+    *(DUPLICATE, CACHE_REASON, CACHE_BROKEN_BY, FORECAST, HEADROOM, TREND, DELTA, TOKENIZER),
+    *(COMPRESSED_TOKENS, LINEAGE, LIMIT_SOURCE, TURN, API, DRIFT, BAND),
+)
+
+
+def shrink(attributes: Mapping[str, Value], room: int) -> dict[str, Value]:
+    """Return what of `dump` fits into ``room`` attributes of somebody else's span.
+
+    Python's SDK drops the oldest attribute when a span is full, so we never fill one. Costs, cached
+    tokens and details go first, then what can be spared; components are folded into ``other``, so
+    that their sum holds, and go all at once when not even one fits.
+    """
+    kept = dict(attributes)
+    shares = [key for key in kept if key.startswith(COMPONENT)]
+    tokens = [key for key in shares if key.endswith(".tokens")]
+    extras = [key for key in reversed(shares) if key not in tokens]
+    for key in (*extras, DETAILS, *_SPARED):
+        if len(kept) <= room:
+            return kept
+        kept.pop(key, None)
+    if len(kept) <= room:
+        return kept
+    names = _shares({key: kept.pop(key) for key in tokens})["components"]
+    first = {OPERATION, PROVIDER, REQUEST_MODEL, TOKENS, METHOD, DECISION}
+    core = sorted(kept.items(), key=lambda pair: pair[0] not in first)[: max(0, room)]
+    folded = fold(names, room - len(core)) if room > len(core) else []
+    return dict(core) | {keys(name)[0]: count for name, count in folded}
+
+
+def refit(attributes: Mapping[str, Value], sent: Container[str]) -> Written:
+    """Return ``attributes`` with components under names that are on a full span already.
+
+    What has no name there yet goes to ``other``; a name there without tokens now has none.
+    """
+    new = _shares(attributes)["components"]
+    kept = {name: tokens for name, tokens in new.items() if keys(name)[0] in sent}
+    if not kept:
+        return dict(attributes)
+    rest = sum(new.values()) - sum(kept.values())
+    plain = {key: value for key, value in attributes.items() if not key.startswith(COMPONENT)}
+    whole_sum = {**kept, OTHER: kept.get(OTHER, 0) + rest} if rest else kept
+    return plain | {keys(name)[0]: tokens for name, tokens in whole_sum.items()}

@@ -1,0 +1,224 @@
+"""Which provider records: one that was given, else the application's, else a private one.
+
+Asked at every span, metric and event, because an application may set its provider long after
+`configure`. No provider is ever made global.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tokentrace import _config, meters, schema
+from tokentrace.meters import Meters
+
+if TYPE_CHECKING:
+    from tokentrace.exporting import Private
+
+CAPACITY = 128  # attributes a span, where its provider does not tell
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `configure` was told.
+
+    Attributes:
+        service_name: of the private provider; empty leaves it to ``OTEL_SERVICE_NAME``.
+        tracer_provider, meter_provider, logger_provider: win over the application's.
+        exporter: of the private provider: ``auto``, ``otlp``, ``local``, ``none``, a SpanExporter.
+        wall: ns since the epoch; asked once a span, at its start.
+        steady: ns of a clock that never goes back; measures durations.
+    """
+
+    service_name: str = ""
+    tracer_provider: Any = None
+    meter_provider: Any = None
+    logger_provider: Any = None
+    exporter: Any = "auto"
+    wall: Callable[[], int] = time.time_ns
+    steady: Callable[[], int] = time.perf_counter_ns
+
+
+@dataclass(slots=True, eq=False)
+class _State:
+    """All that this module keeps: the settings, and what was made from them."""
+
+    settings: Settings = field(default_factory=Settings)
+    disabled: bool = False
+    private: Private | None = None
+    carrier: dict[str, str] | None = None
+    tracer: tuple[Any, Any, int] = (None, None, CAPACITY)
+    meters: tuple[Any, Meters | None] = (None, None)
+    logger: tuple[Any, Any] = (None, None)
+    lock: Any = field(default_factory=threading.Lock)
+
+    def forget(self) -> None:
+        """Ask for tracer, instruments and logger anew."""
+        self.tracer = (None, None, CAPACITY)
+        self.meters = self.logger = (None, None)
+        self.carrier = None
+
+
+_state = _State()
+_dropped: Counter[str] = Counter()
+
+
+# ── settings ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def configure(**changes: Any) -> None:
+    """Replace the settings (see `Settings`); None means the default.
+
+    A private provider that they no longer fit is flushed and closed.
+    """
+    settings = Settings(**{name: value for name, value in changes.items() if value is not None})
+    before, _state.settings = _state.settings, settings
+    if (before.exporter, before.service_name) != (settings.exporter, settings.service_name):
+        shutdown()
+    _state.disabled = _config.sdk_disabled()
+    _state.forget()
+
+
+def settings() -> Settings:
+    """Return the settings in force."""
+    return _state.settings
+
+
+def shutdown() -> None:
+    """Flush and close the private providers; the next span makes new ones."""
+    with _state.lock:
+        private, _state.private = _state.private, None
+    _state.forget()
+    if private is not None:
+        private.close()
+
+
+def carrier() -> dict[str, str]:
+    """Return the parent that another process handed down, read once."""
+    if _state.carrier is None:
+        _state.carrier = _config.traceparent()
+    return _state.carrier
+
+
+def room() -> int:
+    """Return how many attributes a span of the tracer in charge holds."""
+    return _state.tracer[2]
+
+
+def flush(timeout: float = 4.0) -> bool:
+    """Send what waits in the private providers; False when ``timeout`` seconds were not enough."""
+    return _state.private is None or _state.private.flush(timeout)
+
+
+def reset() -> None:
+    """Forget everything (tests)."""
+    shutdown()
+    _state.settings, _state.disabled = Settings(), False
+    _dropped.clear()
+    meters.reset()
+
+
+def dropped() -> Mapping[str, int]:
+    """Return how many spans and log records our own providers lost, by reason."""
+    return _dropped
+
+
+def folder() -> str:
+    """Return where the local exporter writes, empty where it does not."""
+    return _state.private.folder if _state.private is not None else ""
+
+
+def enabled() -> bool:
+    """Whether spans and metrics are wanted here: neither switched off nor suppressed."""
+    if _state.disabled:
+        return False
+    from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+    return is_instrumentation_enabled()
+
+
+def _count_dropped(reason: str, items: int) -> None:
+    if items:
+        _dropped[reason] += items
+
+
+def _after_fork() -> None:
+    _state.lock = threading.Lock()
+    _dropped.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+# ── providers ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _private() -> Private:
+    """Return the private providers, made on first use."""
+    if _state.private is None:
+        from tokentrace.exporting import Private
+
+        with _state.lock:
+            if _state.private is None:
+                wanted = _state.settings
+                _state.private = Private(wanted.service_name, wanted.exporter, _count_dropped)
+    return _state.private
+
+
+def tracer() -> Any:
+    """Return the tracer of the provider that is in charge now, or None."""
+    provider = _state.settings.tracer_provider
+    if provider is None:
+        from opentelemetry import trace
+
+        provider = trace.get_tracer_provider()
+        if isinstance(provider, trace.ProxyTracerProvider):
+            provider = _private().tracer_provider
+    if provider is not _state.tracer[0]:
+        made = provider and provider.get_tracer(schema.SCOPE, _version())
+        limits = getattr(made, "_span_limits", None)
+        room = getattr(limits, "max_span_attributes", None) or CAPACITY
+        _state.tracer = (provider, made, room)
+    return _state.tracer[1]
+
+
+def instruments() -> Meters | None:
+    """Return the instruments of the meter provider that is in charge now, or None."""
+    provider = _state.settings.meter_provider
+    if provider is None:
+        from opentelemetry import metrics
+
+        provider = metrics.get_meter_provider()
+        if type(provider).__name__ == "_ProxyMeterProvider":
+            provider = _private().meter_provider
+    if provider is not _state.meters[0]:
+        meter = provider and provider.get_meter(schema.SCOPE, _version())
+        _state.meters = (provider, Meters(meter, _dropped) if meter else None)
+    return _state.meters[1]
+
+
+def logger() -> Any:
+    """Return the logger of the provider that is in charge now, or None."""
+    provider = _state.settings.logger_provider
+    if provider is None:
+        from opentelemetry import _logs
+
+        provider = _logs.get_logger_provider()
+        if type(provider).__name__ == "ProxyLoggerProvider":
+            provider = _private().logger_provider
+    if provider is not _state.logger[0]:
+        made = provider and provider.get_logger(schema.SCOPE, _version())
+        _state.logger = (provider, made)
+    return _state.logger[1]
+
+
+def _version() -> str:
+    import tokentrace
+
+    return tokentrace.__version__

@@ -1,0 +1,79 @@
+"""What every test gets: a clean process, a folder of its own, strictness, and no way out of it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+OURS = ("TOKENTRACE_", "OTEL_")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+# What a test may leave behind, in the order in which it is undone. Only loaded modules are asked.
+RESETS = (
+    ("tokentrace.instrument", "uninstrument"),
+    ("tokentrace.instrument", "reset"),
+    ("tokentrace.telemetry", "reset"),
+    ("tokentrace.exporting", "reset"),
+    ("tokentrace.local", "reset"),
+    ("tokentrace.guard", "reset"),
+    ("tokentrace.context", "reset"),
+    ("tokentrace.turns", "reset"),
+    ("tokentrace.lineage", "reset"),
+    ("tokentrace.names", "reset"),
+    ("tokentrace._failsafe", "reset"),
+)
+
+
+def undo() -> None:
+    """Take back what a test did to the process."""
+    for module, name in RESETS:
+        reset = getattr(sys.modules.get(module), name, None)
+        if reset is not None:
+            reset()
+
+
+@pytest.fixture(autouse=True)
+def clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Run each test with our defaults, its own trace folder, and our errors raised."""
+    for name in tuple(os.environ):
+        if name.startswith(OURS) or name.upper() in (*PROXIES, "TRACEPARENT"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TOKENTRACE_STRICT", "1")
+    monkeypatch.setenv("TOKENTRACE_DIR", str(tmp_path / "traces"))
+    yield
+    undo()
+
+
+def is_loopback(address: Any) -> bool:
+    """Whether a socket address leads to this machine; paths of Unix sockets do."""
+    if not isinstance(address, tuple):
+        return True
+    host = str(address[0])
+    if host in ("", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection and look-up that would leave this machine."""
+
+    def guarded(real: Any) -> Any:
+        def connect(self: Any, address: Any) -> Any:
+            assert is_loopback(address), f"a test tried to reach {address!r}"
+            return real(self, address)
+
+        return connect
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, guarded(getattr(socket.socket, name)))

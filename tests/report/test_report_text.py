@@ -1,0 +1,148 @@
+"""The report in a terminal: what it shows at which width, and what it never lets through."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from tokentrace import analysis, schema
+from tokentrace.prompt import Event
+from tokentrace.report import safe, text
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def shown(report, width=80, **options):
+    """Return what the report prints, without the spaces that lines end with."""
+    file = io.StringIO()
+    text.render(report, Console(width=width, file=file, **options))
+    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_report_looks_as_it_was_approved(report, width):
+    """The whole report is what somebody looked at and found good, at both widths."""
+    assert shown(report, width) == (GOLDEN / f"{width}.txt").read_text("utf-8")
+
+
+@pytest.mark.parametrize("width", [48, 60, 80, 100, 132, 200, 320])
+def test_no_line_is_wider_than_the_terminal(report, width):
+    """Columns are left out and lines cut at words, so that nothing wraps."""
+    body = shown(report, width).split("1 damaged record")[0]
+    assert max(cell_len(line) for line in body.splitlines()) <= width
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 132, 200])
+def test_components_of_a_row_sum_up_to_its_total(report, width):
+    """What has no column of its own is in other: nothing is left out of the sum."""
+    lines = shown(report, width).splitlines()
+    head = next(n for n, line in enumerate(lines) if line.startswith("turn "))
+    place = lines[head].split().index("total")
+    rows = [line.replace(",", "").split() for line in lines[head + 1 : head + 7]]
+    assert [sum(map(int, row[1:place])) for row in rows] == [int(row[place]) for row in rows]
+
+
+def test_estimates_bear_a_tilde(make):
+    """A total that is no sure number says so beside the number, and its bound stands above."""
+    call, _ = make
+    page = shown(analysis.Report(analysis.sessions([call(2, method="estimated", error=55)])))
+    assert "~3,253" in page
+    assert "at most ±55" in page
+
+
+def test_unknown_limit_is_a_dash(make):
+    """Without a limit there is no share, no limit in the head and no invented number."""
+    call, _ = make
+    page = shown(analysis.Report(analysis.sessions([call(2, limit=None, limit_source="")])))
+    row = next(line for line in page.splitlines() if line.startswith("   2"))
+    assert "limit" not in page
+    assert row.split()[-4:-2] == ["-", "-"]
+
+
+def test_turn_without_a_call_is_a_row_of_dashes(make):
+    """An assembly whose call never came still shows as a turn."""
+    call, assembly = make
+    found = analysis.sessions([call(1), assembly(2)])
+    row = next(x for x in shown(analysis.Report(found)).splitlines() if x.startswith("   2"))
+    assert row.split()[-5:] == ["-", "-", "-", "-", "-"]
+
+
+EVIL = "\x1b[31mred\x1b]0;title\x07\u202egpj.exe\u200b\n[bold]x[/bold]\ud800"
+
+
+def test_names_cannot_drive_the_terminal(make):
+    """Escapes, bidi controls, newlines and markup in names are shown or dropped, never obeyed."""
+    call, assembly = make
+    event = (schema.COMPONENT_EXCLUDED, {"name": EVIL, "tokens": 5, "reason": EVIL})
+    components = {EVIL: 3_253}
+    records = [
+        call(2, session=EVIL, agent=EVIL, model=EVIL, tokenizer=EVIL, decision=EVIL,
+             components=components, limit_source=EVIL, trend=EVIL,
+             events=(Event(schema.LIMIT_WARNING, {"grew": (EVIL,), "tokens": 3, "limit": 9}),)),
+        assembly(2, event, session=EVIL),
+    ]  # fmt: skip
+    page = shown(analysis.Report(analysis.sessions(records)), 200)
+    assert not {"\x1b", "\x07", "\u202e", "\u200b", "\ud800"} & set(page)
+    assert "[bold]x[/bold]" in page
+
+
+def test_safe_cuts_what_is_long_and_keeps_what_is_foreign():
+    """Letters of every script stay; a text of any length comes back bounded."""
+    assert safe("Größe 大小 حجم") == "Größe 大小 حجم"
+    assert len(safe("x" * 10_000)) == 200
+
+
+def test_wide_names_keep_columns_in_line(make):
+    """A component in wide characters takes the cells that it needs."""
+    call, _ = make
+    page = shown(analysis.Report(analysis.sessions([call(2, components={"会話の履歴": 3_253})])))
+    head, row = (line for line in page.splitlines()[3:5])
+    assert cell_len(head[: head.index("total")]) == row.index("3,253", 15)
+
+
+def test_no_color_is_obeyed(report, monkeypatch):
+    """NO_COLOR leaves no colour in a terminal that has them."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    page = shown(report, force_terminal=True)
+    assert "\x1b[33m" not in page
+    assert "\x1b[31m" not in page
+
+
+def test_colour_marks_danger(report, monkeypatch):
+    """In a terminal a warning is yellow and a refusal red."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    page = shown(report, force_terminal=True, color_system="standard")
+    assert "\x1b[33mwarn" in page
+    assert "\x1b[1;31mrefuse" in page
+
+
+def test_many_sessions_are_an_overview_and_the_newest(make):
+    """Of many sessions each has a line, only the newest a table, and old ones are counted."""
+    call, _ = make
+    found = analysis.sessions(
+        call(1, session=f"s-{n:02}", span_id=f"{n + 1:016x}", start=n) for n in range(25)
+    )
+    page = shown(analysis.Report(found))
+    assert page.count("\nturn ") == 1
+    assert "and 5 older sessions" in page
+    assert "s-24 · devops" in page
+    assert "\ns-05 " in page
+    assert "\ns-04 " not in page
+
+
+def test_events_are_bounded_and_the_rest_is_counted(make):
+    """A turn with hundreds of exclusions does not flood the terminal."""
+    call, assembly = make
+    many = [(schema.COMPONENT_EXCLUDED, {"name": f"c{n}", "tokens": 1}) for n in range(100)]
+    page = shown(analysis.Report(analysis.sessions([call(2), assembly(2, *many)])))
+    assert page.count("excluded    c") == text.EVENTS
+    assert "60 earlier events are left out" in page
+
+
+def test_nothing_at_all_is_still_a_page():
+    """A report without sessions prints nothing and does not fail."""
+    assert shown(analysis.Report(())) == ""

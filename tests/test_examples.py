@@ -1,0 +1,132 @@
+"""The examples run as a user would run them, against servers on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tokentrace import readers, testing
+from tokentrace.demo.server import Reply, Server
+from tokentrace.prompt import CallRecord, ContextRecord
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+# What gpt-4.1-mini costs for these prompts by OpenAI's rules, counted by hand with its vocabulary.
+QUICKSTART = (38, 79, 112)
+
+
+def run(name: str, folder: Path, **settings: str) -> str:
+    """Run an example in a Python of its own and return what it prints."""
+    keys = {"OPENAI_API_KEY": "test", "ANTHROPIC_API_KEY": "test", "NO_PROXY": "127.0.0.1"}
+    ran = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)], env=os.environ | keys | settings, cwd=folder,
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def recorded() -> tuple[list[CallRecord], list[ContextRecord]]:
+    """Return the calls and assemblies that an example left in its trace folder."""
+    found = list(readers.read([os.environ["TOKENTRACE_DIR"]], readers.Problems()))
+    calls = [record for record in found if isinstance(record, CallRecord)]
+    return calls, [record for record in found if isinstance(record, ContextRecord)]
+
+
+def test_openai_quickstart(tmp_path):
+    """Three turns are counted, and what was counted is what OpenAI's rules say."""
+    numbers = iter(QUICKSTART)
+    with Server(
+        lambda _body: Reply("Look at its events.", prompt=next(numbers), completion=5)
+    ) as server:
+        printed = run("openai_quickstart.py", tmp_path, OPENAI_BASE_URL=server.url)
+    calls, _ = recorded()
+    assert printed.count("Look at its events.") == 3
+    assert [(call.session, call.turn, call.tokens) for call in calls] == [
+        ("quickstart", 1, QUICKSTART[0]), ("quickstart", 2, QUICKSTART[1]), ("quickstart", 3, QUICKSTART[2]),
+    ]  # fmt: skip
+    assert [call.drift for call in calls] == [0, 0, 0]
+
+
+def test_context_assembly(tmp_path):
+    """Tagged parts are components, the rest of the assembly is told."""
+    with Server(lambda _body: Reply("It ran out of memory.", prompt=150)) as server:
+        run("context_assembly.py", tmp_path, OPENAI_BASE_URL=server.url)
+    (call,), (context,) = recorded()
+    assert {"memory", "documents", "system", "user"} <= call.components.keys()
+    assert sum(call.components.values()) == call.tokens
+    assert (context.name, context.budget, len(context.events)) == ("support", 500, 2)
+
+
+def test_guard_in_production(tmp_path):
+    """A prompt near its limit is shortened, one over it is refused and never sent."""
+    with Server(lambda _body: Reply("Connections are short.", prompt=20)) as server:
+        printed = run("guard_in_production.py", tmp_path, OPENAI_BASE_URL=server.url)
+    calls, _ = recorded()
+    assert [call.decision for call in calls] == ["ok", "compress", "refuse"]
+    assert len(server.bodies) == 2
+    assert "Too long:" in printed
+
+
+class Claude(BaseHTTPRequestHandler):
+    """Streams one recorded message as Anthropic does."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for piece in testing.anthropic_stream(
+            "No limits. ", "One replica.", input_tokens=95
+        ).chunks():
+            self.wfile.write(piece)
+
+    def log_message(self, *_: object) -> None:
+        """Keep the terminal for the tests."""
+
+
+@pytest.fixture
+def claude() -> Iterator[str]:
+    """Give the URL of a server that speaks as much Anthropic as the example needs."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Claude) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_anthropic_quickstart(tmp_path, claude):
+    """A streamed message is printed whole, with what was counted and what was reported."""
+    printed = run("anthropic_quickstart.py", tmp_path, ANTHROPIC_BASE_URL=claude)
+    (call,), _ = recorded()
+    assert "No limits. One replica." in printed
+    assert (call.usage.input, call.session, call.turn) == (95, "review", 1)
+    assert call.components["manifest"] > 0
+    assert call.error > 0
+
+
+def test_every_example_is_tested_and_listed():
+    """No example lies about without a test and a line in the table."""
+    names = {path.name for path in EXAMPLES.glob("*.py")}
+    table = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    tests = Path(__file__).read_text(encoding="utf-8")
+    assert {
+        name for name in names if f'"{name}"' not in tests or f"]({name})" not in table
+    } == set()
+    assert json.dumps(sorted(names)).count(".py") == 4
+
+
+def test_examples_are_short():
+    """An example can be read at a glance."""
+    lines = {
+        path.name: len(path.read_text(encoding="utf-8").splitlines())
+        for path in EXAMPLES.glob("*.py")
+    }
+    assert max(lines.values()) <= 60
