@@ -101,7 +101,10 @@ def import_cost(rounds: int) -> dict[str, float]:
 
     def run(statement: str) -> float:
         out = subprocess.run(
-            [sys.executable, "-c", code.format(statement)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", code.format(statement)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return float(out.stdout)
 

@@ -13,7 +13,7 @@ import tokentrace
 
 LOG = logging.getLogger("support")
 LIMITS = {"gpt-4.1*": 400, "*": 8_000}  # tokens, by model
-LOG_LINE = "12:41:08 WARN pool wait above 100 ms waiters=17 in_use=20 size=20"
+LOG_QUESTION = "Explain this log:\n" + "12:41:08 WARN pool wait above 100 ms waiters=17\n" * 40
 
 
 def shorten(body: dict[str, Any], report: tokentrace.LimitReport) -> dict[str, Any] | None:
@@ -35,7 +35,7 @@ def ask(client: OpenAI, question: str) -> str:
 
 
 def main() -> None:
-    """Ask a short question, one that must be shortened, and one that nobody can shorten."""
+    """Ask a short question, one that must be shortened, and one that nobody may shorten."""
     logging.basicConfig()
     logging.captureWarnings(capture=True)  # TokenLimitWarning goes to the log
     guard = tokentrace.Guard(
@@ -45,9 +45,9 @@ def main() -> None:
     client = OpenAI()
     with tokentrace.session("support", attributes={"tenant.id": "t1"}):
         print(ask(client, "What does a pool wait of 100 ms mean?"))
-        print(ask(client, "Explain this log:\n" + f"{LOG_LINE}\n" * 30))
-        with tokentrace.session("strict", guard=tokentrace.Guard(limit=10, on_exceed="raise")):
-            print(ask(client, "And now in one word, for a very small model with a tiny window?"))
+        print(ask(client, LOG_QUESTION))
+        with tokentrace.session("small", guard=tokentrace.Guard(limit=100, on_exceed="raise")):
+            print(ask(client, LOG_QUESTION))
 
 
 if __name__ == "__main__":

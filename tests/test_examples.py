@@ -19,8 +19,9 @@ from tokentrace.prompt import CallRecord, ContextRecord
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
-# What gpt-4.1-mini costs for these prompts by OpenAI's rules, counted by hand with its vocabulary.
-QUICKSTART = (38, 79, 112)
+# What these prompts cost by OpenAI's rules, taken down from a script of its own (2026-11-22): 4 for
+# each message, its text in o200k_base, and 3 for the reply.
+QUICKSTART = (37, 67, 91)
 
 
 def run(name: str, folder: Path, **settings: str) -> str:

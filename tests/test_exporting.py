@@ -385,6 +385,33 @@ def test_a_forked_worker_sends_its_spans_before_it_ends(tmp_path):
     assert len(file.read_text().splitlines()) == 1
 
 
+def test_a_provider_of_ours_can_be_flushed_and_shut_down(monkeypatch):
+    """Whoever holds our provider may flush it and shut it down like any other."""
+    with receiving() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        private = Private("", "otlp", lambda reason, items: None)
+        private.tracer_provider.get_tracer("t").start_span("x").end()
+        private.logger_provider.get_logger("t").emit(event_name="e")
+        assert private.tracer_provider.force_flush()
+        assert private.logger_provider.force_flush()
+        assert (len(receiver.spans), len(receiver.logs)) == (1, 1)
+        private.tracer_provider.shutdown()
+        private.logger_provider.shutdown()
+        private.close()
+
+
+def test_settings_that_change_the_exporter_flush_the_old_one():
+    """Instrumenting again with another exporter loses nothing of the first."""
+    first = InMemorySpanExporter()
+    telemetry.configure(exporter="local")
+    call()
+    folder = telemetry.folder()
+    telemetry.configure(exporter=first)
+    call()
+    assert [len(file.read_text().splitlines()) for file in Path(folder).glob("*.jsonl")] == [1]
+    assert len(first.get_finished_spans()) == 1
+
+
 def test_the_global_provider_stays_unset(monkeypatch):
     """Exporting over OTLP leaves the application's providers alone."""
     call()

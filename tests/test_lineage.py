@@ -192,7 +192,9 @@ def test_results_in_user_messages_begin_no_turn():
     start = [said("user", "go")]
     line = lineages.follow(Prompt("anthropic.messages", "m", start))
     lineages.follow(
-        Prompt("anthropic.messages", "m", [*start, said("assistant", "x"), said("user", "r", "result")])
+        Prompt(
+            "anthropic.messages", "m", [*start, said("assistant", "x"), said("user", "r", "result")]
+        )
     )
     assert line.turn == 1
 

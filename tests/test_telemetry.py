@@ -253,6 +253,27 @@ def test_the_span_is_current_only_inside_active(app):
     handle.close(after())
 
 
+def test_attaching_twice_still_finds_the_way_back(app):
+    """Entering again before leaving does not lose what was current at first."""
+    before = context.get_current()
+    handle = telemetry.open_call(BEFORE)
+    handle.attach()
+    handle.attach()
+    handle.detach()
+    handle.detach()
+    assert context.get_current() is before
+    handle.close(after())
+
+
+def test_new_numbers_can_be_set_while_the_call_runs(app):
+    """A count that lands during the call is on the span with what it changes, and no more."""
+    handle = telemetry.open_call(CallRecord(model="m"))
+    handle.update(CallRecord(model="m", tokens=5, method="exact", components={"user": 5}))
+    handle.close(CallRecord(model="m", tokens=5, method="exact", components={"user": 5}))
+    read = telemetry.record_of(app.spans[0])
+    assert (read.tokens, read.components) == (5, {"user": 5})
+
+
 def test_a_call_is_a_child_of_its_turn_and_turns_are_linked(app):
     """A turn is an INTERNAL span, parent of its calls, linked to the turn before."""
     registry = SimpleNamespace(last_turn=None)

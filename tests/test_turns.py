@@ -10,20 +10,27 @@ import inspect
 import os
 import pickle
 import threading
+import tracemalloc
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import tokentrace
-from tokentrace import _failsafe, turns
+from tokentrace import _failsafe, telemetry, turns
 from tokentrace._sessions import PROCESS, SESSIONS, Registry, Sessions
 from tokentrace._tags import Tag
 from tokentrace.guard import Guard
 from tokentrace.lineage import Lineages
 from tokentrace.prompt import Message, Part, Prompt
 from tokentrace.turns import carry, current, session, turn
+
+
+REAL = telemetry.open_turn
 
 
 class FakeHandle:
@@ -61,7 +68,11 @@ def test_with_names_the_place_and_restores_it():
     """Inside the block the session stands, after it what stood before, also after an error."""
     with session("a", agent="devops", attributes={"tenant.id": "t1"}) as place:
         assert current() is place
-        assert (place.session, place.agent, place.attributes) == ("a", "devops", {"tenant.id": "t1"})
+        assert (place.session, place.agent, place.attributes) == (
+            "a",
+            "devops",
+            {"tenant.id": "t1"},
+        )
     with pytest.raises(KeyError), session("a"):
         raise KeyError
     assert where() == ("", None)
@@ -408,11 +419,14 @@ async def test_plain_functions_are_followed_by_what_they_return():
     async def async_items():
         yield where()[0]
 
-    named = session("s")
-    assert await named(lambda: answer())() == "s"
-    assert list(named(lambda: items())()) == ["s"]
-    assert [item async for item in named(lambda: async_items())()] == ["s"]
-    task = named(lambda: asyncio.ensure_future(answer()))()
+    def given(result):
+        return result()
+
+    named = session("s")(given)
+    assert await named(answer) == "s"
+    assert list(named(items)) == ["s"]
+    assert [item async for item in named(async_items)] == ["s"]
+    task = named(lambda: asyncio.ensure_future(answer()))
     assert isinstance(task, asyncio.Task)
     assert await task == "s"
 
@@ -720,8 +734,6 @@ def test_idle_sessions_expire(monkeypatch):
 
 def test_thousand_sessions_of_25_turns_stay_small():
     """A thousand sessions with 25 turns each hold less than 50 MB."""
-    import tracemalloc
-
     messages = [Message("user", (Part("text", f"m{n}"),)) for n in range(25)]
     tracemalloc.start()
     for n in range(1_000):
@@ -767,3 +779,97 @@ def test_registry_is_what_a_session_shares():
     assert isinstance(registry.lineages, Lineages)
     assert turns.current().registry is PROCESS
     assert tokentrace.session is session
+
+
+# ── spans ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Traced:
+    """A real provider of an application, and the spans that it got."""
+
+    def __init__(self):
+        self.exporter = InMemorySpanExporter()
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.provider = provider
+        self.tracer = provider.get_tracer("app")
+
+    def parents(self):
+        """Each span's name with its parent's name."""
+        spans = self.exporter.get_finished_spans()
+        names = {span.context.span_id: span.name for span in spans}
+        return {span.name: names.get(span.parent and span.parent.span_id) for span in spans}
+
+    def work(self, name):
+        with self.tracer.start_as_current_span(name):
+            pass
+
+
+@pytest.fixture
+def traced(monkeypatch, opened):
+    """Real spans instead of the fake handles."""
+    monkeypatch.setattr(telemetry, "open_turn", REAL)
+    app = Traced()
+    telemetry.configure(tracer_provider=app.provider)
+    return app
+
+
+def test_turn_is_the_parent_of_what_happens_in_it(traced):
+    """The application's own spans and those of carried functions lie under the turn's."""
+    with session("a", agent="devops"), turn():
+        traced.work("inside")
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(carry(traced.work), "carried").result()
+    traced.work("outside")
+    assert traced.parents() == {
+        "inside": "invoke_agent devops",
+        "carried": "invoke_agent devops",
+        "invoke_agent devops": None,
+        "outside": None,
+    }
+
+
+def test_turns_of_a_session_are_linked(traced):
+    """Each turn's span links to the one before it in its session, whoever ran in between."""
+    for name in ("a", "b", "a"):
+        with session(name, agent=name), turn():
+            pass
+    first, _, third = traced.exporter.get_finished_spans()
+    assert [link.context for link in third.links] == [first.context]
+    assert third.attributes["tokentrace.turn.number"] == 2
+
+
+def test_generator_keeps_its_turn_to_itself(traced, caplog):
+    """Between two items the caller's span is current; work inside lies under the turn."""
+
+    @turn
+    def stream():
+        for n in range(2):
+            traced.work(f"inside {n}")
+            yield n
+
+    with traced.tracer.start_as_current_span("caller"):
+        for n in stream():
+            traced.work(f"between {n}")
+    parents = traced.parents()
+    assert [parents[f"inside {n}"] for n in range(2)] == ["invoke_agent"] * 2
+    assert [parents[f"between {n}"] for n in range(2)] == ["caller"] * 2
+    assert parents["invoke_agent"] == "caller"
+    assert caplog.records == []
+
+
+async def test_cancelled_turn_has_its_error(traced, caplog):
+    """A turn that was cut off says by what, and no context is left behind."""
+
+    @turn
+    async def handle():
+        await asyncio.sleep(60)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await handle()
+    traced.work("after")
+    span = traced.exporter.get_finished_spans()[0]
+    assert span.attributes["error.type"].endswith("CancelledError")
+    assert traced.parents()["after"] is None
+    assert caplog.records == []

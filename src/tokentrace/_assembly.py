@@ -33,7 +33,7 @@ class Building:
         name, budget: as given; ``budget`` in tokens or None.
         excluded: tokens left out so far.
         compressed: tokens saved so far.
-        lost: tags made in it that the call inside it did not hold.
+        lost: tags made in it that no call inside it held; None before the first call.
         handle: its span, see `telemetry.open_assembly`, as long as it is open.
         closed: it is over; a task that it started may go on.
     """
@@ -43,7 +43,7 @@ class Building:
         self.budget = budget
         self.excluded = 0
         self.compressed = 0
-        self.lost = 0
+        self.lost: int | None = None
         self.place = turns.current()
         self.handle: Any = None
         self.closed = False
@@ -95,7 +95,7 @@ class Building:
             excluded=self.excluded,
             compressed=self.compressed,
             budget=self.budget,
-            lost=self.lost,
+            lost=self.lost or 0,
         )
 
 
@@ -118,14 +118,17 @@ class AssemblyStay(_scope.Stay):
         self.item.returned(value)
 
     def close(self, error: BaseException | None) -> None:
-        """End the span and wait for the call that follows."""
+        """End the span; without a call inside, wait for the one that follows."""
         building: Building = self.item
         if building.closed:
             return
         building.closed = True
-        waiting = building.place.registry.assemblies
-        waiting.append(building)
-        del waiting[:-MOST_PENDING]
+        if building.lost is None:
+            waiting = building.place.registry.assemblies
+            waiting.append(building)
+            del waiting[:-MOST_PENDING]
+        else:
+            counts["lost"] += building.lost
         handle, building.handle = building.handle, None
         if handle is not None:
             handle.close(attempt(building.record, default=None), error)

@@ -17,8 +17,9 @@ TOKENTRACE_CAPTURE_CONTENT   1 puts prompt text on spans                        
 TOKENTRACE_STRICT            1 raises our own internal errors (for our tests)            0
 ===========================  ==========================================================  =========
 
-OpenTelemetry's own ``OTEL_SDK_DISABLED``, ``OTEL_TRACES_EXPORTER``, ``OTEL_SERVICE_NAME`` and
-``OTEL_EXPORTER_OTLP_*`` are obeyed.
+OpenTelemetry's own ``OTEL_SDK_DISABLED``, ``OTEL_{TRACES,METRICS,LOGS}_EXPORTER``,
+``OTEL_SERVICE_NAME``, ``OTEL_EXPORTER_OTLP_*`` and ``OTEL_BSP_*`` are obeyed; ``TRACEPARENT`` and
+``TRACESTATE`` name the parent of spans that have none in this process.
 """
 
 from __future__ import annotations

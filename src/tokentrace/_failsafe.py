@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Any, TypeVar
 
 from tokentrace import _config
@@ -46,6 +47,35 @@ def attempt(work: Callable[..., T], *args: Any, default: Any = None, **kwargs: A
         if _config.strict():
             raise
         return default
+
+
+class OnError:
+    """Tell ``then(error)`` of an error on its way through a block of the host's; it goes on."""
+
+    __slots__ = ("_then",)
+
+    def __init__(self, then: Callable[[BaseException], Any]) -> None:
+        self._then = then
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            attempt(self._then, error)
+
+
+async def outcome(awaitable: Awaitable[Any]) -> tuple[Any, Exception | None]:
+    """Await a callback's own work; its failure comes back as a value, to be told to the guard."""
+    try:
+        return await awaitable, None
+    except Exception as error:
+        return None, error
 
 
 def record(error: BaseException, where: str) -> None:

@@ -27,6 +27,7 @@ class Registry:
         last_turn: for telemetry, which links a turn's span to the one before.
         assemblies: those that ended since the last call, see `context.note_hits`.
         found: hashes of the tags that calls have held.
+        lens: what lays its tags over texts, kept for as long as they are the same.
         merged: for `context.tags`, which keeps what it put together.
     """
 
@@ -37,6 +38,7 @@ class Registry:
         self.turn = 0
         self.last_turn: Any = None
         self.assemblies: list[Any] = []
+        self.lens: Any = None
         self.found: set[int] = set()
         self.merged: Any = None
         self.used = time.monotonic()

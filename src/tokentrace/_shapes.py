@@ -10,9 +10,10 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, Protocol
 
-from tokentrace._failsafe import attempt
+from tokentrace._failsafe import OnError, attempt
 
 
 class Follower(Protocol):
@@ -37,16 +38,32 @@ class Follower(Protocol):
         """The host dropped the call before its end."""
 
 
+class Stretch:
+    """One stretch of the host's own code: entered, left, and its error where it ends with one."""
+
+    __slots__ = ("_follower",)
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+
+    def __enter__(self) -> None:
+        attempt(self._follower.enter)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        attempt(self._follower.leave)
+        if error is not None:
+            attempt(self._follower.fail, error)
+
+
 def run(work: Callable[..., Any], args: Any, kwargs: Any, follower: Follower) -> Any:
     """Call ``work`` exactly once and return what it returns, followed to its end."""
-    attempt(follower.enter)
-    try:
+    with Stretch(follower):
         result = work(*args, **kwargs)
-    except BaseException as error:
-        attempt(follower.fail, error)
-        raise
-    finally:
-        attempt(follower.leave)
     return deliver(result, follower)
 
 
@@ -64,14 +81,8 @@ def _awaiting(awaitable: Any, follower: Follower) -> Any:
 
     async def awaited() -> Any:
         started.append(True)
-        attempt(follower.enter)
-        try:
+        with Stretch(follower):
             result = await awaitable
-        except BaseException as error:
-            attempt(follower.fail, error)
-            raise
-        finally:
-            attempt(follower.leave)
         return deliver(result, follower)
 
     coroutine = awaited()
@@ -115,25 +126,17 @@ class Chunks:
 
     def __next__(self) -> Any:
         self.busy = True
-        try:
+        with OnError(self._over):
             item = next(self._source)
-        except BaseException as error:
-            attempt(self._over, error)
-            raise
-        finally:
-            self.busy = False
+        self.busy = False
         attempt(self._follower.chunk, item)
         return item
 
     async def __anext__(self) -> Any:
         self.busy = True
-        try:
+        with OnError(self._over):
             item = await anext(self._source)
-        except BaseException as error:
-            attempt(self._over, error)
-            raise
-        finally:
-            self.busy = False
+        self.busy = False
         attempt(self._follower.chunk, item)
         return item
 
@@ -141,6 +144,7 @@ class Chunks:
         return getattr(self._source, name)
 
     def _over(self, error: BaseException) -> None:
+        self.busy = False
         if isinstance(error, StopIteration | StopAsyncIteration):
             self._follower.end()
         else:
@@ -159,7 +163,7 @@ def _follow_stream(stream: Any, follower: Follower) -> None:
     stream._iterator = chunks  # noqa: SLF001
     weakref.finalize(chunks, attempt, follower.abandon)
     closed = weakref.WeakMethod(chunks.closed)
-    _on_close(stream.response, lambda: (closed() or follower.abandon)())
+    _on_close(stream.response, lambda: (closed() or follower.abandon)())  # noqa: PLW0108 - late
 
 
 # ── raw responses ────────────────────────────────────────────────────────────────────────────────
@@ -228,7 +232,7 @@ class Reading:
 def _body(http: Any) -> Any:
     """Return the JSON of a response that was read, or None."""
     content = getattr(http, "_content", None)
-    if not isinstance(content, bytes) or not content.lstrip()[:1] == b"{":
+    if not isinstance(content, bytes) or content.lstrip()[:1] != b"{":
         return None
     import msgspec
 
@@ -243,7 +247,7 @@ def _body(http: Any) -> Any:
 
 def _on_close(http: Any, closed: Callable[[], Any]) -> None:
     for name in ("close", "aclose"):
-        _around(http, name, _nothing, lambda _result: closed())
+        _around(http, name, _nothing, lambda _: closed())
 
 
 def _nothing() -> None:
@@ -258,11 +262,8 @@ def _around(owner: Any, name: str, before: Callable[[], Any], after: Callable[[A
 
     def followed(*args: Any, **kwargs: Any) -> Any:
         attempt(before)
-        try:
+        with OnError(lambda _error: after(None)):
             result = method(*args, **kwargs)
-        except BaseException:
-            attempt(after, None)
-            raise
         if inspect.iscoroutine(result):
             return _then(result, after)
         attempt(after, result)
@@ -272,10 +273,7 @@ def _around(owner: Any, name: str, before: Callable[[], Any], after: Callable[[A
 
 
 async def _then(awaitable: Any, after: Callable[[Any], Any]) -> Any:
-    try:
+    with OnError(lambda _error: after(None)):
         result = await awaitable
-    except BaseException:
-        attempt(after, None)
-        raise
     attempt(after, result)
     return result

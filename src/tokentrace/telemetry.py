@@ -125,8 +125,10 @@ class Handle:
         if self.context is not None:
             from opentelemetry import context
 
-            self._before = context.get_current()
-            context.attach(self.context)
+            before = context.get_current()
+            if before is not self.context:
+                self._before = before
+                context.attach(self.context)
 
     def detach(self) -> None:
         """Put back what was current before, unless another is current now.

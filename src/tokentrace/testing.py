@@ -57,14 +57,16 @@ def capture(**settings: Any) -> Iterator[Captured]:
     """Instrument for the length of a block and collect what it does, in memory.
 
     Args:
-        **settings: as for `tokentrace.instrument`; ``exporter`` is ours.
+        **settings: as for `tokentrace.instrument`; ``tracer_provider`` is ours, so spans come here
+            even where the application has set a provider.
     """
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+    from tokentrace import exporting
     from tokentrace.instrument import instrument, uninstrument
 
     exporter = InMemorySpanExporter()
-    instrument(exporter=exporter, **settings)
+    instrument(tracer_provider=exporting.in_memory(exporter), **settings)
     try:
         yield Captured(exporter.get_finished_spans)
     finally:
@@ -81,6 +83,7 @@ class Clock:
         self.now = now
 
     def __call__(self) -> float:
+        """Return the time."""
         return self.now
 
     def tick(self, seconds: float = 1.0) -> None:
@@ -155,7 +158,9 @@ class Wire:
     def client(self, sdk: str, *, asynchronous: bool = False) -> Any:
         """Return an HTTP client for ``sdk``'s ``http_client=``, of the library that it is built on."""
         library = http_library(sdk)
-        transport = library.MockTransport(self._acall(library) if asynchronous else self._call(library))
+        transport = library.MockTransport(
+            self._acall(library) if asynchronous else self._call(library)
+        )
         return (library.AsyncClient if asynchronous else library.Client)(transport=transport)
 
     def answer(self, sent: Sent) -> Reply:
@@ -173,7 +178,7 @@ class Wire:
     def _acall(self, library: Any) -> Callable[[Any], Any]:
         handle = self._call(library)
 
-        async def ahandle(request: Any) -> Any:  # noqa: RUF029 - the transport awaits it
+        async def ahandle(request: Any) -> Any:
             return handle(request)
 
         return ahandle
@@ -219,7 +224,9 @@ def _stream_class(library: Any) -> Any:
 # ── replies ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def openai_chat(text: str, *, prompt_tokens: int, completion_tokens: int = 5, **changes: Any) -> Reply:
+def openai_chat(
+    text: str, *, prompt_tokens: int, completion_tokens: int = 5, **changes: Any
+) -> Reply:
     """Return a chat completion as OpenAI sends it."""
     usage = {
         "prompt_tokens": prompt_tokens,
@@ -248,7 +255,9 @@ def openai_chat_stream(*texts: str, prompt_tokens: int | None = None, **reply: A
         "created": 1_750_000_000,
         "model": "gpt-4o-2024-08-06",
     }
-    choices = [{"index": 0, "delta": {"content": text}, "finish_reason": None} for text in texts]
+    choices: list[dict[str, Any]] = [
+        {"index": 0, "delta": {"content": text}, "finish_reason": None} for text in texts
+    ]
     choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
     events = [("", {**base, "choices": [choice]}) for choice in choices]
     if prompt_tokens is not None:
@@ -257,7 +266,9 @@ def openai_chat_stream(*texts: str, prompt_tokens: int | None = None, **reply: A
     return Reply(events=events, done=True, **reply)
 
 
-def anthropic_message(text: str, *, input_tokens: int, output_tokens: int = 5, **usage: Any) -> Reply:
+def anthropic_message(
+    text: str, *, input_tokens: int, output_tokens: int = 5, **usage: Any
+) -> Reply:
     """Return a message as Anthropic sends it; ``usage`` holds its cache fields."""
     return Reply(_message([{"type": "text", "text": text}], input_tokens, output_tokens, usage))
 
@@ -271,7 +282,7 @@ def anthropic_stream(*texts: str, input_tokens: int, **reply: Any) -> Reply:
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
         for text in texts
     ]
-    bodies = [
+    bodies: list[dict[str, Any]] = [
         {"type": "message_start", "message": start},
         {"type": "content_block_start", "index": 0, "content_block": block},
         *deltas,
@@ -286,7 +297,9 @@ def anthropic_stream(*texts: str, input_tokens: int, **reply: Any) -> Reply:
     return Reply(events=[(str(body["type"]), body) for body in bodies], **reply)
 
 
-def _message(content: list[Any], input_tokens: int, output_tokens: int, usage: Mapping[str, Any]) -> dict[str, Any]:
+def _message(
+    content: list[Any], input_tokens: int, output_tokens: int, usage: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "id": "msg_1",
         "type": "message",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tokentrace.dialects import generic as dialect
@@ -112,11 +112,22 @@ def test_bedrock_converse_is_read():
         ("user", "text", "image"),
         ("assistant", "call"),
         ("user", "result"),
-        ("user", "text"),
+        ("user", "other", "text"),
     ]
     assert prompt.messages[3].parts[0].text == 'ok\n{"a":1}'
     assert (prompt.model, prompt.tool_choice) == ("amazon.nova-lite-v1:0", "name:run")
     assert prompt.features == {"thinking"}
+
+
+@pytest.mark.parametrize("name", ["thinking", "reasoning_config"])
+@pytest.mark.parametrize(
+    ("kind", "features"),
+    [("enabled", {"thinking"}), ("adaptive", {"thinking", "adaptive"}), ("disabled", set())],
+)
+def test_thinking_is_switched_on_under_two_names(name, kind, features):
+    """Both of Converse's names for thinking give its features."""
+    body = {"messages": [], "additionalModelRequestFields": {name: {"type": kind}}}
+    assert dialect.parse(body).features == features
 
 
 def test_messages_with_calls_and_tool_roles_are_read():
@@ -160,6 +171,11 @@ def test_unknown_layouts_are_walked_within_bounds():
     assert dialect.parse({"deep": deep}).messages == []
 
 
+KEYS = (
+    "messages contents parts role content text tools system toolConfig functionCall toolUse source "
+    "toolResult image inlineData thinking input converse document generationConfig responseSchema "
+    "tool_calls schema x"
+)
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -170,46 +186,16 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "messages",
-                    "contents",
-                    "parts",
-                    "role",
-                    "content",
-                    "text",
-                    "tools",
-                    "system",
-                    "toolConfig",
-                ]
-                + [
-                    "functionCall",
-                    "toolUse",
-                    "toolResult",
-                    "image",
-                    "source",
-                    "inlineData",
-                    "thinking",
-                    "input",
-                ]
-                + [
-                    "converse",
-                    "generationConfig",
-                    "responseSchema",
-                    "tool_calls",
-                    "document",
-                    "schema",
-                    "x",
-                ]
-            ),
+            st.sampled_from(KEYS.split()),
             inner,
             max_size=4,
         )
     ),
-    max_leaves=25,
+    max_leaves=12,
 )
 
 
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from(["messages", "contents", "system", "tools", "input", "toolConfig", "y"]),
@@ -269,3 +255,74 @@ def test_the_last_numbers_of_a_stream_hold():
     assert running.input == 9
     assert dialect.fold(running, {"metadata": {"usage": {"inputTokens": 5}}}).input == 5
     assert dialect.final(object()) is None
+
+
+@pytest.mark.parametrize(
+    ("block", "kinds"),
+    [
+        ({"guardContent": {"text": {"text": "Safe?"}}}, ["text"]),
+        ({"json": {"a": 1}}, ["text"]),
+        ({"reasoningContent": {"reasoningText": {"text": "Hm."}}}, ["reasoning"]),
+        ({"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, ["reasoning"]),
+        (
+            {"type": "image", "uri": "https://example.org/a.png", "mime_type": "image/png"},
+            ["image"],
+        ),
+        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}, ["image"]),
+        ({"fileData": {"fileUri": "gs://b/v.mp4", "mimeType": "video/mp4"}}, ["video"]),
+        ({"document": {"format": "pdf", "source": {"bytes": "JVBERi0x"}}}, ["file"]),
+        ({"document": {"id": "1", "data": {"title": "T", "text": "words"}}}, ["text"]),
+        (
+            {"document": {"source": {"text": "words"}, "citations": {"enabled": True}}},
+            ["other", "text"],
+        ),
+        ({"searchResult": {"title": "T", "content": [{"text": "words"}]}}, ["text", "text"]),
+        ({"functionCall": {"name": "run", "args": '{"a": 1}'}}, ["call"]),
+        ({"text": {"odd": 1}}, ["other"]),
+        ({"cachePoint": {"type": "default"}}, []),
+        ({"hologram": 3}, ["other"]),
+        (7, ["other"]),
+    ],
+)
+def test_blocks_of_all_layouts_are_read(block, kinds):
+    """Each kind of content block gives the parts it stands for."""
+    body = {"messages": [{"role": "user", "content": [block]}]}
+    assert [part.kind for part in dialect.parse(body).messages[0].parts] == kinds
+
+
+def test_images_inside_a_result_are_media():
+    """What a tool's result carries beside its response is media, not text."""
+    seen = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+    block = {"functionResponse": {"name": "shot", "response": {"ok": True}, "parts": [seen]}}
+    parts = dialect.parse({"contents": [{"role": "user", "parts": [block]}]}).messages[0].parts
+    assert [part.kind for part in parts] == ["result", "image"]
+    assert parts[0].text == '{"ok":true}'
+
+
+@pytest.mark.parametrize(
+    ("body", "choice"),
+    [
+        ({"tool_choice": "REQUIRED"}, "required"),
+        ({"tool_choice": "maybe"}, ""),
+        ({"toolConfig": {"toolChoice": {"any": {}}}}, "required"),
+        ({"toolConfig": {"toolChoice": {"auto": {}}}}, ""),
+    ],
+)
+def test_tool_choice_has_one_form(body, choice):
+    """Each layout's tool choice becomes the prompt's own word."""
+    assert dialect.parse({"messages": [], **body}).tool_choice == choice
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"response_format": {"type": "json_object", "json_schema": {"properties": {}}}},
+        {"format": {"properties": {}}},
+        {"outputConfig": {"textFormat": {"structure": {"jsonSchema": '{"properties":{}}'}}}},
+        {"generationConfig": {"responseJsonSchema": {"properties": {}}}},
+    ],
+)
+def test_schemas_are_found_where_each_api_keeps_them(body):
+    """The response schema is found at any depth that an api puts it; a plain format is none."""
+    assert dialect.parse({"messages": [], **body}).schema is not None
+    assert dialect.parse({"messages": [], "format": "json"}).schema is None

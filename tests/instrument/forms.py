@@ -149,7 +149,9 @@ async def early_exit(shop: Shop) -> Any:
 
 
 async def early_exit_of_with(shop: Shop) -> Any:
-    async with Opened(await maybe(shop.resource().create(stream=True, **shop.sdk.request))) as opened:
+    async with Opened(
+        await maybe(shop.resource().create(stream=True, **shop.sdk.request))
+    ) as opened:
         return await first(opened)
 
 

@@ -112,7 +112,9 @@ class TestEveryForm:
         with capture():
             traced, traced_wire = perform(form, sdk, COLOURS[colour], answer)
         assert comparable(traced) == comparable(bare)
-        assert [(r.path, r.content) for r in traced_wire] == [(r.path, r.content) for r in bare_wire]
+        assert [(r.path, r.content) for r in traced_wire] == [
+            (r.path, r.content) for r in bare_wire
+        ]
 
     def test_the_caller_is_the_parent(self, name, form, answer, reports, colour):
         """The span lies under the span that was current, and leaves it current."""
@@ -197,7 +199,11 @@ def test_flavoured_clients_keep_the_dialect(module, kind, options, provider):
     sdk = SDKS[module]
     wire = Wire(sdk.plain)
     secret = {} if kind == "AnthropicBedrock" else {"api_key": "test"}
-    address = {"azure_endpoint": "http://wire.test"} if "Azure" in kind else {"base_url": "http://wire.test"}
+    address = (
+        {"azure_endpoint": "http://wire.test"}
+        if "Azure" in kind
+        else {"base_url": "http://wire.test"}
+    )
     client = getattr(__import__(module), kind)(
         http_client=wire.client(module), max_retries=0, **secret, **address, **options
     )
@@ -238,7 +244,10 @@ def test_a_call_between_two_chunks_counts_too():
 def test_retries_are_one_call():
     """One logical call is one span, however often the SDK tries."""
     sdk = SDKS["openai"]
-    wire = Wire(Reply({"error": {"message": "busy"}}, status=429, headers={"retry-after-ms": "1"}), sdk.plain)
+    wire = Wire(
+        Reply({"error": {"message": "busy"}}, status=429, headers={"retry-after-ms": "1"}),
+        sdk.plain,
+    )
     shop = Shop(sdk, asynchronous=False, wire=wire)
     with capture() as captured:
         shop.resource(shop.make(max_retries=2)).create(**sdk.request)

@@ -21,12 +21,13 @@ GOLDEN = Path(__file__).parent / "golden" / "report.json"
 
 def test_schema_is_a_schema():
     """The published schema is valid itself."""
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    meta = jsonschema.Draft202012Validator(jsonschema.Draft202012Validator.META_SCHEMA)
+    assert list(meta.iter_errors(SCHEMA)) == []
 
 
 def test_document_fits_the_published_schema(report):
     """What is printed is what is published."""
-    VALIDATOR.validate(plain.loads(json.render(report)))
+    assert list(VALIDATOR.iter_errors(plain.loads(json.render(report)))) == []
 
 
 def test_document_is_what_was_approved(report):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +22,7 @@ Limiter = Callable[[Prompt], Limit]
 GENERIC = "generic"
 DETAILS = 200
 ANCHOR_SHARE = 0.25
+UNKNOWN_SHARE = 0.4
 ANCHOR_TOKENS = 12
 SUMS = 8
 TOKENIZER = "o200k_base"
@@ -56,9 +58,9 @@ def measure(
     scope = _scope(prompt, lens, provider or found.name, model)
     summed = _sum(rule, prompt, scope, walker.snapshot)
     tally = rule.finish(prompt, summed, scope)
-    method, error = rule.judge(prompt, tally, scope)
+    verdict = rule.judge(prompt, tally, scope)
     bound = limit(prompt) if limit else registry_limit(prompt, model)
-    return prompt, _count(prompt, tally, method, error, scope, bound)
+    return prompt, _count(prompt, tally, verdict, scope, bound)
 
 
 def count(
@@ -120,23 +122,27 @@ def _anchored(now: Count, anchor: tuple[Any, Any], api: str, provider: str) -> C
     moved = sum(abs(now.components.get(n, 0) - before.components.get(n, 0)) for n in names)
     error = math.ceil(ANCHOR_SHARE * moved) + ANCHOR_TOKENS
     tally = scaled(Tally(dict(now.components)), total)
-    return _replace(now, total=total, components=tally.components, method=ANCHORED, error=error)
-
-
-def _replace(counted: Count, **changes: Any) -> Count:
-    from dataclasses import replace
-
-    return replace(counted, **changes)
+    return replace(now, total=total, components=tally.components, method=ANCHORED, error=error)
 
 
 def _text(text: str, model: str, provider: str) -> Count:
-    found, known = providers.find(model, provider, "")
-    scope = _scope(Prompt("text", model), PLAIN, provider or found.name, known)
-    tally = PLAIN.spread(text, "text", scope.ruler, ("text", 0))
-    native = bool(known and known.tokenizer == scope.ruler.name and found.name in {"openai", "azure"})
-    method = EXACT if native and not tally.error else ESTIMATED
-    error = tally.error if native else tally.error + math.ceil(0.4 * tally.total)
-    return _count(Prompt("text", model), tally, method, error, scope, registry_limit(Prompt("text", model), known))
+    """Count a text as the only user text of a prompt, without the framing around it."""
+    found, known = providers.find(model, provider)
+    claude = "claude" in model.lower()
+    body = {"model": model, "messages": [{"role": "user", "content": text}]}
+    api = "anthropic.messages" if claude else "openai.chat"
+    _, whole = measure(body, api=api, provider=provider)
+    native = known is not None and found.name in {"openai", "azure"}
+    components = {name: n for name, n in whole.components.items() if n and name != "framing"}
+    total = sum(components.values())
+    method, error = whole.method, whole.error
+    if native:
+        estimated = ruler(whole.tokenizer).tokens(text)[1]
+        method, error = (ESTIMATED, estimated) if estimated else (EXACT, 0)
+    elif not claude:
+        method, error = ESTIMATED, math.ceil(UNKNOWN_SHARE * total)
+    changed = replace(whole, total=total, components=components, api="text")
+    return replace(changed, method=method, error=error)
 
 
 def _blind(model: str | None, api: str | None) -> Count:
@@ -214,7 +220,7 @@ def _newest(
 
 
 def _count(
-    prompt: Prompt, tally: Tally, method: str, error: int, scope: Scope, limit: Limit
+    prompt: Prompt, tally: Tally, verdict: tuple[str, int], scope: Scope, limit: Limit
 ) -> Count:
     ranked = sorted(tally.components.items(), key=lambda item: -item[1])
     details = sorted(tally.details.items(), key=lambda item: -item[1])[:DETAILS]
@@ -222,8 +228,8 @@ def _count(
         total=tally.total,
         components=dict(ranked),
         details=tuple(Detail(component, name, tokens) for (component, name), tokens in details),
-        method=method,
-        error=error,
+        method=verdict[0],
+        error=verdict[1],
         tokenizer=scope.ruler.name,
         limit=limit.tokens,
         limit_source=limit.source,

@@ -54,6 +54,7 @@ class Walker:
         self.snapshot: Snapshot | None = None
 
     def __call__(self, raw: Any, read: Callable[[Any], Message]) -> Sequence[Message]:
+        """Return the messages, those of the last request where they are the same."""
         if type(raw) is not list or not raw:
             return each(raw, read)
         key = ("messages", self.api, *_fingerprint(raw))
@@ -100,7 +101,11 @@ def _next(raw: list[Any], read: Callable[[Any], Message], last: Snapshot) -> Sna
     size -= sum(map(weigh, last.raw[same : len(last.raw) - tail]))
     return Snapshot(
         [*last.raw[:same], *fresh, *kept],
-        [*last.messages[:same], *map(read, middle), *(_again(m, read, r) for m, r in zip(behind, kept, strict=True))],
+        [
+            *last.messages[:same],
+            *map(read, middle),
+            *(_again(m, read, r) for m, r in zip(behind, kept, strict=True)),
+        ],
         size,
         same=same,
         before=last.sums if same == len(last.raw) else {},

@@ -129,7 +129,11 @@ def _report(path: str, name: str, console: Console) -> None:
     mine = tuple(session for session in found if session.id == name)
     console.print()
     text.render(analysis.Report(mine, problems), console)
-    console.print(f"The trace is in {path}", markup=False, highlight=False, soft_wrap=True)
+    calls = [call for session in mine for turn in session.turns for call in turn.calls]
+    saved = sum(call.tokens + call.compressed_tokens > (call.limit or 0) for call in calls)
+    told = f"{saved} requests were over the limit; the guard's callback shortened them instead of a refusal."
+    for line in (told, f"The trace is in {path}"):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -37,9 +37,4 @@ DIALECTS = {
 def find(api: str) -> ModuleType | None:
     """Return the dialect of an api name, or None for a name that has none."""
     name = DIALECTS.get(api)
-    if name is None:
-        return None
-    try:
-        return import_module(f"{__name__}.{name}")
-    except ModuleNotFoundError:
-        return None
+    return None if name is None else import_module(f"{__name__}.{name}")

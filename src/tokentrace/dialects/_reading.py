@@ -41,7 +41,7 @@ def fields(value: Any) -> Mapping[str, Any] | None:
     An SDK's response model is valid input: agents append it to the conversation as it came.
     """
     if type(value) is dict or isinstance(value, Mapping):
-        return value  # type: ignore[no-any-return]
+        return value
     kind = type(value)
     if hasattr(kind, "model_fields") or hasattr(kind, "__fields__"):
         held: Mapping[str, Any] = getattr(value, "__dict__", {})

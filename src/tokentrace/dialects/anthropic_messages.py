@@ -232,8 +232,7 @@ def _document(block: Any) -> tuple[Part, ...]:
     shown = [text_of(get(block, name)) for name in ("title", "context")]
     head = tuple(Part("text", text) for text in shown if text)
     kind, data = get(source, "type"), get(source, "data")
-    cited = get(get(block, "citations"), "enabled") is True
-    mark = Part("other", data=CITED if cited else DOCUMENT)
+    mark = Part("other", data=CITED if cited(block) else DOCUMENT)
     if kind == "text" and isinstance(data, str):
         return (mark, *head, Part("text", data))
     if kind == "content":
@@ -249,10 +248,16 @@ def _upload(block: Any) -> tuple[Part, ...]:
     return (Part("file", id=text_of(get(block, "file_id")), data=Media(remote=True)),)
 
 
+def cited(block: Any) -> bool:
+    """Whether the model is asked to cite a document or search result."""
+    return get(get(block, "citations"), "enabled") is True
+
+
 def _found(block: Any) -> tuple[Part, ...]:
     shown = [text_of(get(block, name)) for name in ("source", "title")]
     head = tuple(Part("text", text) for text in shown if text)
-    return (*head, *_parts(get(block, "content")))
+    mark = (Part("other", data=CITED),) if cited(block) else ()
+    return (*mark, *head, *_parts(get(block, "content")))
 
 
 def _reference(block: Any) -> tuple[Part, ...]:

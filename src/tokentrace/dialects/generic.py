@@ -20,6 +20,7 @@ from tokentrace.dialects._reading import (
     number,
     text_of,
 )
+from tokentrace.dialects.anthropic_messages import CITED, DOCUMENT, cited
 from tokentrace.prompt import Media, Message, Part, Prompt, Usage
 
 API = "generic"
@@ -95,7 +96,8 @@ def _unwrapped(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _features(body: Mapping[str, Any]) -> frozenset[str]:
-    extra = get(get(get(body, "additionalModelRequestFields"), "thinking"), "type")
+    fields = get(body, "additionalModelRequestFields")
+    extra = get(get(fields, "thinking", get(fields, "reasoning_config")), "type")
     found = {"thinking"} if extra in ("enabled", "adaptive") else set()
     if extra == "adaptive":
         found.add("adaptive")
@@ -274,8 +276,9 @@ def _converse(kind: str) -> Callable[[Any, Any], tuple[Part, ...]]:
 
     def read(value: Any, _: Any) -> tuple[Part, ...]:
         source = get(value, "source")
-        if isinstance(get(source, "text"), str):
-            return (Part("text", source["text"]),)
+        text = get(source, "text")
+        if isinstance(text, str):
+            return (Part("other", data=CITED if cited(value) else DOCUMENT), Part("text", text))
         given = get(source, "bytes")
         if isinstance(given, bytes | bytearray):
             return (Part(kind, data=Media(size=len(given))),)
@@ -286,6 +289,13 @@ def _converse(kind: str) -> Callable[[Any, Any], tuple[Part, ...]]:
         return (Part(kind, data=media(given, mime=mime)),)
 
     return read
+
+
+def _found(value: Any, _: Any) -> tuple[Part, ...]:
+    shown = [text_of(get(value, name)) for name in ("source", "title")]
+    head = tuple(Part("text", text) for text in shown if text)
+    mark = (Part("other", data=CITED),) if cited(value) else ()
+    return (*mark, *head, *_parts(get(value, "content")))
 
 
 def _call(value: Any, _: Any) -> tuple[Part, ...]:
@@ -329,6 +339,7 @@ BLOCKS: dict[str, Callable[[Any, Any], tuple[Part, ...]]] = {
     "image_url": _url,
     "image": _converse("image"),
     "document": _converse("file"),
+    "searchResult": _found,
     "video": _converse("video"),
     "audio": _converse("audio"),
     "reasoningContent": _thinking,

@@ -15,7 +15,8 @@ from functools import partial
 from typing import Any
 
 from tokentrace import _shapes, context, dialects, guard, schema, telemetry, turns
-from tokentrace._failsafe import attempt
+from tokentrace._failsafe import OnError, attempt, outcome
+from tokentrace._sessions import Registry
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
 from tokentrace.instrument import records, state
@@ -80,13 +81,24 @@ def _refuse(steps: Generator[Any, Any, None], waiting: Any) -> Any:
 async def _wait(steps: Generator[Any, Any, None], waiting: Any, then: Callable[[], Any]) -> Any:
     """Await what a callback gave, as often as it does, then make the host's call."""
     while waiting is not DONE:
-        try:
-            value = await waiting
-        except Exception as error:  # noqa: BLE001 - the callback's own, told to the guard
-            waiting = attempt(_throw, steps, error, default=DONE)
-        else:
+        value, error = await outcome(waiting)
+        if error is None:
             waiting = attempt(_advance, steps, value, default=DONE)
+        else:
+            waiting = attempt(_throw, steps, error, default=DONE)
     return await then()
+
+
+def _lens(registry: Registry) -> tuple[Lens, set[Any]]:
+    """Return the session's lens and the tags it found; new where tags or settings have changed."""
+    tags = context.tags()
+    kept = registry.lens
+    if kept is None or kept[0] is not tags or kept[1] is not state.settings:
+        found: set[Any] = set()
+        sections = state.settings.sections if state.settings else True
+        lens = Lens(tags, sections, state.templates.saw, found.add)
+        kept = registry.lens = (tags, state.settings, lens, found)
+    return kept[2], kept[3]
 
 
 class Call:
@@ -157,9 +169,7 @@ class Call:
 
     def _measure(self, body: Any) -> Count:
         request = self.request
-        hits: list[Any] = []
-        sections = state.settings.sections if state.settings else True
-        lens = Lens(context.tags(), sections, state.templates.saw, hits.append)
+        lens, found = _lens(self.place.registry)
         self.prompt, count = measure(
             body,
             api=request.api,
@@ -168,7 +178,7 @@ class Call:
             lens=lens,
             limit=partial(guard.limit_of, self.guard, request.provider, request.base_url),
         )
-        context.note_hits(hits)
+        context.note_hits(found)
         return count
 
     def _soft(self) -> int | None:
@@ -197,12 +207,13 @@ class Call:
     def _act(self, report: LimitReport, saved: int) -> None:
         """Warn or refuse; a refused call was never sent, so its lineage does not know it."""
         level, alarms = self.lineage.level, self.lineage.alarms
-        try:
-            guard.act(self.guard, report, self.lineage)
-        except BaseException as error:
+
+        def refused(error: BaseException) -> None:
             self._tell(report, saved, fresh=True)
             self.fail(error)
-            raise
+
+        with OnError(refused):
+            guard.act(self.guard, report, self.lineage)
         fresh = self.lineage.level > level or bool(self.lineage.alarms - alarms)
         self._tell(report, saved, fresh=fresh)
         self.lineage.note(report.count)

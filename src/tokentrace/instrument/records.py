@@ -145,6 +145,9 @@ def content(body: Mapping[str, Any]) -> str:
     """Return the prompt's text for those who asked for it, cut at 64,000 characters with a mark."""
     import json
 
-    whole = {key: body[key] for key in ("instructions", "system", "messages", "input") if key in body}
+    whole = {
+        key: body[key] for key in ("instructions", "system", "messages", "input") if key in body
+    }
     text = json.dumps(whole, ensure_ascii=False, default=lambda odd: f"<{type(odd).__name__}>")
+    text = text.encode("utf-8", "replace").decode("utf-8")
     return text if len(text) <= MOST_CONTENT else f"{text[:MOST_CONTENT]}…[cut]"

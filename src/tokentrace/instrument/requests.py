@@ -6,7 +6,8 @@ iterator that the SDK would not find again, and changes nothing but where it say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +39,11 @@ class Request:
     hush: Callable[[], None]
 
 
-def stainless(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
+def stainless(
+    hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Request | None:
     """Read ``request(cast_to, options, *, stream, stream_cls)`` of openai and anthropic clients."""
-    options = kwargs.get("options") or (args[1] if len(args) > 1 else None)
+    options: Any = kwargs.get("options") or (args[1] if len(args) > 1 else None)
     api = ROUTES.get(str(getattr(options, "url", "")).partition("?")[0])
     if api is None or api in SILENT or str(options.method).lower() != "post":
         return None
@@ -119,6 +122,10 @@ def _json(value: Any, depth: int = 0) -> Any:
         return dump(mode="json", exclude_unset=True)
     if depth < 64 and isinstance(value, Mapping):
         return {k: _json(v, depth + 1) for k, v in value.items() if not _is_sentinel(v)}
-    if depth < 64 and isinstance(value, Sequence | Set) and not isinstance(value, str | bytes):
+    if (
+        depth < 64
+        and isinstance(value, Sequence | AbstractSet)
+        and not isinstance(value, str | bytes)
+    ):
         return [_json(v, depth + 1) for v in value]
     return value

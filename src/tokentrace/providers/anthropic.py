@@ -26,11 +26,11 @@ def _old(match: str, window: int, output: int, family: str) -> Model:
 
 
 MODELS = (
-    _new("claude-fable-*", M1, 128_000, "claude-new"),
+    _new("claude-fable-5*", M1, 128_000, "claude-new"),
     _new("claude-mythos-*", M1, 128_000, "claude-new"),
     _new("claude-*-5-5", M1, 128_000, "claude-new"),
-    _new("claude-opus-5*", M1, 128_000, "claude-new"),
-    _new("claude-sonnet-5*", M1, 128_000, "claude-new"),
+    _new("claude-opus-5", M1, 128_000, "claude-new"),
+    _new("claude-sonnet-5", M1, 128_000, "claude-new"),
     _new("claude-opus-4-[78]", M1, 128_000, "claude-new"),
     _new("claude-opus-4-6", M1, 128_000, "claude-4"),
     _new("claude-sonnet-4-6", M1, 128_000, "claude-4"),

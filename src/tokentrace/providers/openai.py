@@ -31,13 +31,17 @@ def _split(match: str, window: int, output: int = K128) -> Model:
 
 
 MODELS = (
-    _split("gpt-6*", 1_050_000),
+    _split("gpt-6-*", 1_050_000),
+    _split("gpt-6.1-*", 1_050_000),
     _split("gpt-5.6-cyber", 400_000),
-    _split("gpt-5.6*", 1_050_000),
-    _split("gpt-5.5*", 1_050_000),
+    _split("gpt-5.6", 1_050_000),
+    _split("gpt-5.6-*", 1_050_000),
+    _split("gpt-5.5", 1_050_000),
+    _split("gpt-5.5-*", 1_050_000),
     _split("gpt-5.4-mini", 400_000),
     _split("gpt-5.4-nano", 400_000),
-    _split("gpt-5.4*", 1_050_000),
+    _split("gpt-5.4", 1_050_000),
+    _split("gpt-5.4-*", 1_050_000),
     _split("daybreak-blue", 1_050_000),
     _split("gpt-daybreak-blue", 1_050_000),
     _split("daybreak-red", 400_000),

@@ -42,7 +42,7 @@ def document(count: Count, assumed: str = "") -> str:
 
 def render(count: Count, console: Console, source: str, assumed: str = "") -> None:
     """Print a count: components with their shares and details, then total, limit and headroom."""
-    names = [safe(name) for name in (source, count.api, count.model) if name]
+    names = [safe(name) for name in (count.api, count.model, source) if name]
     console.print(Text(" · ".join(names), "bold"), overflow="ellipsis", no_wrap=True)
     if assumed:
         console.print(Text(assumed, "yellow"))

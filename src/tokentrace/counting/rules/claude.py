@@ -10,7 +10,8 @@ The hidden prompt for tool use belongs to no text of the request: it is ``framin
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from tokentrace.counting.rules import Scope
@@ -130,6 +131,7 @@ def _tokens(text: str, scope: Scope, tally: Tally) -> int:
     """Return a text's tokens; what its encoding may be off by goes to ``tally``."""
     if not text:
         return 0
+    tokens: int
     tokens, error = scope.ruler.tokens(text)
     tally.error += error
     return round(_family(scope).text * tokens)
@@ -228,11 +230,16 @@ def definition(tool: Any) -> str:
     return _spaced({name: value for name, value in shown.items() if value is not None})
 
 
-def _spaced(value: Any) -> str:
-    from json import dumps
+@cache
+def _encode() -> Callable[[Any], str]:
+    from json import JSONEncoder
 
+    return JSONEncoder(ensure_ascii=False).encode
+
+
+def _spaced(value: Any) -> str:
     try:
-        return dumps(value, ensure_ascii=False)
+        return _encode()(value)
     except (TypeError, ValueError, RecursionError):
         return compact(value)
 

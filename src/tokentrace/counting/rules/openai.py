@@ -10,16 +10,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from tokentrace.counting import images
-from tokentrace.counting.rules import Scope, openai_evidence, openai_tools
-from tokentrace.counting.rules.openai_styles import Style, plain_name, style
+from tokentrace.counting.rules import (
+    Scope,
+    openai_appendix,
+    openai_evidence,
+    openai_hosts,
+    openai_tools,
+)
+from tokentrace.counting.rules.openai_styles import OTHER, Style, plain_name, style
 from tokentrace.counting.tally import Tally
-from tokentrace.dialects._reading import text_of
 from tokentrace.prompt import Message, Part, Prompt
 
 TEXT_ROLES = {"system": "system", "developer": "system", "user": "user"}
 SYSTEM = frozenset({"system", "developer"})
 SIMPLE = frozenset({"openai.embeddings", "openai.completions"})
-JOIN = "\n\n"
 WRAPPER = "multi_tool_use.parallel"
 SEAL, SEALED = 650, 5
 LATE = 99  # around definitions that come as an item: 6 requests of gpt-5 within 4 (2026-11-22)
@@ -74,7 +78,7 @@ def _texts(message: Message, before: Sequence[Message], scope: Scope, tally: Tal
 
 def _calls(calls: list[Part], before: Sequence[Message], scope: Scope, tally: Tally) -> None:
     rule, chat = style(scope.model), scope.api == "openai.chat"
-    if chat and len(calls) > 1:
+    if chat and len(calls) > 1 and rule.parallel:
         tally.put("framing", rule.parallel)
         tally.add(scope.lens.spread(wrapped(calls), "history", scope.ruler, ("call", WRAPPER)))
         return
@@ -150,7 +154,7 @@ def _result(part: Part, before: Sequence[Message], scope: Scope, tally: Tally) -
     call, index, of = called(part, before)
     name = call.name if call else part.name
     text = part.text
-    if chat and of > 1:
+    if chat and of > 1 and rule.parallel:
         text = listed(text, index, of)
     else:
         named = (name if chat else f".{name}") if name else "unknown"
@@ -185,7 +189,7 @@ def _piece(part: Part, message: Message, scope: Scope, tally: Tally) -> None:
         name = plain_name(scope.model)
         tally.put("media", images.tokens(name, seen.width, seen.height, seen.detail))
     elif part.kind in {"audio", "video", "file"}:
-        tally.put("media", openai_evidence.payload(part))
+        pass  # nobody knows before the provider does; the bound says so
     elif part.kind == "reasoning":
         if scope.api == "openai.chat":
             tally.put("reasoning", _tokens(scope, part.text))
@@ -213,70 +217,68 @@ def finish(prompt: Prompt, summed: Tally, scope: Scope) -> Tally:
     if scope.api in SIMPLE:
         return summed
     rule, chat = style(scope.model), scope.api == "openai.chat"
+    if rule.name == OTHER:
+        _appended(prompt, summed, scope, "")
+        return openai_hosts.finish(prompt, summed, scope)
     summed.put("framing", rule.once[not chat])
-    pieces = _appendix(prompt, rule)
-    if pieces:
-        _append(pieces, prompt, summed, scope)
+    if any(map(openai_tools.definition, prompt.tools)):
+        _tools(prompt, summed, scope)
+    elif prompt.schema is not None:
+        _schema(prompt, summed, scope)
     if prompt.tools:
         _choice(prompt, summed, scope)
     if not chat:
         _hidden(prompt, summed, rule)
-    if prompt.schema and chat and rule.named:
-        answers = sum(m.role == "assistant" and not _is_call(m) for m in prompt.messages)
-        own = 2 + _tokens(scope, prompt.schema.name)
-        summed.put("framing", own * (answers + (not prompt.tools)))
     return summed
 
 
-def _appendix(prompt: Prompt, rule: Style) -> list[tuple[str, str, str]]:
-    """Return what follows the system text, in pieces: (component, detail, text)."""
-    pieces: list[tuple[str, str, str]] = []
-    if any(openai_tools.definition(part) for part in prompt.tools):
-        for name, text in openai_tools.functions(prompt.tools, titles=rule.titles):
-            pieces.append(("tools" if name else "framing", name, text))
-    if prompt.schema is not None:
-        if pieces:
-            pieces.append(("framing", "", JOIN))
-        pieces.append(("tools", "response_format", openai_tools.response_format(prompt.schema)))
-    return pieces
+def _appended(prompt: Prompt, summed: Tally, scope: Scope, tail: str) -> None:
+    """Add definitions and schema, as they stand behind the end of the system text."""
+    summed.add(openai_appendix.counted(prompt, style(scope.model), scope.ruler, tail))
 
 
-def _described(part: Part) -> bool:
-    return bool(text_of((openai_tools.definition(part) or {}).get("description")))
+def _tools(prompt: Prompt, summed: Tally, scope: Scope) -> None:
+    """Count definitions: in chat they follow the system text, or make a system message.
 
-
-def _append(
-    pieces: list[tuple[str, str, str]], prompt: Prompt, summed: Tally, scope: Scope
-) -> None:
-    """Count the appendix: behind the system text in chat, else as a text of its own."""
-    rule, chat = style(scope.model), scope.api == "openai.chat"
-    tools = any(detail != "response_format" for _, detail, _ in pieces if detail)
+    A system message that does not open the prompt stays apart (9 of 9 requests, 2026-11-22).
+    """
+    rule = style(scope.model)
+    if scope.api != "openai.chat":
+        _appended(prompt, summed, scope, "")
+        plain = sum(not openai_tools.described(part) for part in prompt.tools)
+        new = prompt.schema is not None and not rule.named
+        summed.put("framing", rule.apart + rule.bare * plain - new)
+        return
     system = _system(prompt)
-    tail = _tail(system or "") if chat or not tools else ""
-    if tail:
-        pieces = [("framing", "", tail + JOIN), *pieces]
-    borders, at = [], 0
-    for _, _, text in pieces[:-1]:
-        at += len(text)
-        borders.append(at)
-    shares, error = scope.ruler.shares("".join(text for _, _, text in pieces), borders)
-    for (component, detail, _), tokens in zip(pieces, shares, strict=True):
-        summed.put(component, tokens, detail)
-    summed.put("framing", -_tokens(scope, tail))
-    summed.error += error
-    offsets = (rule.joined, rule.alone, rule.apart) if tools else rule.schema
-    if chat and tail:
-        summed.put("framing", offsets[0])
-    elif chat or (not tools and not tail):
-        made = system is None
-        summed.put("framing", offsets[1] - (0 if made or not tools else rule.message))
-    if not chat and (not tools):
-        summed.put("framing", offsets[2])
-    if not chat and tools:
-        plain = sum(not _described(part) for part in prompt.tools)
-        summed.put("framing", offsets[2] + rule.bare * plain)
-        if prompt.schema and not rule.named:
-            summed.put("framing", -1)
+    _appended(prompt, summed, scope, _tail(system or ""))
+    if system:
+        summed.put("framing", rule.joined)
+    else:
+        summed.put("framing", rule.alone - (0 if system is None else rule.message))
+    if prompt.schema is not None and rule.named:
+        summed.put("framing", _answers(prompt) * _named(prompt, scope))
+
+
+def _schema(prompt: Prompt, summed: Tally, scope: Scope) -> None:
+    """Count a response schema without tools; older models name it in every answer."""
+    rule, chat = style(scope.model), scope.api == "openai.chat"
+    system = _system(prompt)
+    _appended(prompt, summed, scope, _tail(system or ""))
+    joined, alone, apart = rule.schema
+    if not chat:
+        summed.put("framing", apart + (0 if system else alone))
+        return
+    summed.put("framing", joined if system else alone)
+    if rule.named:
+        summed.put("framing", (1 + _answers(prompt)) * _named(prompt, scope))
+
+
+def _answers(prompt: Prompt) -> int:
+    return sum(m.role == "assistant" and not _is_call(m) for m in prompt.messages)
+
+
+def _named(prompt: Prompt, scope: Scope) -> int:
+    return 2 + _tokens(scope, prompt.schema.name) if prompt.schema is not None else 0
 
 
 def _system(prompt: Prompt) -> str | None:
@@ -288,8 +290,10 @@ def _system(prompt: Prompt) -> str | None:
 
 
 def _tail(text: str) -> str:
-    """Return the end of a text from a line that starts with a letter: what stands ahead of it
-    is split from it by every pre-tokenizer, so only the end can merge with what follows."""
+    """Return the end of a text from a line on that starts with a letter.
+
+    Every pre-tokenizer splits ahead of such a line, so only the end can merge with what follows.
+    """
     at = len(text)
     for _ in range(20):
         at = text.rfind("\n", 0, at)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tokentrace.counting.rules import openai_table
+from tokentrace.counting.rules import Scope, openai_table
 from tokentrace.counting.tally import Tally, scaled
 from tokentrace.prompt import Prompt
 
@@ -25,7 +25,7 @@ class Family:
     """One family of models.
 
     Attributes:
-        name: a part of the models' names.
+        name: a part of host and model, e.g. ``azure/grok-4`` or ``kimi``.
         terms: factors of `TERMS`: on text tokens, once, a message, once with tools, on the tokens
             of definitions, a call with its result.
         plain, tooled: share of the estimate within which 97 of 100 reported numbers lay.
@@ -42,10 +42,15 @@ class Family:
 FAMILIES = tuple(Family(*row) for row in openai_table.HOSTS)
 
 
+def named(provider: str, model: str) -> str:
+    """Return host and model as one name, in which a family's name is looked for."""
+    return f"{provider}/{model}".lower()
+
+
 @lru_cache(maxsize=256)
-def family(model: str) -> Family:
+def family(provider: str, model: str) -> Family:
     """Return the family of a model; the last one is for all that nobody knows."""
-    name = model.lower()
+    name = named(provider, model)
     return next(one for one in FAMILIES if one.name in name)
 
 
@@ -59,9 +64,9 @@ def measures(prompt: Prompt, tally: Tally) -> tuple[float, ...]:
     return text, 1.0, len(prompt.messages), float(bool(prompt.tools)), tools, calls
 
 
-def finish(prompt: Prompt, tally: Tally, model: str) -> Tally:
+def finish(prompt: Prompt, tally: Tally, scope: Scope) -> Tally:
     """Return the tally in the family's numbers: text by its factor, the rest as framing."""
-    found = family(model)
+    found = family(scope.provider, scope.model)
     sizes = measures(prompt, tally)
     text, _, _, _, tools, _ = (a * b for a, b in zip(found.terms, sizes, strict=True))
     framing = sum(a * b for a, b in _framing(found.terms, sizes))
@@ -81,8 +86,8 @@ def _framing(terms: Sequence[float], sizes: Sequence[float]) -> list[tuple[float
     return [pairs[1], pairs[2], pairs[3], pairs[5]]
 
 
-def bound(prompt: Prompt, tally: Tally, model: str) -> int:
+def bound(prompt: Prompt, tally: Tally, scope: Scope) -> int:
     """Return the bound of an estimate, ± tokens."""
-    found = family(model)
+    found = family(scope.provider, scope.model)
     share = found.tooled if prompt.tools else found.plain
     return LEAST + math.ceil(share * tally.total)

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tokentrace.counting.rules import Scope, openai_tools
-from tokentrace.counting.rules.openai_styles import style
+from tokentrace.counting.rules.openai_appendix import fingerprint
+from tokentrace.counting.rules.openai_styles import OTHER, style
+from tokentrace.counting.store import STORE
 from tokentrace.dialects._reading import fields, get, items
 from tokentrace.prompt import Message, Part, Prompt
 
@@ -33,6 +35,8 @@ def kin(scope: Scope) -> str:
     if scope.provider not in HOSTS:
         return ""
     name = style(scope.model).name
+    if name == OTHER:
+        return ""
     if name == "gpt-5.4" and scope.api == "openai.chat":
         return "gpt-5"
     return KIN.get(name, name)
@@ -40,12 +44,12 @@ def kin(scope: Scope) -> str:
 
 def marks(prompt: Prompt, scope: Scope) -> frozenset[str]:
     """Return the marks of a whole prompt."""
-    found = set().union(*map(of_message, prompt.messages))
-    found.update(_asked(prompt))
-    late = any("system" in of_message(message) for message in prompt.messages[1:])
-    found.discard("system")
-    if late:
+    every = [of_message(message) for message in prompt.messages]
+    found = set().union(*every[1:])
+    if "system" in found:
         found.add("late_system")
+    found.update(*every[:1], _asked(prompt), _defined(prompt))
+    found.discard("system")
     if scope.provider == "azure":
         found.add("azure")
     return frozenset(found)
@@ -53,10 +57,10 @@ def marks(prompt: Prompt, scope: Scope) -> frozenset[str]:
 
 def of_message(message: Message) -> frozenset[str]:
     """Return the marks of one message; they are kept with it."""
-    known = message.memo.get(MEMO)
+    known: frozenset[str] | None = message.memo.get(MEMO)
     if known is None:
         known = message.memo[MEMO] = frozenset(_of_message(message)) or NONE
-    return known  # type: ignore[no-any-return]
+    return known
 
 
 def _of_message(message: Message) -> Iterator[str]:
@@ -102,6 +106,22 @@ def _asked(prompt: Prompt) -> Iterator[str]:
         yield "tools"
     if prompt.tool_choice == "required" or prompt.tool_choice.startswith("name:"):
         yield "forced"
+    if prompt.schema is not None:
+        yield "schema"
+
+
+def _defined(prompt: Prompt) -> frozenset[str]:
+    """Return the marks of all definitions; they are remembered as the definitions are."""
+    asked = fingerprint(prompt)
+    known: frozenset[str] | None = STORE.get((MEMO, asked)) if asked is not None else None
+    if known is None:
+        known = frozenset(_definitions(prompt))
+        if asked is not None:
+            STORE.put((MEMO, asked), known, len(asked))
+    return known
+
+
+def _definitions(prompt: Prompt) -> Iterator[str]:
     for tool in prompt.tools:
         found = openai_tools.definition(tool)
         if found is None:
@@ -109,9 +129,7 @@ def _asked(prompt: Prompt) -> Iterator[str]:
         else:
             yield from _schema(get(found, "parameters"), USUAL, 0)
     if prompt.schema is not None:
-        yield "schema"
-        if any(True for mark in _schema(get(prompt.schema.data, "schema"), WRITTEN, 0)):
-            yield "odd_schema"
+        yield from _schema(get(prompt.schema.data, "schema"), WRITTEN, 0)
 
 
 def _schema(schema: Any, usual: frozenset[str], depth: int) -> Iterator[str]:

@@ -55,10 +55,22 @@ class Style:
     search: int = 0
 
 
+OTHER = "other"
+
 GPT_4O = Style("gpt-4o", call=(7, 4), further=(7, 4), kept=(0, 3), search=294)
-GPT_4 = Style("gpt-4", once=(3, 2), apart=3, call=(6, 6), further=(6, 6), result=(5, 6), joined=0, forced=5, titles=False)
+GPT_4 = Style(
+    "gpt-4",
+    once=(3, 2),
+    apart=3,
+    call=(6, 6),
+    further=(6, 6),
+    result=(5, 6),
+    joined=0,
+    forced=5,
+    titles=False,
+)
 TURBO = Style("gpt-4-turbo", apart=3)
-O = Style(
+REASONING = Style(
     "o", once=(2, 2), call=(12, 9), further=(12, 9), result=(7, 8), joined=3, alone=4, apart=0,
     forced=None, schema=(3, 4, -4), named=False, parallel=26,
 )  # fmt: skip
@@ -75,13 +87,13 @@ STYLES = {
         GPT_4,
         TURBO,
         replace(TURBO, name="gpt-3.5"),
-        O,
+        REASONING,
         GPT_5,
         replace(GPT_5, name="gpt-5.4", call=(12, 12), further=(12, 22), kept=(0, 0)),
         replace(GPT_4O, name="o1-preview"),
         replace(GPT_4O, name="search", message=0, once=(0, 0)),
         replace(TURBO, name="gpt-3.5-0301", message=5),
-        replace(GPT_4O, name="other"),
+        replace(GPT_4O, name=OTHER, parallel=0),
     )
 }
 FAMILIES = (
@@ -114,4 +126,4 @@ def style(model: str) -> Style:
     for family, pattern in PATTERNS:
         if pattern.match(name):
             return STYLES[family]
-    return STYLES["other"]
+    return STYLES[OTHER]

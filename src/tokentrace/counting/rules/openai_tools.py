@@ -38,6 +38,11 @@ def definition(part: Part) -> Mapping[str, Any] | None:
     return held if kind in {None, "function"} and "name" in held else None
 
 
+def described(part: Part) -> bool:
+    """Whether a definition has a description."""
+    return bool(text_of((definition(part) or {}).get("description")))
+
+
 def functions(parts: Sequence[Part], *, titles: bool = True) -> list[tuple[str, str]]:
     """Return the text of function definitions in pieces: (tool's name or "", text).
 
@@ -113,16 +118,16 @@ class Writer:
         every = items(schema.get("allOf"))
         if len(every) == 1:
             return self.type(every[0], depth + 1)
-        for key in ("anyOf", "oneOf"):
-            if items(schema.get(key)):
-                if not self.titles:
-                    return "any"
-                return "|".join(self.type(one, depth + 1) for one in schema[key])
+        either = items(schema.get("anyOf")) or items(schema.get("oneOf"))
+        if either:
+            return "|".join(self.type(one, depth + 1) for one in either) if self.titles else "any"
+        return self.given(schema) or self.plain(schema, depth)
+
+    def given(self, schema: Mapping[str, Any]) -> str:
+        """Return the values that a schema lists; empty where it lists none."""
         if items(schema.get("enum")):
             return " | ".join(literal(one) for one in schema["enum"])
-        if "const" in schema:
-            return literal(schema["const"])
-        return self.plain(schema, depth)
+        return literal(schema["const"]) if "const" in schema else ""
 
     def plain(self, schema: Mapping[str, Any], depth: int) -> str:
         """Return the type of a schema that says it by ``type``."""
@@ -172,7 +177,9 @@ class Writer:
 
 def response_format(part: Part) -> str:
     """Return the text of a response schema: a heading, its description, compact JSON."""
-    head = f"# Response Formats\n\n## {part.name}\n\n{comment(text_of(get(part.data, 'description')))}"
+    head = (
+        f"# Response Formats\n\n## {part.name}\n\n{comment(text_of(get(part.data, 'description')))}"
+    )
     return head + slim(get(part.data, "schema"))
 
 

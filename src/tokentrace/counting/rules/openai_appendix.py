@@ -1,0 +1,87 @@
+"""Tokens of definitions and response schemas, remembered by the definitions themselves.
+
+An agent sends the same tools with every call; writing and counting them again would cost more than
+all the rest.
+"""
+
+from __future__ import annotations
+
+from marshal import dumps
+from typing import Any
+
+from tokentrace.counting.rules import openai_tools
+from tokentrace.counting.rules.openai_styles import OTHER, Style
+from tokentrace.counting.store import STORE
+from tokentrace.counting.tally import Tally
+from tokentrace.counting.text import Ruler
+from tokentrace.dialects._reading import compact
+from tokentrace.prompt import Prompt
+
+JOIN = "\n\n"
+
+Piece = tuple[str, str, str]
+
+
+def counted(prompt: Prompt, rule: Style, ruler: Ruler, tail: str) -> Tally:
+    """Return the tokens of tools and schema behind ``tail``, the end of the system text.
+
+    The tail's own tokens are not in it; where they merge with what follows, framing has less.
+    """
+    asked = fingerprint(prompt)
+    key = ("openai.appendix", ruler.name, rule.name == OTHER, rule.titles, tail, asked)
+    known = STORE.get(key) if asked is not None else None
+    if known is None:
+        known = _count(pieces(prompt, rule), ruler, tail)
+        if asked is not None:
+            STORE.put(key, known, len(asked) + 4 * len(tail) + 200 * len(known.details))
+    copied: Tally = known.copy()
+    return copied
+
+
+def fingerprint(prompt: Prompt) -> bytes | None:
+    """Return all definitions as bytes, by which they are known again; None for odd ones.
+
+    Marshal's second version writes equal JSON data to equal bytes, four times as fast as JSON.
+    """
+    if not prompt.tools and prompt.schema is None:
+        return b""
+    schema: Any = prompt.schema.data if prompt.schema is not None else None
+    try:
+        return dumps([[part.data for part in prompt.tools], schema], 2)
+    except ValueError:
+        return None
+
+
+def pieces(prompt: Prompt, rule: Style) -> list[Piece]:
+    """Return definitions and schema as text in pieces: (component, detail, text)."""
+    if rule.name == OTHER:
+        parts = [*prompt.tools, *([prompt.schema] if prompt.schema is not None else ())]
+        return [("tools", part.name, compact(part.data)) for part in parts]
+    found: list[Piece] = []
+    if any(openai_tools.definition(part) for part in prompt.tools):
+        for name, text in openai_tools.functions(prompt.tools, titles=rule.titles):
+            found.append(("tools" if name else "framing", name, text))
+    if prompt.schema is not None:
+        if found:
+            found.append(("framing", "", JOIN))
+        found.append(("tools", "response_format", openai_tools.response_format(prompt.schema)))
+    return found
+
+
+def _count(found: list[Piece], ruler: Ruler, tail: str) -> Tally:
+    """Count the pieces as the one text that they are, and share it out among them."""
+    tally = Tally()
+    if not found:
+        return tally
+    if tail:
+        found = [("framing", "", tail + JOIN), *found]
+    borders, at = [], 0
+    for _, _, text in found[:-1]:
+        at += len(text)
+        borders.append(at)
+    shares, tally.error = ruler.shares("".join(text for _, _, text in found), borders)
+    for (component, detail, _), tokens in zip(found, shares, strict=True):
+        tally.put(component, tokens, detail)
+    if tail:
+        tally.put("framing", -ruler.tokens(tail)[0])
+    return tally
