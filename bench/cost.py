@@ -1,20 +1,25 @@
-"""Measure what tokentrace costs: CPU a call, recounting, import. Ratios and medians of one run.
+"""Measure what tokentrace costs: CPU a call, recounting, import. Medians of one run.
 
     python bench/cost.py [--rounds N] [--json]
 
 Needs the openai SDK. A call goes through the real SDK over a mock transport; calls with and without
-tokentrace take turns, so that a noisy machine disturbs both alike.
+tokentrace take turns in one process, so that a noisy machine disturbs both alike. ``thread`` is the
+CPU time of the calling thread, which is what a caller waits for; ``process`` holds the thread that
+writes the trace, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -30,107 +35,107 @@ def messages(number: int) -> list[dict[str, Any]]:
     return talk
 
 
-def cpu(work: Callable[[], Any]) -> float:
-    """Return the CPU seconds of this process that ``work`` takes."""
-    start = time.process_time()
+def spent(work: Callable[[], Any]) -> tuple[float, float]:
+    """Return milliseconds of CPU of this thread and of the process that ``work`` takes."""
+    thread, process = time.thread_time(), time.process_time()
     work()
-    return time.process_time() - start
+    return 1e3 * (time.thread_time() - thread), 1e3 * (time.process_time() - process)
+
+
+def median(values: Any) -> float:
+    """Return the median, to the microsecond."""
+    return round(statistics.median(values), 3)
 
 
 def call_cost(number: int, rounds: int) -> dict[str, float]:
-    """Return milliseconds of CPU a call, without and with tokentrace, and the difference."""
+    """Return milliseconds a call without tokentrace, and what it adds."""
     import openai
 
     import tokentrace
     from tokentrace import testing
+    from tokentrace.instrument import state
 
     wire = testing.Wire(testing.openai_chat("ok", prompt_tokens=10))
     client = openai.OpenAI(api_key="bench", http_client=wire.client("openai"))
-    talk = messages(number)
+    talk: Any = messages(number)
+    tokentrace.instrument(exporter="local")
+    settings = state.settings
 
-    def call() -> None:
-        client.chat.completions.create(model="gpt-4o", messages=talk)  # type: ignore[arg-type]
+    def call(*, traced: bool) -> tuple[float, float]:
+        state.settings = settings if traced else None
         wire.requests.clear()
+        return spent(lambda: client.chat.completions.create(model="gpt-4.1", messages=talk))
 
-    def traced() -> float:
-        tokentrace.instrument(exporter="local")
-        call()
-        spent = cpu(call)
-        tokentrace.uninstrument()
-        return spent
-
-    def bare() -> float:
-        call()
-        return cpu(call)
-
-    pairs = [(bare(), traced()) for _ in range(rounds)]
-    without = statistics.median(a for a, _ in pairs) * 1e3
-    added = statistics.median(b - a for a, b in pairs) * 1e3
-    return {"bare_ms": without, "added_ms": added}
+    for _ in range(5):
+        call(traced=True)
+    pairs = [(call(traced=False), call(traced=True)) for _ in range(rounds)]
+    tokentrace.uninstrument()
+    return {
+        "bare_ms": median(bare[0] for bare, _ in pairs),
+        "added_thread_ms": median(ours[0] - bare[0] for bare, ours in pairs),
+        "added_process_ms": median(ours[1] - bare[1] for bare, ours in pairs),
+    }
 
 
 def recount_cost(number: int, rounds: int) -> dict[str, float]:
     """Return milliseconds to count a conversation first, again, and with two new messages."""
-    import copy
-
     import tokentrace
     from tokentrace.counting.store import STORE
 
-    body = {"model": "gpt-4o", "messages": messages(number)}
-    longer = {"model": "gpt-4o", "messages": messages(number + 2)}
+    body = {"model": "gpt-4.1", "messages": messages(number)}
+    longer = {"model": "gpt-4.1", "messages": messages(number + 2)}
 
-    def count(request: dict[str, Any]) -> None:
-        tokentrace.count(request, api="openai.chat")
+    def count(request: dict[str, Any]) -> float:
+        return spent(lambda: tokentrace.count(request, api="openai.chat"))[0]
 
-    count(body)
     rows = []
     for _ in range(rounds):
         STORE.clear()
-        first = cpu(lambda: count(body))
-        fresh = copy.deepcopy(body)
-        again = cpu(lambda: count(fresh))
-        grown = cpu(lambda: count(longer))
-        rows.append((first, again, grown))
-    first, again, grown = (statistics.median(column) * 1e3 for column in zip(*rows, strict=True))
+        rows.append((count(body), count(copy.deepcopy(body)), count(copy.deepcopy(longer))))
+    first, again, grown = map(median, zip(*rows, strict=True))
     return {"first_ms": first, "again_ms": again, "two_more_ms": grown}
 
 
 def import_cost(rounds: int) -> dict[str, float]:
-    """Return milliseconds of CPU of a bare interpreter and of ``import tokentrace`` on top."""
-    code = "import resource; {}print(resource.getrusage(resource.RUSAGE_SELF).ru_utime + resource.getrusage(resource.RUSAGE_SELF).ru_stime)"
+    """Return milliseconds of CPU of a bare interpreter, and what ``import tokentrace`` adds."""
+    usage = "resource.getrusage(resource.RUSAGE_SELF)"
+    code = f"import resource; {{}}print({usage}.ru_utime + {usage}.ru_stime)"
 
     def run(statement: str) -> float:
-        out = subprocess.run(
-            [sys.executable, "-c", code.format(statement)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return float(out.stdout)
+        command = [sys.executable, "-c", code.format(statement)]
+        return 1e3 * float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
+    run("import tokentrace; ")
     pairs = [(run(""), run("import tokentrace; ")) for _ in range(rounds)]
-    bare = statistics.median(a for a, _ in pairs) * 1e3
-    return {"bare_ms": bare, "added_ms": statistics.median(b - a for a, b in pairs) * 1e3}
+    bare = median(bare for bare, _ in pairs)
+    return {"bare_ms": bare, "added_ms": median(ours - bare for bare, ours in pairs)}
+
+
+def measure(rounds: int) -> dict[str, dict[str, float]]:
+    """Return all rows."""
+    import tokentrace
+
+    tokentrace.count("warm", model="gpt-4.1")
+    table = {f"call, {n} messages": call_cost(n, rounds) for n in (10, 100, 1000)}
+    table |= {f"recount, {n} messages": recount_cost(n, rounds) for n in (100, 1000)}
+    return table | {"import": import_cost(rounds)}
 
 
 def main() -> None:
     """Run all and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--json", action="store_true")
+    parser = argparse.ArgumentParser(description="What tokentrace costs.")
+    parser.add_argument("--rounds", type=int, default=41, help="measurements a row (41)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    import os
-
+    warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TOKENTRACE_DIR"] = folder
-        table = {f"call, {n} messages": call_cost(n, options.rounds) for n in (10, 100, 1000)}
-        table |= {f"recount, {n} messages": recount_cost(n, options.rounds) for n in (100, 1000)}
-        table["import"] = import_cost(options.rounds)
+        table = measure(options.rounds)
     if options.json:
         print(json.dumps(table, indent=1))
         return
     for name, row in table.items():
-        print(f"{name:28}" + "  ".join(f"{key} {value:8.3f}" for key, value in row.items()))
+        print(f"{name:24}" + "".join(f"{key:>18} {value:8.3f}" for key, value in row.items()))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -221,7 +222,7 @@ def test_events_are_read_in_order_with_their_numbers():
     """Exclusions, compressions and warnings of a turn, sorted by time."""
     left = {"name": "code", "tokens": 40, "reason": "exceeds available budget"}
     short = {"name": "history", "before": 90, "after": 30}
-    high = {"tokens": 85, "limit": 100, "grew": ("history +20", "code +3")}
+    high = {"tokens": 85, "error": 2, "limit": 100, "grew": ("history +20", "code +3")}
     room = context(1, turn=1, events=(
         Event(schema.CONTEXT_COMPRESSED, short, 3), Event(schema.COMPONENT_EXCLUDED, left, 2),
         Event("exception", {}, 1)))  # fmt: skip
@@ -229,7 +230,7 @@ def test_events_are_read_in_order_with_their_numbers():
     assert only([room, main]).turns[0].events == (
         Happening("excluded", "code", 40, reason="exceeds available budget", time=2),
         Happening("compressed", "history", 60, before=90, after=30, time=3),
-        Happening("warning", "", 85, limit=100, reason="grew: history +20, code +3", time=6),
+        Happening("warning", "", 85, 2, limit=100, reason="grew: history +20, code +3", time=6),
     )
 
 
@@ -240,7 +241,7 @@ def test_what_attributes_say_is_an_event_even_without_one():
         return [event.kind for event in only([call(1, limit=90, **changes)]).turns[0].events]
 
     assert kinds(decision="refuse", error_type="TokenLimitExceeded") == ["refused"]
-    assert kinds(decision="warn") == ["warning"]
+    assert kinds(decision="warn") == []
     assert kinds(decision="compress", compressed_tokens=10) == ["compressed"]
     assert kinds(error_type="Timeout") == ["failed"]
     assert kinds(decision="ok") == []
@@ -263,9 +264,10 @@ def test_summary_adds_up():
     """Every figure of a summary, by hand."""
     left = Event(schema.COMPONENT_EXCLUDED, {"name": "code", "tokens": 40})
     short = Event(schema.CONTEXT_COMPRESSED, {"name": "history", "before": 90, "after": 30})
+    high = Event(schema.LIMIT_WARNING, {"tokens": 90, "limit": 100})
     records = [
         call(1, 50, turn=1, limit=100, usage=Usage(input=52, output=5)),
-        call(2, 90, turn=2, limit=100, decision="warn", usage=Usage(input=89, output=6)),
+        call(2, 90, turn=2, limit=100, events=(high,), usage=Usage(input=89, output=6)),
         call(3, 300, turn=3, limit=100, decision="refuse"),
         call(4, 60, turn=3, limit=100, error_type="Timeout"),
         context(2, turn=2, events=(left, left, short)),
@@ -282,6 +284,15 @@ def test_the_last_turns_of_a_session():
     session = only([call(n) for n in range(1, 6)])
     assert [turn.number for turn in session.last(2).turns] == [4, 5]
     assert session.last(99) == session
+
+
+def test_long_sessions_take_linear_time():
+    """Twenty thousand turns, processes and assemblies of one session are grouped in seconds."""
+    calls = [call(3 * n, lineage=f"p{n}") for n in range(20_000)]
+    begun = time.process_time()
+    session = only([*calls, *(context(3 * n + 1) for n in range(20_000))])
+    assert time.process_time() - begun < 5
+    assert len(session.turns) == 20_000
 
 
 CALLS = st.builds(

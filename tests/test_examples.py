@@ -24,11 +24,20 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 QUICKSTART = (37, 67, 91)
 
 
-def run(name: str, folder: Path, **settings: str) -> str:
-    """Run an example in a Python of its own and return what it prints."""
-    keys = {"OPENAI_API_KEY": "test", "ANTHROPIC_API_KEY": "test", "NO_PROXY": "127.0.0.1"}
+def run(name: str, folder: Path, proxy: str) -> str:
+    """Run an example in a Python of its own and return what it prints.
+
+    It believes that it talks to its provider; a server of ours, its HTTP proxy, answers.
+    """
+    settings = {
+        "HTTP_PROXY": proxy,
+        "OPENAI_API_KEY": "test",
+        "OPENAI_BASE_URL": "http://api.openai.com/v1",
+        "ANTHROPIC_API_KEY": "test",
+        "ANTHROPIC_BASE_URL": "http://api.anthropic.com",
+    }
     ran = subprocess.run(
-        [sys.executable, str(EXAMPLES / name)], env=os.environ | keys | settings, cwd=folder,
+        [sys.executable, str(EXAMPLES / name)], env=os.environ | settings, cwd=folder,
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
@@ -48,7 +57,7 @@ def test_openai_quickstart(tmp_path):
     with Server(
         lambda _body: Reply("Look at its events.", prompt=next(numbers), completion=5)
     ) as server:
-        printed = run("openai_quickstart.py", tmp_path, OPENAI_BASE_URL=server.url)
+        printed = run("openai_quickstart.py", tmp_path, server.origin)
     calls, _ = recorded()
     assert printed.count("Look at its events.") == 3
     assert [(call.session, call.turn, call.tokens) for call in calls] == [
@@ -60,7 +69,7 @@ def test_openai_quickstart(tmp_path):
 def test_context_assembly(tmp_path):
     """Tagged parts are components, the rest of the assembly is told."""
     with Server(lambda _body: Reply("It ran out of memory.", prompt=150)) as server:
-        run("context_assembly.py", tmp_path, OPENAI_BASE_URL=server.url)
+        run("context_assembly.py", tmp_path, server.origin)
     (call,), (context,) = recorded()
     assert {"memory", "documents", "system", "user"} <= call.components.keys()
     assert sum(call.components.values()) == call.tokens
@@ -70,7 +79,7 @@ def test_context_assembly(tmp_path):
 def test_guard_in_production(tmp_path):
     """A prompt near its limit is shortened, one over it is refused and never sent."""
     with Server(lambda _body: Reply("Connections are short.", prompt=20)) as server:
-        printed = run("guard_in_production.py", tmp_path, OPENAI_BASE_URL=server.url)
+        printed = run("guard_in_production.py", tmp_path, server.origin)
     calls, _ = recorded()
     assert [call.decision for call in calls] == ["ok", "compress", "refuse"]
     assert len(server.bodies) == 2
@@ -105,7 +114,7 @@ def claude() -> Iterator[str]:
 
 def test_anthropic_quickstart(tmp_path, claude):
     """A streamed message is printed whole, with what was counted and what was reported."""
-    printed = run("anthropic_quickstart.py", tmp_path, ANTHROPIC_BASE_URL=claude)
+    printed = run("anthropic_quickstart.py", tmp_path, claude)
     (call,), _ = recorded()
     assert "No limits. One replica." in printed
     assert (call.usage.input, call.session, call.turn) == (95, "review", 1)

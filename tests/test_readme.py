@@ -27,7 +27,11 @@ def test_python_snippets_run_in_their_order(tmp_path):
     program = tmp_path / "program.py"
     program.write_text("\n".join(blocks("python")), encoding="utf-8")
     with Server(lambda _body: Reply("All nodes are ready.", prompt=14, completion=6)) as server:
-        keys = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "test", "NO_PROXY": "127.0.0.1"}
+        keys = {
+            "HTTP_PROXY": server.origin,
+            "OPENAI_API_KEY": "test",
+            "OPENAI_BASE_URL": "http://api.openai.com/v1",
+        }
         ran = subprocess.run(
             [sys.executable, "-W", "error", str(program)], env=os.environ | keys, capture_output=True, text=True,
             cwd=tmp_path, check=False, timeout=60,

@@ -26,9 +26,8 @@ from tokentrace._sessions import PROCESS, SESSIONS, Registry, Sessions
 from tokentrace._tags import Tag
 from tokentrace.guard import Guard
 from tokentrace.lineage import Lineages
-from tokentrace.prompt import Message, Part, Prompt
+from tokentrace.prompt import Count, Message, Part, Prompt
 from tokentrace.turns import carry, current, session, turn
-
 
 REAL = telemetry.open_turn
 
@@ -738,10 +737,10 @@ def test_thousand_sessions_of_25_turns_stay_small():
     tracemalloc.start()
     for n in range(1_000):
         with session(f"s{n}"):
+            lineages = current().registry.lineages
             for length in range(1, 26):
-                with turn():
-                    lineages = current().registry.lineages
-                    lineages.follow(Prompt("a", "m", messages[:length]), turn=length)
+                line = lineages.follow(Prompt("a", "m", messages[:length]), turn=length)
+                line.note(Count(length, {"history": length}))
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 50e6

@@ -30,6 +30,7 @@ Steps = Generator[Any, Any, Any]
 MOST_TRIES = 2
 MOST_MODELS = 256
 DEPTH = 64
+NODES = 1_000_000  # what holds itself twice has no end
 
 _free: ContextVar[bool] = ContextVar("tokentrace_unguarded", default=False)
 _speaking: ContextVar[bool] = ContextVar("tokentrace_speaking", default=False)
@@ -200,12 +201,14 @@ def _provided(count: Count, tokens: int) -> Count:
     return replace(count, total=tokens, components=components, method=PROVIDER, error=0)
 
 
-def copied(value: Any, depth: int = 0) -> Any:
+def copied(value: Any, depth: int = 0, left: list[int] | None = None) -> Any:
     """Return a copy of JSON data that a callback may change; texts and odd objects are shared."""
-    if depth < DEPTH and isinstance(value, Mapping):
-        return {key: copied(item, depth + 1) for key, item in value.items()}
-    if depth < DEPTH and isinstance(value, list):
-        return [copied(item, depth + 1) for item in value]
+    left = [NODES] if left is None else left
+    left[0] -= 1
+    if depth < DEPTH and left[0] > 0 and isinstance(value, Mapping):
+        return {key: copied(item, depth + 1, left) for key, item in value.items()}
+    if depth < DEPTH and left[0] > 0 and isinstance(value, list):
+        return [copied(item, depth + 1, left) for item in value]
     return value
 
 

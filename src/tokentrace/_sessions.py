@@ -34,7 +34,7 @@ class Registry:
     def __init__(self, session: str = "") -> None:
         self.session = session
         self.tags = Tags()
-        self.lineages = Lineages(named=bool(session), most=16 if session else 1_024)
+        self.lineages = Lineages(named=bool(session), most=16 if session else 512)
         self.turn = 0
         self.last_turn: Any = None
         self.assemblies: list[Any] = []

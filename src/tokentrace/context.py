@@ -234,7 +234,7 @@ def assembly(name: Any = None, *, budget: int | None = None) -> Any:
     return _assembly.Assembly(name or "", budget)
 
 
-def exclude(name: str, text: Any = None, *, reason: str, tokens: int | None = None) -> None:
+def exclude(name: str, text: Any = None, *, reason: str = "", tokens: int | None = None) -> None:
     """Record that a component, or a piece of it, was left out of the context.
 
     Args:

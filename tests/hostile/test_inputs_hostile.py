@@ -26,7 +26,9 @@ from hostile.cases import (
 )
 from tokentrace import testing
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::tokentrace.errors.TokenLimitWarning"
+)
 
 TEXT = f"Why does the pod {SECRET} restart?"
 USER = {"role": "user", "content": TEXT}
@@ -93,6 +95,13 @@ def cycle(branches=1):
     schema = {"type": "object"}
     schema["properties"] = {f"p{n}": schema for n in range(branches)}
     return schema
+
+
+def ring():
+    """Return messages that hold themselves."""
+    messages = [USER]
+    messages.append({"role": "user", "content": messages})
+    return messages
 
 
 def deep(levels):
@@ -182,6 +191,11 @@ INPUTS = {
     "odd-keys": messages(lambda: [{**USER, 1: 2, None: 3}]),
     "tuple-keys": messages(lambda: [{**USER, (1, 2): 2}]),
     "same-object-twice": messages(lambda: [USER] * 5),
+    "cyclic-content": messages(lambda: user([cycle()])),
+    "cyclic-content-wide": messages(lambda: user([cycle(4)])),
+    "cyclic-messages": messages(ring),
+    "deep-content": messages(lambda: user([deep(5_000)])),
+    "cyclic-odd-wide": messages(lambda: [model_message(), *user([cycle(4)])]),
     # IN4: text
     "lone-surrogate": messages(lambda: user("a\ud800b" * 3)),
     "surrogate-role": messages(lambda: [{"role": "us\udfffer", "content": TEXT}]),

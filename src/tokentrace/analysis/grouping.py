@@ -7,6 +7,7 @@ what it leaves open is derived here, from the order of the calls.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -89,13 +90,17 @@ def _key(call: CallRecord) -> Key:
 def _session(key: Key, calls: Sequence[CallRecord], contexts: Sequence[ContextRecord]) -> Session:
     ranks = _ranks(calls)
     numbered = list(zip(_numbers(calls), calls, strict=True))
-    placed = [(_place(context, numbered), context) for context in contexts]
+    spoken: dict[int, list[CallRecord]] = defaultdict(list)
+    for number, call in numbered:
+        spoken[number].append(call)
+    built: dict[int, list[ContextRecord]] = defaultdict(list)
+    for number, context in _placed(contexts, numbered):
+        built[number].append(context)
     turns: list[Turn] = []
-    for number in sorted({number for number, _ in (*numbered, *placed)}):
-        mine = tuple(call for known, call in numbered if known == number)
-        rooms = tuple(context for known, context in placed if known == number)
-        before = next((turn.main for turn in reversed(turns) if turn.main), None)
-        turns.append(_turn(number, mine, rooms, _main(mine, ranks), before))
+    before: CallRecord | None = None
+    for number in sorted({*spoken, *built}):
+        turns.append(_turn(number, spoken[number], built[number], ranks, before))
+        before = turns[-1].main or before
     main = next((turn.main for turn in turns if turn.main), None)
     owner: Any = main or next(iter(contexts), None)
     return Session(
@@ -172,12 +177,16 @@ def _line(calls: Sequence[CallRecord]) -> set[tuple[str, str]]:
     A compacted history and one process a turn start a new lineage when the old one has ended; a
     sub-agent's lies inside its caller's.
     """
-    chosen: dict[tuple[str, str], tuple[int, int]] = {}
+    chosen: set[tuple[str, str]] = set()
+    taken: list[tuple[int, int]] = []
     for lineage, mine in _lineages(calls).items():
         first, last = mine[0].start, mine[-1].start
-        if all(last < begin or first > end for begin, end in chosen.values()):
-            chosen[lineage] = first, last
-    return set(chosen)
+        place = bisect_left(taken, (first, last))
+        after = not place or taken[place - 1][1] < first
+        if after and (place == len(taken) or last < taken[place][0]):
+            taken.insert(place, (first, last))
+            chosen.add(lineage)
+    return chosen
 
 
 def _continues(before: CallRecord, call: CallRecord) -> bool:
@@ -188,14 +197,27 @@ def _continues(before: CallRecord, call: CallRecord) -> bool:
     return same and grew and has.get(USER, 0) == had.get(USER, 0)
 
 
-def _place(context: ContextRecord, numbered: Sequence[tuple[int, CallRecord]]) -> int:
-    """Return the turn of an assembly: its own number, else that of the call it was made for."""
-    if context.turn is not None:
-        return context.turn
-    later = [(number, call) for number, call in numbered if call.start >= context.start]
-    near = [number for number, call in later if call.trace_id == context.trace_id]
-    following = near or [number for number, _ in later] or [number for number, _ in numbered[-1:]]
-    return following[0] if following else 1
+Numbered = Sequence[tuple[int, CallRecord]]
+
+
+def _placed(
+    contexts: Sequence[ContextRecord], numbered: Numbered
+) -> Iterator[tuple[int, ContextRecord]]:
+    """Yield each assembly with its turn: its own number, else that of the call it was made for."""
+    traces: dict[str, list[tuple[int, CallRecord]]] = defaultdict(list)
+    for pair in numbered:
+        traces[pair[1].trace_id].append(pair)
+    last = numbered[-1][0] if numbered else 1
+    for context in contexts:
+        near = _following(traces.get(context.trace_id, ()), context.start)
+        after = _following(numbered, context.start)
+        yield next(one for one in (context.turn, near, after, last) if one is not None), context
+
+
+def _following(numbered: Numbered, start: int) -> int | None:
+    """Return the turn of the first call at or after ``start``."""
+    place = bisect_left(numbered, start, key=lambda pair: pair[1].start)
+    return numbered[place][0] if place < len(numbered) else None
 
 
 # ── turns ────────────────────────────────────────────────────────────────────────────────────────
@@ -203,18 +225,19 @@ def _place(context: ContextRecord, numbered: Sequence[tuple[int, CallRecord]]) -
 
 def _turn(
     number: int,
-    calls: tuple[CallRecord, ...],
-    contexts: tuple[ContextRecord, ...],
-    main: CallRecord | None,
+    calls: Sequence[CallRecord],
+    contexts: Sequence[ContextRecord],
+    ranks: Mapping[tuple[str, str], int],
     before: CallRecord | None,
 ) -> Turn:
+    main = _main(calls, ranks)
     delta = main.delta if main else None
     if delta is None and main and before:
         delta = main.tokens - before.tokens
     told = main.trend if main else ""
     trend = told if told in TRENDS else trend_of(delta)
     events = tuple(sorted(_happenings(calls, contexts), key=lambda event: event.time))
-    return Turn(number, calls, contexts, main, delta, trend, events)
+    return Turn(number, tuple(calls), tuple(contexts), main, delta, trend, events)
 
 
 def trend_of(delta: int | None) -> str:
@@ -254,6 +277,7 @@ def _happening(event: Event) -> Happening | None:
         tokens=saved if kind == COMPRESSED else _whole(get("tokens")) or 0,
         before=before,
         after=after,
+        error=_whole(get("error")) or 0,
         limit=_whole(get("limit")),
         reason=_joined(get("reason")) or _grew(get("grew")),
         time=event.time,
@@ -261,12 +285,13 @@ def _happening(event: Event) -> Happening | None:
 
 
 def _implied(call: CallRecord, told: set[str]) -> Iterator[Happening]:
-    """Yield what a call's attributes say and its events do not: sampled or cut-off events."""
-    judged = Happening(REFUSED, tokens=call.tokens, limit=call.limit, time=call.end)
+    """Yield what a call's attributes say and its events do not: sampled or cut-off events.
+
+    Not so for warnings: the guard decides to warn at each call, and tells it once a crossing.
+    """
     if _refused(call) and EXCEEDED not in told:
-        yield judged
-    if call.decision == "warn" and not told & {WARNING, EXCEEDED}:
-        yield replace(judged, kind=WARNING)
+        told_not = Happening(REFUSED, tokens=call.tokens, error=call.error, limit=call.limit)
+        yield replace(told_not, time=call.end)
     if call.decision == "compress" and COMPRESSED not in told:
         saved = call.compressed_tokens
         before = call.tokens + saved

@@ -29,6 +29,7 @@ class Happening:
             ``low_utilization`` or ``failed``.
         name: the component, empty where it is the whole prompt.
         tokens: what was left out or saved, or the size of the prompt that was judged.
+        error: the bound of that size, ± tokens.
         before, after: tokens around a compression, None elsewhere.
         limit: what the prompt was judged against, None elsewhere.
         reason: why, empty where nobody said.
@@ -38,6 +39,7 @@ class Happening:
     kind: str
     name: str = ""
     tokens: int = 0
+    error: int = 0
     before: int | None = None
     after: int | None = None
     limit: int | None = None

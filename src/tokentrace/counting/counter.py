@@ -54,7 +54,7 @@ def measure(
     walker = Walker(api)
     prompt = _dialect(api).parse(body, walker)
     found, model = providers.find(prompt.model, provider, base_url)
-    rule = rules.find(_family(api))
+    rule = rules.find(_family(api, model))
     scope = _scope(prompt, lens, provider or found.name, model)
     summed = _sum(rule, prompt, scope, walker.snapshot)
     tally = rule.finish(prompt, summed, scope)
@@ -160,10 +160,11 @@ def _dialect(api: str) -> ModuleType:
     return found
 
 
-def _family(api: str) -> str:
-    """Return the name of the rules that count an api."""
-    maker = api.partition(".")[0]
-    return {"openai": "openai", "anthropic": "claude"}.get(maker, GENERIC)
+def _family(api: str, model: providers.Model | None) -> str:
+    """Return the name of the rules that count: a Claude's are its own, whoever's api it speaks."""
+    if model is not None and model.family.startswith("claude"):
+        return "claude"
+    return {"openai": "openai", "anthropic": "claude"}.get(api.partition(".")[0], GENERIC)
 
 
 def _scope(prompt: Prompt, lens: Lens, provider: str, model: providers.Model | None) -> Scope:

@@ -17,6 +17,7 @@ from tokentrace.dialects import each
 from tokentrace.prompt import Message
 
 DEPTH = 64
+NODES = 100_000  # of one message: what holds itself twice has no end
 BYTES_A_MESSAGE = 600
 LARGEST_SHARE = 2**23
 
@@ -68,8 +69,12 @@ class Walker:
 
 def _fingerprint(raw: list[Any]) -> tuple[int, ...]:
     """Tell conversations apart by their first two messages that are not the system's."""
-    own = [m for m in raw[:4] if type(m) is dict and m.get("role") not in {"system", "developer"}]
+    own = [m for m in raw[:4] if type(m) is dict and not _is_system(m.get("role"))]
     return tuple(hash(_shape(m.get("content"))) for m in own[:2])
+
+
+def _is_system(role: Any) -> bool:
+    return type(role) is str and role in {"system", "developer"}
 
 
 def _shape(content: Any) -> Any:
@@ -142,16 +147,18 @@ def _tail(raw: list[Any], last: list[Any], same: int) -> int:
     return tail
 
 
-def copy(value: Any, depth: int = 0) -> Any:
+def copy(value: Any, depth: int = 0, left: list[int] | None = None) -> Any:
     """Return a copy of JSON data; strings are shared, what is no JSON equals nothing."""
     kind = type(value)
     if kind is str or kind is int or value is None or kind is bool or kind is float:
         return value
-    if depth < DEPTH:
+    left = [NODES] if left is None else left
+    left[0] -= 1
+    if depth < DEPTH and left[0] > 0:
         if kind is dict:
-            return {name: copy(item, depth + 1) for name, item in value.items()}
+            return {name: copy(item, depth + 1, left) for name, item in value.items()}
         if kind is list or kind is tuple:
-            return kind(copy(item, depth + 1) for item in value)
+            return kind(copy(item, depth + 1, left) for item in value)
     return Odd()
 
 

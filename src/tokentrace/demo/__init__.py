@@ -47,7 +47,8 @@ def run(console: Console, *, exporter: Any = "local", directory: str | None = No
 
     with _quiet(), _progress(console) as told:
         if exporter != "local":
-            converse(openai, exporter, told)
+            name = converse(openai, exporter, told)
+            console.print(f"{name}: {len(TURNS)} turns went through the exporter.", markup=False)
             return 0
         folder = directory or _config.folder()
         sink = LocalExporter(folder)

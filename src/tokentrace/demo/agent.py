@@ -16,7 +16,7 @@ from tokentrace.prompt import LimitReport
 
 Message = dict[str, Any]
 
-LIMIT = 5_500  # far below the model's own, so that 25 short turns can meet it
+LIMIT = 5_600  # far below the model's own, so that 25 short turns can meet it
 CONTEXT_BUDGET = 4_500
 SNIPPET_BUDGETS = {"baseline": 1_300, "accumulation": 1_300, "high load": 900, "stress": 500}
 HISTORY_BUDGET = 1_000
@@ -241,7 +241,12 @@ class Agent:
     def _ask(self, messages: list[Message], *, streamed: bool) -> Message:
         """Return the model's message."""
         create = self._client.chat.completions.create
-        settings = {"model": MODEL, "messages": messages, "tools": TOOLS, "max_tokens": 400}
+        settings = {
+            "model": MODEL,
+            "messages": messages,
+            "tools": TOOLS,
+            "max_completion_tokens": 400,
+        }
         if not streamed:
             return _message(create(**settings).choices[0].message)
         chunks = create(**settings, stream=True, stream_options={"include_usage": True})

@@ -1,8 +1,9 @@
-"""What the model of the demo reports: a recording, fixed, so that our own counter cannot agree with itself.
+"""What the model of the demo reports: fixed numbers that nothing in here computes.
 
-Prompt tokens follow OpenAI's rules for gpt-4.1 with tools, taken down on 2026-11-22 from the bodies
-that the demo sends; cached tokens are the common prefix with the request before, in steps of 128
-from 1,024 on. One turn drifts on purpose, see `DRIFTING`.
+No request of the demo ever went to OpenAI. Prompt tokens are what its bodies cost by the rules that
+fit OpenAI's recorded usage for gpt-5 with tools, taken down on 2026-11-22 with a script of its own,
+not with our counter; cached tokens are the common prefix with the request before, in steps of 128
+from 1,024 on. One turn drifts on purpose, see `DRIFTING`. Who changes the script must record anew.
 """
 
 from __future__ import annotations
@@ -19,31 +20,31 @@ DRIFTING = 18
 
 # turn: (prompt, cached, completion) tokens for each of its requests
 USAGE: dict[int, tuple[tuple[int, int, int], ...]] = {
-    1: ((346, 0, 46),),
-    2: ((412, 0, 15), (699, 0, 59)),
-    3: ((778, 0, 18), (987, 0, 45)),
-    4: ((1051, 0, 20), (1353, 1024, 50)),
-    5: ((1428, 1280, 44),),
-    6: ((1794, 0, 46),),
-    7: ((1999, 0, 17), (2214, 1920, 44)),
-    8: ((2448, 0, 49),),
-    9: ((2618, 0, 45),),
-    10: ((2895, 0, 21), (3030, 2816, 49)),
-    11: ((3098, 2944, 18), (3311, 3072, 48)),
-    12: ((3556, 0, 41),),
-    13: ((3292, 0, 25), (3670, 3200, 44)),
-    14: ((3699, 0, 22), (3884, 3584, 51)),
-    15: ((3953, 3840, 23), (4220, 3840, 48)),
-    16: ((4283, 4096, 21), (4510, 4224, 46)),
-    17: ((4488, 0, 13), (4697, 4480, 44)),
-    18: ((3704, 0, 44),),
-    19: ((3733, 0, 23), (3989, 3712, 50)),
-    20: ((4054, 3968, 22), (4468, 3968, 49)),
-    21: ((4027, 0, 13), (4181, 3968, 42)),
-    22: ((4007, 0, 17), (4369, 3968, 49)),
-    23: ((4699, 0, 21), (5050, 4608, 46)),
-    24: ((4655, 0, 36),),
-    25: ((4136, 3840, 17), (4322, 4096, 55)),
+    1: ((429, 0, 12), (568, 0, 77)),
+    2: ((667, 0, 15), (960, 0, 59)),
+    3: ((1041, 0, 18), (1256, 1024, 45)),
+    4: ((1322, 1152, 20), (1630, 1280, 50)),
+    5: ((1707, 1536, 44),),
+    6: ((2075, 0, 46),),
+    7: ((2282, 0, 17), (2503, 2176, 44)),
+    8: ((2739, 0, 49),),
+    9: ((2911, 0, 45),),
+    10: ((3190, 0, 21), (3331, 3072, 49)),
+    11: ((3401, 3328, 18), (3620, 3328, 48)),
+    12: ((3867, 0, 41),),
+    13: ((3605, 0, 25), (3989, 3584, 44)),
+    14: ((4020, 0, 22), (4211, 3968, 51)),
+    15: ((4282, 4096, 23), (4555, 4224, 48)),
+    16: ((4620, 4480, 21), (4853, 4608, 46)),
+    17: ((4833, 0, 13), (5048, 4736, 44)),
+    18: ((3847, 0, 44),),
+    19: ((3878, 0, 23), (4140, 3840, 50)),
+    20: ((4207, 4096, 22), (4627, 4096, 49)),
+    21: ((4188, 0, 13), (4348, 4096, 42)),
+    22: ((4176, 0, 17), (4544, 4096, 49)),
+    23: ((4876, 0, 21), (5233, 4864, 46)),
+    24: ((4796, 0, 36),),
+    25: ((4279, 3968, 17), (4471, 4224, 55)),
 }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-MODEL = "gpt-4.1-mini"
+MODEL = "gpt-5-mini"
 GOAL = "Ship checkout 2.14.0 to prod-eu-1 without losing an order, and leave the cluster healthier than it was."
 PHASES = {
     "baseline": "Learn the state of the cluster and of the running release; change nothing.",
@@ -91,9 +91,11 @@ TURNS = (
     # ── baseline ─────────────────────────────────────────────────────────────────────────────────
     Turn(
         "baseline",
-        "Morning. I am taking checkout 2.14.0 to production today. What do you know about where we stand?",
-        "Good morning. I know the goal and nothing else yet: I have not looked at the cluster. Before anything changes"
-        " I would like to see the nodes, what runs in the shop namespace and how close checkout is to its limits.",
+        "Morning. I am taking checkout 2.14.0 to production today. Is there a runbook for that?",
+        "Good morning. Yes, ORD-3: look first, then a canary of two pods for ten minutes with a gate of 15 percent on p95,"
+        " then promotion by hand, not between 17:00 and 22:00. So before anything changes I would like to see the nodes,"
+        " what runs in the shop namespace and how close checkout is to its limits.",
+        calls=(runbook("release checkout", "runbook-release.txt"),),
     ),
     Turn(
         "baseline",

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -30,10 +31,20 @@ DIALECTS = {
     "anthropic.messages": "anthropic_messages",
     "anthropic.count_tokens": "anthropic_messages",
     "mistral.chat": "openai_chat",
+    "gemini.generateContent": "generic",
+    "gemini.countTokens": "generic",
+    "gemini.interactions": "generic",
+    "bedrock.converse": "generic",
+    "bedrock.invoke": "generic",
+    "bedrock.count_tokens": "generic",
+    "cohere.chat": "generic",
+    "ollama.chat": "generic",
+    "ollama.generate": "generic",
     "generic": "generic",
 }
 
 
+@cache
 def find(api: str) -> ModuleType | None:
     """Return the dialect of an api name, or None for a name that has none."""
     name = DIALECTS.get(api)

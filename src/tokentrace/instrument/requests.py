@@ -14,6 +14,8 @@ from typing import Any
 from tokentrace.instrument.hooks import FLAVOURS, ROUTES, SILENT, Hook
 
 ITERATOR_KEYS = ("messages", "system", "tools")
+DEPTH = 64
+NODES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,53 @@ def _flavour(hook: Hook, client: Any) -> str:
 
 
 def _materialise(body: dict[str, Any]) -> None:
-    """Turn one-shot iterators into lists in the SDK's own body: it would do so itself, later."""
+    """Read one-shot iterators ahead, in the SDK's own body: it would read them itself, later."""
     for key in ITERATOR_KEYS:
         value = body.get(key)
         if value is not None and hasattr(value, "__next__"):
-            body[key] = list(value)
+            body[key] = value = ReadAhead(value).again()
+        if key == "messages" and type(value) is list:
+            body[key] = _contents(value)
+
+
+def _contents(messages: list[Any]) -> list[Any]:
+    """Read contents ahead that are one-shot iterators; the caller's own messages stay as they are."""
+    found = {
+        place: ReadAhead(message["content"]).again()
+        for place, message in enumerate(messages)
+        if type(message) is dict and hasattr(message.get("content"), "__next__")
+    }
+    if not found:
+        return messages
+    return [
+        {**message, "content": found[place]} if place in found else message
+        for place, message in enumerate(messages)
+    ]
+
+
+class ReadAhead:
+    """The items of a one-shot iterator, and the error at its end: the caller's own, not ours."""
+
+    def __init__(self, source: Iterator[Any]) -> None:
+        self._items: list[Any] = []
+        self._error: BaseException | None = None
+        with self:
+            self._items.extend(source)
+
+    def __enter__(self) -> None:
+        """Begin to read."""
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        self._error = error
+        return isinstance(error, Exception)
+
+    def again(self) -> Any:
+        """Return the items as a list; where the source failed, an iterator that fails in its place."""
+        return self._items if self._error is None else self._failing(self._error)
+
+    def _failing(self, error: BaseException) -> Iterator[Any]:
+        yield from self._items
+        raise error
 
 
 def _plain(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -116,16 +160,21 @@ def _is_sentinel(value: Any) -> bool:
     return type(value).__name__ in {"NotGiven", "Omit"}
 
 
-def _json(value: Any, depth: int = 0) -> Any:
+def _json(value: Any, depth: int = 0, left: list[int] | None = None) -> Any:
+    """Return JSON data as the SDK will make it of a value, at most 64 deep and 100,000 nodes."""
+    left = [NODES] if left is None else left
+    left[0] -= 1
+    if isinstance(value, str):
+        return value if type(value) is str else str.__str__(value)
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         return dump(mode="json", exclude_unset=True)
-    if depth < 64 and isinstance(value, Mapping):
-        return {k: _json(v, depth + 1) for k, v in value.items() if not _is_sentinel(v)}
-    if (
-        depth < 64
-        and isinstance(value, Sequence | AbstractSet)
-        and not isinstance(value, str | bytes)
-    ):
-        return [_json(v, depth + 1) for v in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    if depth > DEPTH or left[0] < 0:
+        return None
+    if isinstance(value, Mapping):
+        return {k: _json(v, depth + 1, left) for k, v in value.items() if not _is_sentinel(v)}
+    if isinstance(value, Sequence | Set | MappingView) and not isinstance(value, bytes | bytearray):
+        return [_json(v, depth + 1, left) for v in value]
     return value

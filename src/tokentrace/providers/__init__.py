@@ -121,6 +121,7 @@ def undated(name: str) -> str:
     return DATE.sub("", name)
 
 
+@lru_cache(maxsize=512)
 def host_of(base_url: str) -> str:
     """Return the host of a URL in lower case, empty where it has none."""
     rest = base_url.partition("://")[2] or base_url

@@ -31,6 +31,7 @@ SHOWN = 3  # sessions with a table of their own; of more, only the newest has on
 LISTED = 20
 EVENTS = 40
 PROBLEMS = 5
+TOKENS = " tokens"
 GAP = 2
 OTHER = "other"
 ORDER: tuple[str, ...] = (
@@ -270,16 +271,29 @@ def _events(turns: Sequence[Turn], console: Console) -> None:
         console.print(Text(older, "dim"))
     shown = found[-EVENTS:]
     names = min(24, max(cell_len(safe(event.name)) for _, event in shown))
+    digits = max(len(str(number)) for number, _ in shown)
     for number, event in shown:
-        line = Text(f"turn {number:>3}  ").append(
-            f"{_kind(event):<10}  ", cells.EVENT_STYLES[event.kind]
-        )
+        head = Text(f"turn {number:>{digits}}  ")
+        head.append(f"{_kind(event):<10}  ", cells.EVENT_STYLES[event.kind])
         name = cells.cut(safe(event.name), names)
-        line.append(f"{name}{' ' * (names - cell_len(name) + 2) if names else ''}")
-        line.append(_what(event))
-        line.truncate(console.width, overflow="ellipsis")
-        console.print(line)
+        head.append(f"{name}{' ' * (names - cell_len(name) + 2)}" if name else "")
+        _fold(head, _what(event), safe(event.reason), console)
     console.print()
+
+
+def _fold(head: Text, what: str, reason: str, console: Console) -> None:
+    """Print an event; its reason takes a line of its own where there is no room beside it."""
+    room = console.width - head.cell_len
+    beside = " · ".join(filter(None, (what, reason)))
+    if cell_len(beside) > room:
+        beside = beside.replace(TOKENS, "", 1)
+    below = cell_len(beside) > room and what and reason
+    line = head.copy().append(what if below else beside)
+    line.truncate(console.width, overflow="ellipsis")
+    console.print(line)
+    if below:
+        indent = " " * (head.cell_len if cell_len(reason) <= room else 4)
+        console.print(Text(cells.cut(f"{indent}{reason}", console.width), "dim"))
 
 
 def _kind(event: Happening) -> str:
@@ -287,14 +301,16 @@ def _kind(event: Happening) -> str:
 
 
 def _what(event: Happening) -> str:
-    """Return the numbers and the reason of an event."""
+    """Return the numbers of an event."""
     if event.kind == COMPRESSED and event.before is not None and event.after is not None:
         text = f"{event.before:,} → {event.after:,} ({event.after - event.before:+,})"
     elif event.limit:
-        text = f"{event.tokens:,} of {event.limit:,} ({cells.percent(event.tokens / event.limit)})"
+        bound = f" ±{event.error:,}" if event.error else ""
+        share = cells.percent(event.tokens / event.limit)
+        text = f"{event.tokens:,}{bound} of {event.limit:,} ({share})"
     else:
-        text = f"{event.tokens:,} tokens" if event.tokens else ""
-    return " · ".join(filter(None, (text, safe(event.reason))))
+        text = f"{event.tokens:,}{TOKENS}" if event.tokens else ""
+    return text
 
 
 def _problems(report: Report, console: Console) -> None:

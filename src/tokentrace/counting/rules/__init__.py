@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -41,6 +42,7 @@ class Scope:
     family: str = ""
 
 
+@cache
 def find(name: str) -> ModuleType:
     """Return the rules of ``name``; those of ``generic`` for a name nobody knows."""
     return import_module(f"{__name__}.{RULES.get(name, 'generic')}")

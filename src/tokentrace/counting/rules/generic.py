@@ -74,7 +74,7 @@ MAKERS = (
     Maker("*glm*", 1.05, 3, 0, 1.1, 110, 10),
 )
 OTHER = Maker("*")
-# The share of the total and the constant that held 95 of 100 of each kind, ± tokens.
+# The share of the total and the constant that held about 95 of 100 of all, ± tokens.
 BOUNDS = {"plain": (0.3, 10), "tools": (0.5, 45), "server": (1.0, 1_500), "unknown": (0.0, 30)}
 # A hidden prompt for tools that nobody has measured, ± tokens.
 UNMEASURED = 250

@@ -5,7 +5,7 @@ The same marks are counted by ``scripts/learn_openai.py`` and looked up by `open
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from tokentrace.counting.rules import Scope, openai_tools
@@ -27,7 +27,8 @@ USUAL = frozenset({
 })  # fmt: skip
 WRITTEN = USUAL | {"const", "anyOf", "minLength", "maxLength", "minimum", "maximum", "format"}
 NAMED = frozenset({"properties", "$defs", "definitions"})
-DEPTH = 32
+NODES = 10_000
+ODD: tuple[tuple[str, ...], ...] = ((), ("odd_schema",))
 
 
 def kin(scope: Scope) -> str:
@@ -127,32 +128,26 @@ def _definitions(prompt: Prompt) -> Iterator[str]:
         if found is None:
             yield "typed_tool"
         else:
-            yield from _schema(get(found, "parameters"), USUAL, 0)
+            yield from ODD[_schema(get(found, "parameters"), USUAL)]
     if prompt.schema is not None:
-        yield from _schema(get(prompt.schema.data, "schema"), WRITTEN, 0)
+        yield from ODD[_schema(get(prompt.schema.data, "schema"), WRITTEN)]
 
 
-def _schema(schema: Any, usual: frozenset[str], depth: int) -> Iterator[str]:
-    """Name what is unusual in a schema: unknown keywords, unions, depth."""
-    held = fields(schema)
-    if held is None:
-        return
-    if depth > DEPTH or any(key not in usual for key in held):
-        yield "odd_schema"
-    if isinstance(held.get("type"), list | tuple) or held.get("description") == "":
-        yield "odd_schema"
-    if isinstance(held.get("additionalProperties"), Mapping):
-        yield "odd_schema"
-    for inner in _inner(held):
-        yield from _schema(inner, usual, depth + 1)
-
-
-def _inner(held: Mapping[str, Any]) -> Iterator[Any]:
-    for key in ("properties", "$defs", "definitions"):
-        yield from (fields(held.get(key)) or {}).values()
-    yield held.get("items")
-    yield from _all(items(held.get("anyOf")))
-
-
-def _all(values: Sequence[Any]) -> Sequence[Any]:
-    return values[:100]
+def _schema(schema: Any, usual: frozenset[str]) -> bool:
+    """Whether there is anything unusual in a schema: unknown keywords, unions, too much of it."""
+    ahead, left = [schema], NODES
+    while ahead and left:
+        left -= 1
+        held = fields(ahead.pop())
+        if held is None:
+            continue
+        if any(key not in usual for key in held) or held.get("description") == "":
+            return True
+        if isinstance(held.get("type"), list | tuple):
+            return True
+        if fields(held.get("additionalProperties")) is not None:
+            return True
+        for key in NAMED:
+            ahead.extend((fields(held.get(key)) or {}).values())
+        ahead.extend((held.get("items"), *items(held.get("anyOf"))))
+    return bool(ahead)
