@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import operator
 import os
 import socket
 import sys
@@ -16,27 +17,24 @@ OURS = ("TOKENTRACE_", "OTEL_")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 # What a test may leave behind, in the order in which it is undone. Only loaded modules are asked.
-RESETS = (
-    ("tokentrace.instrument", "uninstrument"),
-    ("tokentrace.instrument", "reset"),
-    ("tokentrace.telemetry", "reset"),
-    ("tokentrace.exporting", "reset"),
-    ("tokentrace.local", "reset"),
-    ("tokentrace.guard", "reset"),
-    ("tokentrace.context", "reset"),
-    ("tokentrace.turns", "reset"),
-    ("tokentrace.lineage", "reset"),
-    ("tokentrace.names", "reset"),
-    ("tokentrace._failsafe", "reset"),
-)
+RESETS = {
+    "tokentrace.instrument": ("uninstrument",),
+    "tokentrace.instrument.state": ("estimates.clear", "templates.clear"),
+    "tokentrace.telemetry": ("reset",),
+    "tokentrace.context": ("reset",),
+    "tokentrace.turns": ("reset",),
+    "tokentrace.guard": ("reset",),
+    "tokentrace.counting.store": ("STORE.clear",),
+    "tokentrace._failsafe": ("reset",),
+}
 
 
 def undo() -> None:
     """Take back what a test did to the process."""
-    for module, name in RESETS:
-        reset = getattr(sys.modules.get(module), name, None)
-        if reset is not None:
-            reset()
+    for module, names in RESETS.items():
+        if module in sys.modules:
+            for name in names:
+                operator.attrgetter(name)(sys.modules[module])()
 
 
 @pytest.fixture(autouse=True)

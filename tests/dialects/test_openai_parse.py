@@ -32,13 +32,11 @@ odd = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=5),
     max_leaves=25,
 )
-bodies = st.dictionaries(
-    st.sampled_from(
-        ["model", "messages", "input", "prompt", "tools", "functions", "tool_choice", "stop"]
-        + ["response_format", "instructions", "text", "reasoning", "max_tokens", "function_call"]
-    ),
-    odd,
+FIELDS = (
+    "model messages input prompt tools functions tool_choice stop response_format instructions "
+    "text reasoning max_tokens function_call"
 )
+bodies = st.dictionaries(st.sampled_from(FIELDS.split()), odd)
 
 
 def parts_of(content):

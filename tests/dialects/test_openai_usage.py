@@ -123,8 +123,11 @@ def test_a_stream_of_events():
 @pytest.mark.parametrize("api", sorted(name for name in dialects.DIALECTS if "openai" in name))
 @pytest.mark.parametrize(
     "odd",
-    [None, 7, "text", [], {}, {"usage": 3}, {"usage": {"prompt_tokens": "many"}}]
-    + [{"choices": None}, {"choices": [None]}, {"usage": {"prompt_tokens": -1}}, object()],
+    [
+        *(None, 7, "text", [], {}, object()),
+        *({"usage": 3}, {"usage": {"prompt_tokens": "many"}}, {"usage": {"prompt_tokens": -1}}),
+        *({"choices": None}, {"choices": [None]}),
+    ],
 )
 def test_odd_responses_are_empty_usage(api, odd):
     """What cannot be read says nothing."""

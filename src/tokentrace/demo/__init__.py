@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import tokentrace
 from tokentrace import _config
-from tokentrace.demo.script import PHASES, TURNS
+from tokentrace.demo.script import TURNS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -109,12 +109,10 @@ def _progress(console: Console) -> Iterator[Callable[[int], None]]:
 
         def told(number: int) -> None:
             phase = TURNS[number - 1].phase
-            if number == 1 or phase != TURNS[number - 2].phase:
-                console.print(
-                    f"from turn {number:>2}  {phase:<12}  {PHASES[phase]}",
-                    markup=False,
-                    highlight=False,
-                )
+            same = [place for place, turn in enumerate(TURNS, 1) if turn.phase == phase]
+            if number == same[0]:
+                line = f"turns {same[0]:>2} to {same[-1]:>2}  {phase}"
+                console.print(line, markup=False, highlight=False)
             bar.update(task, completed=number - 1, description=phase)
 
         yield told

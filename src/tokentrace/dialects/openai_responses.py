@@ -107,7 +107,7 @@ def message(raw: Any) -> Message:
     read = ITEMS.get(kind) if isinstance(kind, str) else None
     if read is not None:
         return read(held)
-    if kind in {None, "message"} and ("role" in held or "content" in held):
+    if (kind is None or kind == "message") and ("role" in held or "content" in held):
         return _message(held)
     return _other(held)
 

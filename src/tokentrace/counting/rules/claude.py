@@ -244,16 +244,8 @@ def _spaced(value: Any) -> str:
         return compact(value)
 
 
-# Through another maker's api the body is translated first; nobody tells how. Recorded: n=167.
-TRANSLATED = 1.5
-OWN_API = "anthropic."
-
-
 def judge(prompt: Prompt, tally: Tally, scope: Scope) -> tuple[str, int]:
     """Return ``calibrated`` and the bound that recorded requests of its kind kept."""
     if table.family(scope.model, scope.family) is None:
         return ESTIMATED, tally.error + math.ceil(0.5 * tally.total) + 20
-    wide = bound(prompt, tally)
-    if not scope.api.startswith(OWN_API):
-        wide = math.ceil(TRANSLATED * wide)
-    return CALIBRATED, tally.error + wide
+    return CALIBRATED, tally.error + bound(prompt, tally)

@@ -6,7 +6,8 @@ all the rest.
 
 from __future__ import annotations
 
-from marshal import dumps
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from tokentrace.counting.rules import openai_tools
@@ -41,15 +42,23 @@ def counted(prompt: Prompt, rule: Style, ruler: Ruler, tail: str) -> Tally:
 def fingerprint(prompt: Prompt) -> bytes | None:
     """Return all definitions as bytes, by which they are known again; None for odd ones.
 
-    Marshal's second version writes equal JSON data to equal bytes, four times as fast as JSON.
+    msgspec stops at once where marshal follows what holds itself twice without end, and takes a
+    third of its time.
     """
     if not prompt.tools and prompt.schema is None:
         return b""
     schema: Any = prompt.schema.data if prompt.schema is not None else None
     try:
-        return dumps([[part.data for part in prompt.tools], schema], 2)
-    except ValueError:
+        return _encode()([[part.data for part in prompt.tools], schema])
+    except (TypeError, ValueError, RecursionError):
         return None
+
+
+@cache
+def _encode() -> Callable[[Any], bytes]:
+    from msgspec.json import Encoder
+
+    return Encoder().encode
 
 
 def pieces(prompt: Prompt, rule: Style) -> list[Piece]:

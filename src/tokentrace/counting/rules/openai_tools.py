@@ -23,7 +23,13 @@ KEPT = frozenset({
     "$ref", "$defs", "definitions", "const",
 })  # fmt: skip
 NAMED = frozenset({"properties", "$defs", "definitions"})
-SIMPLE = frozenset({"string", "boolean", "null"})
+SIMPLE = {
+    "string": "string",
+    "boolean": "boolean",
+    "null": "null",
+    "number": "number",
+    "integer": "number",
+}
 
 
 def definition(part: Part) -> Mapping[str, Any] | None:
@@ -32,10 +38,12 @@ def definition(part: Part) -> Mapping[str, Any] | None:
     if held is None:
         return None
     kind = held.get("type")
+    if kind is not None and kind != "function":
+        return None
     inner = fields(held.get("function"))
-    if inner is not None and kind in {None, "function"}:
+    if inner is not None:
         return inner
-    return held if kind in {None, "function"} and "name" in held else None
+    return held if "name" in held else None
 
 
 def described(part: Part) -> bool:
@@ -134,10 +142,8 @@ class Writer:
         kind = schema.get("type")
         if isinstance(kind, list | tuple):
             return " | ".join(self.type({**schema, "type": one}, depth + 1) for one in kind)
-        if kind in SIMPLE:
-            return str(kind)
-        if kind in {"number", "integer"}:
-            return "number"
+        if isinstance(kind, str) and kind in SIMPLE:
+            return SIMPLE[kind]
         if kind == "array":
             return self.array(schema.get("items"), depth)
         if fields(schema.get("properties")):
