@@ -19,7 +19,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 # What a test may leave behind, in the order in which it is undone. Only loaded modules are asked.
 RESETS = {
     "tokentrace.instrument": ("uninstrument",),
-    "tokentrace.instrument.state": ("estimates.clear", "templates.clear"),
+    "tokentrace.instrument.state": ("estimates.clear", "templates.__init__"),
     "tokentrace.telemetry": ("reset",),
     "tokentrace.context": ("reset",),
     "tokentrace.turns": ("reset",),

@@ -45,7 +45,7 @@ ROOMS = {
     "_sessions": CORE | {"_tags", "lineage"},
     "turns": CORE | FOLLOWING | SENDING | {"_sessions", "guard"},
     "_assembly": CORE | FOLLOWING | SENDING | PLACES,
-    "context": CORE | FOLLOWING | SENDING | PLACES,
+    "context": CORE | FOLLOWING | SENDING | PLACES | GUARDING,
     "local": CORE,
     "exporting": CORE | {"local"},
     "meters": CORE,
@@ -60,7 +60,7 @@ ROOMS = {
 # library -> rooms that may import it; a library that is not named here is nobody's
 LIBRARIES = {
     "anthropic": set(),
-    "msgspec": {"_shapes", "local", "readers", "report", "cli"},
+    "msgspec": {"_shapes", "counting", "local", "readers", "report", "cli"},
     "openai": {"demo"},
     "opentelemetry": SENDING | {"_scope", "turns", "instrument", "testing"},
     "rich": {"report", "cli", "demo"},

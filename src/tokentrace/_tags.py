@@ -5,15 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
 
+from tokentrace.counting.tags import Tag
 
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """A text that bears the name of a component."""
-
-    name: str
-    text: str
+__all__ = ["Tag", "Tags"]
 
 
 class Tags:

@@ -15,6 +15,7 @@ from tokentrace import _assembly, _deliver, turns
 from tokentrace._failsafe import attempt
 from tokentrace._sessions import PROCESS, SESSIONS, Registry
 from tokentrace._tags import Tag, Tags
+from tokentrace.guard import unguarded
 
 __all__ = [
     "Tag",
@@ -142,7 +143,12 @@ def tags() -> tuple[Tag, ...]:
     returned in other sessions and somebody still holds (a cached function, say). The same tuple as
     long as nothing changed.
     """
-    return _merged(turns.current().registry)[1]
+    return tags_of(turns.current().registry)
+
+
+def tags_of(registry: Registry) -> tuple[Tag, ...]:
+    """Return what has a name in a session, as `tags` does for the current one."""
+    return _merged(registry)[1]
 
 
 def version() -> int:
@@ -278,4 +284,6 @@ def _compressed(name: Any, before: Any, after: Any) -> None:
     for building in _assembly.buildings.get():
         building.spend(compressed=max(0, was - now))
     told = {"name": str(name), "before": was, "after": now}
+    if unguarded():
+        told["reason"] = schema.BY_GUARD
     telemetry.emit(schema.CONTEXT_COMPRESSED, told, _assembly.handle())

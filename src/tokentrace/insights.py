@@ -25,6 +25,13 @@ REMEDY = "shorten it, or leave out what this turn does not need"
 FIXED = frozenset({"framing"})
 
 
+def trend_of(delta: int | None) -> str:
+    """Return ``increase``, ``decrease`` or ``stable``; empty where there is nothing to compare."""
+    if delta is None:
+        return ""
+    return "increase" if delta > 0 else "decrease" if delta < 0 else "stable"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something that a component of a prompt could do without.

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tokentrace.insights import trend_of
 from tokentrace.prompt import Count, Media, Message, Prompt
 
 SALT = int.from_bytes(os.urandom(8), "big")
@@ -25,7 +26,6 @@ REMEMBERED_TURNS = 32
 OPENING = 32
 NOTHING: Mapping[str, int] = {}
 LEADING = frozenset({"system", "developer"})
-INCREASE, DECREASE, STABLE = "increase", "decrease", "stable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,7 @@ class Lineage:
         if before is None:
             return Standing(forecast=forecast)
         delta = count.total - before.total
-        trend = INCREASE if delta > 0 else DECREASE if delta < 0 else STABLE
-        return Standing(delta, trend, forecast, before.components)
+        return Standing(delta, trend_of(delta), forecast, before.components)
 
     def forecast(self, count: Count, turn: int) -> float | None:
         """Return turns until ``count.limit``, by the growth a turn since the last drop.

@@ -110,6 +110,8 @@ COMPONENT_EXCLUDED = "tokentrace.component.excluded"
 CONTEXT_COMPRESSED = "tokentrace.context.compressed"
 UTILIZATION_LOW = "tokentrace.utilization.low"
 
+BY_GUARD = "by the guard's callback"  # the reason of a compression inside one
+
 TOKEN_USAGE = "gen_ai.client.token.usage"  # noqa: S105 - a metric's name
 DURATION = "gen_ai.client.operation.duration"
 COMPONENT_TOKENS = "tokentrace.component.tokens"

@@ -159,7 +159,7 @@ class Wire:
         """Return an HTTP client for ``sdk``'s ``http_client=``, of the library that it is built on."""
         library = http_library(sdk)
         transport = library.MockTransport(
-            self._acall(library) if asynchronous else self._call(library)
+            self._awaiting(library) if asynchronous else self._call(library)
         )
         return (library.AsyncClient if asynchronous else library.Client)(transport=transport)
 
@@ -175,13 +175,13 @@ class Wire:
 
         return handle
 
-    def _acall(self, library: Any) -> Callable[[Any], Any]:
-        handle = self._call(library)
+    def _awaiting(self, library: Any) -> Callable[[Any], Any]:
+        answer = self._call(library)
 
-        async def ahandle(request: Any) -> Any:
-            return handle(request)
+        async def awaited(request: Any) -> Any:
+            return answer(request)
 
-        return ahandle
+        return awaited
 
 
 def http_library(sdk: str) -> Any:

@@ -49,7 +49,7 @@ class Quarters:
 
 def found(text, *tags):
     """Return what the tags claim of the text, as it stands there."""
-    return [text[h.start : h.end] for h in find_tags(text, [Tag(t, "x") for t in tags])]
+    return [text[h.start : h.end] for h in find_tags(text, [Tag("x", t) for t in tags])]
 
 
 def owners(text, tags=(), sections=()):
@@ -193,7 +193,7 @@ def test_short_tag_of_two_lines():
 def test_search_is_bounded(text, tag):
     """A text made to look like the tag everywhere takes well under a second."""
     start = time.thread_time()
-    find_tags(text, [Tag(tag, "x")])
+    find_tags(text, [Tag("x", tag)])
     assert time.thread_time() - start < 1
 
 
@@ -204,7 +204,7 @@ def test_innermost_tag_wins():
     """A tag inside another takes its own text, the rest stays with the outer, also at its edges."""
     inner = "the inner text of the tag"
     for outer in (f"before {inner} after", f"{inner} after", f"before {inner}"):
-        laid = owners(outer, [Tag(outer, "outer"), Tag(inner, "inner")])
+        laid = owners(outer, [Tag("outer", outer), Tag("inner", inner)])
         assert ("inner", inner) in laid
         assert "".join(text for _, text in laid) == outer
         assert {name for name, _ in laid} == {"inner", "outer"}
@@ -214,19 +214,19 @@ def test_three_levels_nest():
     """Each level owns what no deeper one does."""
     a, b, c = "<" * 20, "[" * 20, "." * 20
     text = a + b + c + b + a
-    tags = [Tag(text, "a"), Tag(b + c + b, "b"), Tag(c, "c")]
+    tags = [Tag("a", text), Tag("b", b + c + b), Tag("c", c)]
     assert owners(text, tags) == [("a", a), ("b", b), ("c", c), ("b", b), ("a", a)]
 
 
 def test_same_text_belongs_to_the_first_name():
     """A function that returns another's text as it is does not take it over."""
-    assert owners(LINE, [Tag(LINE, "memory"), Tag(LINE, "context")]) == [("memory", LINE)]
+    assert owners(LINE, [Tag("memory", LINE), Tag("context", LINE)]) == [("memory", LINE)]
 
 
 def test_crossing_tags_are_cut_where_the_later_starts():
     """No character is owned twice."""
     text = "aaaaaaaaaaaaaaaaaaBBBBBBcccccccccccccccccc"
-    tags = [Tag(text[:24], "left"), Tag(text[18:], "right")]
+    tags = [Tag("left", text[:24]), Tag("right", text[18:])]
     assert owners(text, tags) == [("left", text[:18]), ("right", text[18:])]
 
 
@@ -234,13 +234,13 @@ def test_tags_win_over_sections():
     """A tag takes its text from sections inside and around it."""
     text = '# Notes\n{"goal": "a rather long value", "b": 2}\nend of notes'
     block = '{"goal": "a rather long value", "b": 2}'
-    assert owners(text, [Tag(block, "ctx")], find(text)) == [
+    assert owners(text, [Tag("ctx", block)], find(text)) == [
         ("section.Notes", "# Notes\n"),
         ("ctx", block),
         ("section.Notes", "\nend of notes"),
     ]
     value = "a rather long value"
-    laid = owners(text, [Tag(value, "v")], find(text))
+    laid = owners(text, [Tag("v", value)], find(text))
     assert ("v", value) in laid
     assert ("section.goal", '"goal": "') in laid
 
@@ -257,7 +257,7 @@ def test_innermost_section_wins():
 
 def test_names_are_normalised():
     """Names from code and from prompts are spelled for telemetry."""
-    hits = [Hit(0, 2, Tag("ab", "my notes"))]
+    hits = [Hit(0, 2, Tag("my notes", "ab"))]
     parts = [Section(2, 4, "<script>", "xml"), Section(4, 4, "empty", "xml")]
     assert [c.name.rpartition("-")[0] for c in flatten(hits, parts)] == [
         "my_notes",
@@ -268,8 +268,8 @@ def test_names_are_normalised():
 def test_nothing_to_claim():
     """Without tags and sections nobody owns anything."""
     assert lay(LINE, (), ()) == []
-    assert lay(LINE, [Tag("not in the text at all", "x")], ()) == []
-    assert lay(LINE, [Tag(LINE, "x")], ()) == [Claim(0, len(LINE), "x")]
+    assert lay(LINE, [Tag("x", "not in the text at all")], ()) == []
+    assert lay(LINE, [Tag("x", LINE)], ()) == [Claim(0, len(LINE), "x")]
 
 
 # ── the lens ─────────────────────────────────────────────────────────────────────────────────────
@@ -289,7 +289,7 @@ def test_plain_text_is_measured_once_and_whole():
 def test_tokens_are_shared_among_owners():
     """Sections, tags and the role get their tokens from one measurement."""
     ruler = Quarters()
-    tally = Lens([Tag("go on", "order")]).spread(BLOCK, "user", ruler, USER)
+    tally = Lens([Tag("order", "go on")]).spread(BLOCK, "user", ruler, USER)
     assert ruler.calls == ["shares"]
     assert tally.total == -(-len(BLOCK) // 4)
     assert list(tally.components) == ["user", "section.goal", "section.files"]
@@ -298,7 +298,7 @@ def test_tokens_are_shared_among_owners():
 
 def test_an_owner_named_like_the_role_adds_up():
     """A tag that bears the role's name joins it."""
-    tally = Lens([Tag(LINE, "user")]).spread(f"{LINE} more", "user", Quarters(), USER)
+    tally = Lens([Tag("user", LINE)]).spread(f"{LINE} more", "user", Quarters(), USER)
     assert tally.components == {"user": 9}
 
 
@@ -313,11 +313,11 @@ def test_a_result_may_be_changed_by_its_owner():
 
 def test_a_known_text_is_not_searched_again(monkeypatch):
     """The second time nothing is found, laid or measured again."""
-    lens, ruler = Lens([Tag("go on", "order")]), Quarters()
+    lens, ruler = Lens([Tag("order", "go on")]), Quarters()
     first = lens.spread(BLOCK, "user", ruler, USER)
     monkeypatch.setattr(claims, "find_tags", None)
     monkeypatch.setattr(claims.sectioning, "find", None)
-    again = Lens([Tag("go on", "order")]).spread(BLOCK, "user", ruler, USER)
+    again = Lens([Tag("order", "go on")]).spread(BLOCK, "user", ruler, USER)
     assert again.components == first.components
     assert ruler.calls == ["shares"]
 
@@ -339,7 +339,7 @@ def test_only_new_tags_are_searched_for(monkeypatch):
         return find_tags(text, tags)
 
     monkeypatch.setattr(claims, "find_tags", spy)
-    a, b, text = Tag("first tag of the text", "a"), Tag("second tag of text", "b"), LINE * 5
+    a, b, text = Tag("a", "first tag of the text"), Tag("b", "second tag of text"), LINE * 5
     text = f"{text} {a.text} {b.text}"
     spread = [Lens(tags).spread(text, "user", Quarters(), USER) for tags in ([a], [a, b], [b])]
     assert searched == [["a"], ["b"], ["b"]]
@@ -355,7 +355,7 @@ def test_only_new_tags_are_searched_for(monkeypatch):
 def test_data_keeps_its_role(role):
     """Braces and headings of answers, calls, results and definitions are no prompt structure."""
     assert list(Lens().spread(BLOCK, role, Quarters(), USER).components) == [role]
-    tagged = Lens([Tag('"goal": "ship", "files"', "t")]).spread(BLOCK, role, Quarters(), USER)
+    tagged = Lens([Tag("t", '"goal": "ship", "files"')]).spread(BLOCK, role, Quarters(), USER)
     assert sorted(tagged.components) == sorted(["t", role])
 
 
@@ -384,24 +384,24 @@ def test_each_setting_has_its_own_memory():
 
 def test_version_changes_with_tags_and_sections_only():
     """Equal lenses have equal versions, whoever listens."""
-    a, b = Tag("a" * 20, "a"), Tag("b" * 20, "b")
+    a, b = Tag("a", "a" * 20), Tag("b", "b" * 20)
     versions = [
         Lens().version,
         Lens([a]).version,
         Lens([a, b]).version,
         Lens([b, a]).version,
-        Lens([Tag(a.text, "c")]).version,
+        Lens([Tag("c", a.text)]).version,
         Lens(sections=False).version,
         Lens(sections=["x"]).version,
         Lens([a], sections=["x"]).version,
     ]
     assert len(set(versions)) == len(versions)
-    assert Lens([a], saw=print, hit=print).version == Lens([Tag(a.text, "a")]).version
+    assert Lens([a], saw=print, hit=print).version == Lens([Tag("a", a.text)]).version
 
 
 def test_found_tags_are_reported():
     """Each tag of a text is reported once a text, known or new; a lost one never."""
-    tags = [Tag(LINE, "in"), Tag("not in the text at all", "lost")]
+    tags = [Tag("in", LINE), Tag("lost", "not in the text at all")]
     hits = []
     lens = Lens(tags, hit=hits.append)
     for _ in range(2):
@@ -440,7 +440,7 @@ def test_digest_is_of_the_content_not_of_its_neighbours():
 def test_text_shorter_than_all_tags_is_not_searched(monkeypatch):
     """A short text costs no search for long tags."""
     monkeypatch.setattr(claims, "find_tags", None)
-    tally = Lens([Tag("x" * 100, "x")]).spread("short one", "user", Quarters(), USER)
+    tally = Lens([Tag("x", "x" * 100)]).spread("short one", "user", Quarters(), USER)
     assert tally.components == {"user": 3}
 
 
@@ -462,7 +462,7 @@ def test_tags_of_a_past_session_are_let_go():
 
     text = Watched("a tag that is found nowhere")
     gone = weakref.ref(text)
-    Lens([Tag(text, "x")]).spread(LINE * 3, "user", Quarters(), USER)
+    Lens([Tag("x", text)]).spread(LINE * 3, "user", Quarters(), USER)
     del text
     gc.collect()
     assert len(STORE) == 1

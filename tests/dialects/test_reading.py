@@ -50,7 +50,7 @@ def test_image_sizes(name):
 def test_damaged_images_have_no_size(name):
     """An image cut off anywhere ahead of its size, or filled with another alphabet, has none."""
     data = base64.b64encode(IMAGES[name]).decode()
-    for length in (0, 1, 2, 3, 5, 9, 14):
+    for length in (0, 1, 2, 3, 5, 9, 12):
         assert _reading.image_size(data[:length]) == (0, 0)
     assert _reading.image_size("é" * 40) == (0, 0)
 

@@ -23,10 +23,12 @@ from typing import Any
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import tokentrace
 from instrument.forms import SDKS, Shop, maybe
-from tokentrace import _failsafe, testing
+from tokentrace import _failsafe, telemetry, testing
 from tokentrace.prompt import CallRecord
 from tokentrace.testing import Reply, Wire
 
@@ -122,7 +124,9 @@ def stream_reply(sdk: str, texts: int = 3, **options: Any) -> Reply:
 def request(sdk: str, **changes: Any) -> dict[str, Any]:
     """Return arguments of ``create``."""
     messages = [{"role": "user", "content": f"Why does the pod {SECRET} restart?"}]
-    own = {"model": "gpt-4o"} if sdk == "openai" else {"model": "claude-sonnet-4-5", "max_tokens": 64}
+    own = (
+        {"model": "gpt-4o"} if sdk == "openai" else {"model": "claude-sonnet-4-5", "max_tokens": 64}
+    )
     return {**own, "messages": messages, **changes}
 
 
@@ -183,6 +187,20 @@ def listening():
 
 
 AGENT = TracerProvider(shutdown_on_exit=False).get_tracer("agent")
+FINISHED = InMemorySpanExporter()
+PROVIDER = TracerProvider(shutdown_on_exit=False)  # one for all cases: making one takes 10 ms
+PROVIDER.add_span_processor(SimpleSpanProcessor(FINISHED))
+
+
+@contextmanager
+def instrumented(**settings: Any):
+    """Instrument for the length of a block; give what was captured."""
+    FINISHED.clear()
+    tokentrace.instrument(**{"tracer_provider": PROVIDER, "exporter": "none", **settings})
+    try:
+        yield testing.Captured(FINISHED.get_finished_spans)
+    finally:
+        tokentrace.uninstrument()
 
 
 @contextmanager
@@ -197,7 +215,7 @@ def traced(calls: int | None = 1, errors: set[str] | None = None, **settings: An
     with listening() as logs, AGENT.start_as_current_span("agent") as agent:
         before = context.get_current()
         kept = Counter(_failsafe.failures)
-        with testing.capture(**settings) as captured:
+        with instrumented(**settings) as captured:
             seen = Judged(Outcome(), Outcome(), [], [], Counter(), logs)
             yield seen
             spans = list(captured.spans)
@@ -220,15 +238,9 @@ def sound(spans: list[Any]) -> None:
     wire = encode_spans(spans).SerializeToString()
     assert SECRET.encode() not in wire
     for span in spans:
-        record = testing.capture and tokentrace_record(span)
+        record = telemetry.record_of(span)
         if isinstance(record, CallRecord):
             assert sum(record.components.values()) == record.tokens
-
-
-def tokentrace_record(span: Any) -> Any:
-    from tokentrace import telemetry
-
-    return telemetry.record_of(span)
 
 
 def quiet(logs: list[logging.LogRecord]) -> None:

@@ -268,7 +268,9 @@ def test_the_host_sees_what_it_would_see(sdk, name, colour):
         assert seen.call.components["history"] > 0
 
 
-@pytest.mark.parametrize("name", ["generator", "tuple", "deque", "response-reused", "lone-surrogate"])
+@pytest.mark.parametrize(
+    "name", ["generator", "tuple", "deque", "response-reused", "lone-surrogate"]
+)
 @pytest.mark.parametrize("sdk", ["openai", "anthropic"])
 def test_odd_inputs_of_a_stream(sdk, name):
     """The same inputs, asked for as a stream."""
@@ -304,7 +306,9 @@ def test_large_inputs(name):
     """IN6: the same bytes leave, the count is there, and the span stays small."""
     body = LARGE[name]()
     seen = judge(
-        creating(lambda kind: request(kind, messages=body)), shop("openai", "sync"), plain_reply("openai")
+        creating(lambda kind: request(kind, messages=body)),
+        shop("openai", "sync"),
+        plain_reply("openai"),
     )
     assert seen.call.tokens > 0
     assert len(seen.spans[0].attributes) < 128

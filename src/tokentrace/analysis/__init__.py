@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tokentrace.analysis.grouping import sessions, summary, trend_of
+from tokentrace.analysis.grouping import sessions, summary
 from tokentrace.analysis.shapes import Happening, Session, Summary, Turn
 from tokentrace.readers import Problems
 
-__all__ = ["Happening", "Report", "Session", "Summary", "Turn", "sessions", "summary", "trend_of"]
+__all__ = ["Happening", "Report", "Session", "Summary", "Turn", "sessions", "summary"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from tokentrace.analysis.shapes import (
     Summary,
     Turn,
 )
+from tokentrace.insights import trend_of
 from tokentrace.prompt import CallRecord, ContextRecord, Event, Record
 
 TOOL_RESULTS = "tool_results"
@@ -240,13 +241,6 @@ def _turn(
     return Turn(number, tuple(calls), tuple(contexts), main, delta, trend, events)
 
 
-def trend_of(delta: int | None) -> str:
-    """Return ``increase``, ``decrease`` or ``stable``; empty where there is nothing to compare."""
-    if delta is None:
-        return ""
-    return "increase" if delta > 0 else "decrease" if delta < 0 else "stable"
-
-
 def _refused(call: CallRecord) -> bool:
     return call.decision == "refuse"
 
@@ -346,6 +340,10 @@ def _totals(events: Sequence[Happening]) -> dict[str, int]:
     def of(kind: str) -> list[int]:
         return [event.tokens for event in events if event.kind == kind]
 
+    # What a callback of the guard tells of its pieces is in what the guard tells of the prompt.
+    saved = [
+        event for event in events if event.kind == COMPRESSED and event.reason != schema.BY_GUARD
+    ]
     return {
         "warnings": len(of(WARNING)),
         "exceeded": len(of(EXCEEDED)),
@@ -353,6 +351,6 @@ def _totals(events: Sequence[Happening]) -> dict[str, int]:
         "failures": len(of(FAILED)),
         "exclusions": len(of(EXCLUDED)),
         "excluded_tokens": sum(of(EXCLUDED)),
-        "compressions": len(of(COMPRESSED)),
-        "saved_tokens": sum(of(COMPRESSED)),
+        "compressions": len(saved),
+        "saved_tokens": sum(event.tokens for event in saved),
     }

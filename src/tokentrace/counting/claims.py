@@ -19,7 +19,7 @@ from tokentrace import names
 from tokentrace.counting import sections as sectioning
 from tokentrace.counting.sections import LONGEST_TEXT, Section
 from tokentrace.counting.store import STORE
-from tokentrace.counting.tags import Hit, Named, find_tags
+from tokentrace.counting.tags import Hit, Tag, find_tags
 from tokentrace.counting.tally import Tally
 from tokentrace.counting.text import LARGEST_KEY, Ruler
 
@@ -41,7 +41,7 @@ class Claim:
 # ── laying claims ────────────────────────────────────────────────────────────────────────────────
 
 
-def lay(text: str, tags: Iterable[Named], sections: Iterable[Section]) -> list[Claim]:
+def lay(text: str, tags: Iterable[Tag], sections: Iterable[Section]) -> list[Claim]:
     """Return who owns what, sorted and without overlaps; what nobody claims is left out.
 
     Args:
@@ -144,7 +144,7 @@ class Lens:
 
     def __init__(
         self,
-        tags: Iterable[Named] = (),
+        tags: Iterable[Tag] = (),
         sections: bool | Iterable[str] = True,
         saw: Callable[[Place, str, str, bytes], None] | None = None,
         hit: Callable[[Any], None] | None = None,
@@ -247,7 +247,7 @@ class Lens:
         return _Marks(searched, hits, known.sections, known.digests)
 
 
-def _number(before: int, tag: Named) -> int:
+def _number(before: int, tag: Tag) -> int:
     """Return the number for all tags up to this one."""
     return hash((before, tag.text, tag.name))
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
 SHORT = 16
 HEAD = 32
@@ -25,22 +24,10 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A text that the agent's code named, and the name. Whatever has these two will do."""
+    """A text that the agent's code named: the component's name, and the text."""
 
-    text: str
     name: str
-
-
-class Named(Protocol):
-    """A tag: `Tag`, or the record side's own."""
-
-    @property
-    def text(self) -> str:
-        """What is looked for."""
-
-    @property
-    def name(self) -> str:
-        """Who owns it."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +36,10 @@ class Hit:
 
     start: int
     end: int
-    tag: Named
+    tag: Tag
 
 
-def find_tags(text: str, tags: Iterable[Named]) -> list[Hit]:
+def find_tags(text: str, tags: Iterable[Tag]) -> list[Hit]:
     """Return every occurrence of every tag, in the order of the tags; they may overlap."""
     hits: list[Hit] = []
     for tag in tags:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from tokentrace.prompt import Media, Message
@@ -105,7 +106,7 @@ def _bounded(value: Any, depth: int, left: list[int]) -> Any:
         return [_bounded(one, depth + 1, left) for one in value[: left[0] + 1]]
     held = fields(value)
     if held is None:
-        return None
+        return value.isoformat() if isinstance(value, date) else None
     pairs = list(held.items())[: left[0] + 1]
     return {str(k): _bounded(v, depth + 1, left) for k, v in pairs if isinstance(k, str | int)}
 

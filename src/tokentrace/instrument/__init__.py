@@ -31,40 +31,43 @@ def instrument(
     capture_content: bool = False,
     exporter: Any = "auto",
 ) -> None:
-    """Count, attribute, guard and trace every LLM call of the SDKs in this process.
+    """Count, attribute, guard and trace every LLM call of this process, past clients included.
 
-    Works for clients made before and after, and for SDKs imported later. A missing or odd SDK is
-    told by `status`, never raised. Called again it replaces guard and settings and keeps the hooks.
+    A missing or odd SDK is told by `status`. Called again it replaces settings, keeps the hooks.
 
     Args:
         guard: acts before a limit is hit; None is ``Guard()``, which warns; False is off.
-        service_name: ``service.name`` of the spans, where the application sets no provider.
+        service_name: of the spans, where the application sets no provider.
         tracer_provider: an OpenTelemetry provider to use instead of the application's.
         meter_provider: the same for metrics.
         logger_provider: the same for log records.
         sdks: names of the SDKs to hook; None is all.
-        sections: split text by its own JSON keys, tags and headings; or the names that may be told.
+        sections: split text by its own JSON keys, tags and headings; or the names to look for.
         capture_content: put the prompt's text on the spans. Off unless you say so.
-        exporter: ``auto``, ``otlp``, ``local``, ``none`` or a ``SpanExporter``; used only while the
-            application has set no provider of its own.
+        exporter: ``auto``, ``otlp``, ``local``, ``none`` or a ``SpanExporter``, for as long as
+            the application has set no provider of its own.
     """
+    settings = state.settled(guard, sections, capture_content, sdks)
+    _begin(
+        settings,
+        service_name=service_name,
+        tracer_provider=tracer_provider,
+        meter_provider=meter_provider,
+        logger_provider=logger_provider,
+        exporter=exporter,
+    )
+
+
+def _begin(settings: Settings, **sources: Any) -> None:
     from tokentrace import telemetry
 
     with _lock:
         again = state.settings is not None
-        chosen = None if sdks is None else frozenset(sdks)
-        allowed = sections if isinstance(sections, bool) else tuple(sections)
-        state.configure(Settings(state.guard_of(guard), allowed, capture_content, chosen))
-        telemetry.configure(
-            service_name=service_name,
-            tracer_provider=tracer_provider,
-            meter_provider=meter_provider,
-            logger_provider=logger_provider,
-            exporter=exporter,
-        )
+        state.configure(settings)
+        telemetry.configure(**sources)
         for hook in HOOKS:
             attempt(_stand, hook)
-        _tell_unknown(chosen)
+        _tell_unknown(settings.sdks)
     if again:
         LOG.info("tokentrace was instrumented already: guard and settings replaced, hooks kept")
 

@@ -91,7 +91,7 @@ async def _wait(steps: Generator[Any, Any, None], waiting: Any, then: Callable[[
 
 def _lens(registry: Registry) -> tuple[Lens, set[Any]]:
     """Return the session's lens and the tags it found; new where tags or settings have changed."""
-    tags = context.tags()
+    tags = context.tags_of(registry)
     kept = registry.lens
     if kept is None or kept[0] is not tags or kept[1] is not state.settings:
         found: set[Any] = set()
@@ -159,9 +159,10 @@ class Call:
     def _report(self, body: Any) -> LimitReport:
         """Count a body and say what the guard makes of it."""
         count = self._measure(body)
-        self.lineage = self.place.registry.lineages.follow(
-            self.prompt, agent=self.place.agent, turn=self.place.turn_number
-        )
+        if self.lineage is None:
+            self.lineage = self.place.registry.lineages.follow(
+                self.prompt, agent=self.place.agent, turn=self.place.turn_number
+            )
         self.standing = self.lineage.standing(count)
         return guard.decide(
             self.guard, count, self.standing, soft=self._soft(), known=state.templates

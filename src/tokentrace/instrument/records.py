@@ -39,7 +39,7 @@ def record(
     place, lineage, standing = where.place, where.lineage, where.standing
     return CallRecord(
         operation=OPERATIONS.get(request.api, "chat"),
-        provider=provider.otel_name or provider.name or "_OTHER",
+        provider=provider.otel_name or provider.name or request.sdk,
         api=request.api,
         model=prompt.model,
         settings=_settings(prompt, request),

@@ -6,9 +6,10 @@ iterator that the SDK would not find again, and changes nothing but where it say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MappingView, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from tokentrace.instrument.hooks import FLAVOURS, ROUTES, SILENT, Hook
@@ -23,6 +24,7 @@ class Request:
     """One request on its way out.
 
     Attributes:
+        sdk: whose client sends it.
         api: of the route.
         body: the JSON about to be sent.
         provider: by the client's class, empty where the base URL decides.
@@ -32,6 +34,7 @@ class Request:
         hush: keeps the SDK from opening a span of its own for this call.
     """
 
+    sdk: str
     api: str
     body: Mapping[str, Any]
     provider: str
@@ -66,7 +69,8 @@ def stainless(
 
     base_url = str(getattr(client, "base_url", ""))
     stream = bool(kwargs.get("stream")) or merged.get("stream") is True
-    return Request(api, _plain(merged), _flavour(hook, client), base_url, stream, replace, hush)
+    flavour = _flavour(hook, client)
+    return Request(hook.sdk, api, _plain(merged), flavour, base_url, stream, replace, hush)
 
 
 READERS: dict[str, Callable[..., Request | None]] = {"stainless": stainless}
@@ -175,6 +179,8 @@ def _json(value: Any, depth: int = 0, left: list[int] | None = None) -> Any:
         return None
     if isinstance(value, Mapping):
         return {k: _json(v, depth + 1, left) for k, v in value.items() if not _is_sentinel(v)}
-    if isinstance(value, Sequence | Set | MappingView) and not isinstance(value, bytes | bytearray):
+    if isinstance(value, Sequence | AbstractSet | MappingView) and not isinstance(
+        value, bytes | bytearray
+    ):
         return [_json(v, depth + 1, left) for v in value]
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,30 @@ def configure(new: Settings | None) -> None:
     settings = new
     if new is not None and not isinstance(new.sections, bool):
         templates = Templates(new.sections)
+
+
+def settled(
+    guard: Guard | bool | None,
+    sections: bool | Iterable[str],
+    capture_content: bool,
+    sdks: Iterable[str] | None,
+) -> Settings:
+    """Return the settings that arguments of `instrument` mean, with the environment's."""
+    if sections is True:
+        sections = _config.read("TOKENTRACE_SECTIONS", _sections, True)
+    return Settings(
+        guard_of(guard),
+        sections if isinstance(sections, bool) else tuple(sections),
+        capture_content or _config.read("TOKENTRACE_CAPTURE_CONTENT", _config.flag, False),
+        None if sdks is None else frozenset(sdks),
+    )
+
+
+def _sections(raw: str) -> bool | tuple[str, ...]:
+    try:
+        return _config.flag(raw)
+    except ValueError:
+        return tuple(name for part in raw.split(",") if (name := part.strip()))
 
 
 def wanted(sdk: str) -> bool:

@@ -82,13 +82,28 @@ def _calls(calls: list[Part], before: Sequence[Message], scope: Scope, tally: Ta
         tally.put("framing", rule.parallel)
         tally.add(scope.lens.spread(wrapped(calls), "history", scope.ruler, ("call", WRAPPER)))
         return
-    later = not chat and bool(before) and _is_call(before[-1])
+    previous = None if chat or not before else _call_of(before[-1])
     for part in calls:
-        framing = (rule.further if later else rule.call)[not chat]
-        framing += rule.kept[part.data == "full"] if part.data in {"id", "full"} else 0
+        framing = (rule.further if previous else rule.call)[not chat]
+        if previous is None:
+            framing += _kept(rule, part)
+        elif len(before) < 2 or not _is_call(before[-2]):
+            framing -= _kept(rule, previous)
         tally.put("framing", framing)
         _spread_call(part, scope, tally)
-        later = True
+        previous = part
+
+
+def _call_of(message: Message) -> Part | None:
+    return next((part for part in message.parts if part.kind == "call"), None)
+
+
+def _kept(rule: Style, part: Part) -> int:
+    """Return what the server's own id and status cost a call that stands alone.
+
+    Two calls in a row cost nothing for theirs (2 of 2 requests, 2026-11-22).
+    """
+    return rule.kept[part.data == "full"] if part.data in {"id", "full"} else 0
 
 
 def wrapped(calls: Sequence[Part]) -> str:

@@ -1,0 +1,206 @@
+"""What a count may call itself."""
+
+from __future__ import annotations
+
+import base64
+import struct
+
+import pytest
+
+import tokentrace
+from tokentrace import dialects
+from tokentrace.counting import images
+from tokentrace.counting.rules import (
+    Scope,
+    openai_evidence,
+    openai_hosts,
+    openai_marks,
+    openai_styles,
+    openai_table,
+)
+
+PNG = base64.b64encode(
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + struct.pack(">II", 512, 512) + b"\x08" * 9
+).decode()
+DATA = f"data:image/png;base64,{PNG}"
+
+
+def user(content="What sings at night?"):
+    return {"role": "user", "content": content}
+
+
+def count(*messages, model="gpt-4o", provider="openai", **body):
+    held = {"model": model, "messages": list(messages) or [user()], **body}
+    return tokentrace.count(held, api="openai.chat", provider=provider)
+
+
+def marks(body, api="openai.chat"):
+    prompt = dialects.find(api).parse({"model": "gpt-4o", **body})
+    return openai_marks.marks(prompt, Scope(None, None, "gpt-4o", prompt.api, "openai"))
+
+
+def test_plain_text_to_a_known_model_is_exact():
+    """A family that recordings have proven is labelled, with no bound."""
+    counted = count()
+    assert (counted.method, counted.error) == ("exact", 0)
+    assert counted.total == 5 + 4 + 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"provider": "openrouter"},
+        {"model": "grok-4-fast"},
+        {"model": "o1-preview"},
+        {"functions": [{"name": "f", "parameters": {"oneOf": []}}]},
+        {"prediction": {"type": "content", "content": "x"}},
+        {"tools": [{"type": "custom", "custom": {"name": "c"}}]},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_unproven_is_never_exact(change):
+    """Another host, an unknown model or an unseen feature gives an estimate with a bound."""
+    counted = count(**change)
+    assert counted.method == "estimated"
+    assert counted.error > 0
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}},
+        {"type": "file", "file": {"file_id": "f"}},
+        {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}},
+        {"type": "hologram", "beam": 3},
+    ],
+    ids=lambda part: part["type"],
+)
+def test_what_the_body_cannot_tell_has_a_bound(part):
+    """Remote images, files, sound and unknown parts are estimates."""
+    counted = count(user([{"type": "text", "text": "see"}, part]))
+    assert counted.method == "estimated"
+    assert counted.error >= 10
+
+
+def test_stored_context_has_a_wide_bound():
+    """A conversation that the provider keeps may be of any size."""
+    body = {"model": "gpt-5", "input": "hi", "previous_response_id": "resp_1"}
+    counted = tokentrace.count(body, api="openai.responses")
+    assert counted.method == "estimated"
+    assert counted.error >= 10_000
+
+
+def test_no_row_is_labelled_with_too_little_evidence():
+    """The label needs enough requests, all or nearly all exact."""
+    assert not openai_evidence.holds("openai.chat gpt-4o", 2, 2)
+    assert openai_evidence.holds("openai.chat gpt-4o", 3, 3)
+    assert not openai_evidence.holds("openai.chat gpt-4o", 10, 9)
+    assert not openai_evidence.holds("openai.responses gpt-4o", 5, 5)
+    assert openai_evidence.holds("openai.chat gpt-4o", 100, 98)
+    assert not openai_evidence.holds("openai.chat gpt-4o", 0, 0)
+
+
+def test_the_table_is_dated_and_sound():
+    """Every row has a known family, and never more exact requests than seen ones."""
+    assert openai_table.LEARNED
+    for row, seen in openai_table.SEEN.items():
+        api, _, family = row.partition(" ")
+        assert api in {"openai.chat", "openai.responses"}
+        assert family in openai_styles.STYLES
+        for held, (number, exact) in seen.items():
+            assert held == " ".join(sorted(held.split()))
+            assert 0 <= exact <= number
+
+
+@pytest.mark.parametrize("row", openai_table.HOSTS, ids=lambda row: row[0] or "all")
+def test_host_rows(row):
+    """Every row of the hosts' table has a factor near one, no negative term, and bounds."""
+    family = openai_hosts.Family(*row)
+    assert len(family.terms) == len(openai_hosts.TERMS)
+    assert 0.5 <= family.terms[0] <= 2
+    assert min(family.terms) >= 0
+    assert min(family.plain, family.tooled) >= 0.05
+
+
+def test_the_last_host_row_takes_all():
+    """A model that nobody knows has a family too."""
+    assert openai_hosts.family("nobody", "unheard-of-1b").name == ""
+    assert openai_hosts.family("azure", "grok-4-fast").name == "azure/grok-4"
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("gpt-4o-mini-2024-07-18", "gpt-4o"),
+        ("chatgpt-4o-latest", "gpt-4o"),
+        ("gpt-4.1-nano", "gpt-4.1"),
+        ("gpt-4", "gpt-4"),
+        ("gpt-4-0613", "gpt-4"),
+        ("gpt-4-turbo", "gpt-4-turbo"),
+        ("gpt-35-turbo", "gpt-3.5"),
+        ("gpt-3.5-turbo-0301", "gpt-3.5-0301"),
+        ("gpt-5-mini", "gpt-5"),
+        ("gpt-5.1-codex", "gpt-5"),
+        ("gpt-5.4-nano", "gpt-5.4"),
+        ("gpt-5.10", "gpt-5.4"),
+        ("o3", "o"),
+        ("o4-mini-2025-04-16", "o"),
+        ("o1-preview", "o1-preview"),
+        ("ft:gpt-4o-mini-2024-07-18:org::id", "gpt-4o"),
+        ("openai/gpt-4o", "gpt-4o"),
+        ("gpt-4o-search-preview", "search"),
+        ("gpt-oss-120b", "other"),
+        ("gpt-6", "other"),
+        ("", "other"),
+    ],
+)
+def test_families(model, name):
+    """Each model has its family; a new one is unknown until it was seen."""
+    assert openai_styles.style(model).name == name
+
+
+def test_marks_name_what_a_prompt_holds():
+    """Marks of messages and of what stands beside them."""
+    call = {"id": "c", "function": {"name": "f", "arguments": '{"a": "é"}'}}
+    body = {
+        "messages": [
+            user(),
+            {"role": "system", "content": "late"},
+            {"role": "assistant", "content": "ok", "tool_calls": [call, call]},
+        ],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"not": {}}}}],
+        "tool_choice": "required",
+    }
+    assert marks(body) == {
+        *("answers", "calls", "parallel", "odd_call", "late_system"),
+        *("tools", "odd_schema", "forced"),
+    }
+    assert marks({"messages": [{"role": "system", "content": "first"}, user()]}) == set()
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "detail", "tokens"),
+    [
+        ("gpt-4o", (512, 512), "", 85 + 170),
+        ("gpt-4o", (1024, 1024), "high", 85 + 4 * 170),
+        ("gpt-4o", (2048, 4096), "high", 85 + 6 * 170),
+        ("gpt-4o", (4000, 4000), "low", 85),
+        ("gpt-4o-mini", (512, 512), "", 2833 + 5667),
+        ("gpt-5", (512, 512), "", 70 + 140),
+        ("o3", (512, 512), "", 75 + 150),
+        ("gpt-4.1-mini", (1024, 1024), "", 1659),
+        ("gpt-4.1-mini", (1800, 2400), "", 2353),
+        ("gpt-4o", (0, 0), "", 85 + 4 * 170),
+        ("gpt-4o", (1, 1_000_000), "", 85 + 4 * 170),
+        ("gpt-4.1-mini", (1, 1_000_000), "", 2489),
+    ],
+)
+def test_images(model, size, detail, tokens):
+    """Published examples and edges of the image rules."""
+    assert images.tokens(model, *size, detail) == tokens
+
+
+def test_an_image_by_data_url_is_counted_by_its_size():
+    """The size in the header decides; the media component holds it."""
+    counted = count(user([{"type": "image_url", "image_url": {"url": DATA}}]))
+    assert counted.components["media"] == 85 + 170
