@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,6 +174,19 @@ def test_the_report_is_printed(shown):
     assert session.id in text
     assert all(name in text for name in script.PHASES)
     assert ".jsonl" in text
+
+
+def test_the_readme_shows_this_demo(shown):
+    """Each turn that the README's report shows has the total of the demo as it is."""
+    _, session = shown
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^ +(\d+) +.*%.*$", readme, re.MULTILINE)
+    lines = [line for line in readme.splitlines() if re.match(r" +\d+ +.*%", line)]
+    totals = {turn.number: f" {turn.total:,} " for turn in session.turns}
+    assert len(rows) > 10
+    assert [
+        row for row, line in zip(rows, lines, strict=True) if totals[int(row)] not in line
+    ] == []
 
 
 def test_the_same_numbers_travel_over_otlp(shown, monkeypatch):

@@ -19,7 +19,7 @@ LONGEST_FILE = 400
 TABLES = {"schema.py"}  # files of data that may be longer, by their path below the package
 BROAD = {"", "Exception", "BaseException"}
 DOTTED = re.compile(r"(gen_ai|tokentrace)\.[a-z_.]+")
-ASSERTING = re.compile(r"\bassert\b|raises\(|warns\(|assert_\w+\(")
+ASSERTING = re.compile(r"\bassert\b|raises\(|warns\(|(assert_|check_|expect)\w*\(")
 PROTOCOL = {"aclose", "asend", "athrow"}  # what an asynchronous generator is made of
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 

@@ -249,7 +249,7 @@ def _unknown_model(model: str) -> None:
     if model in _unknown or len(_unknown) >= MOST_MODELS:
         return
     _unknown.add(model)
-    _failsafe.LOG.warning(
+    _failsafe.say(
         "no input limit is known for model %r; give one with tokentrace.Guard(limit=...)", model
     )
 
@@ -266,7 +266,7 @@ def warn(guard: Guard, report: LimitReport, lineage: Lineage | None = None) -> N
             for text in texts:
                 warnings.warn(TokenLimitWarning(text, report), stacklevel=2)
             _remember(guard, report, lineage)
-            _failsafe.LOG.warning("%s", report.message)
+            _failsafe.say("%s", report.message)
         return
     _remember(guard, report, lineage)
 

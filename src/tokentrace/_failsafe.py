@@ -90,7 +90,15 @@ def record(error: BaseException, where: str) -> None:
     for listener in tuple(_listeners):
         listener(kind)
     if not quiet:
-        LOG.warning("tokentrace failed in %s; the call goes on with less telemetry", kind)
+        say("tokentrace failed in %s; the call goes on with less telemetry", kind)
+
+
+def say(message: str, *args: Any) -> None:
+    """Log a warning; a handler of the application that raises costs the record, not the call."""
+    try:
+        LOG.warning(message, *args)
+    except Exception:
+        failures["log handler"] += 1
 
 
 def listen(listener: Callable[[str], None]) -> None:
@@ -105,7 +113,7 @@ def warn_once(key: str, message: str, *args: Any) -> bool:
         if key in _logged:
             return False
         _logged[key] = time.monotonic()
-    LOG.warning(message, *args)
+    say(message, *args)
     return True
 
 

@@ -257,19 +257,35 @@ def _nothing() -> None:
 def _around(owner: Any, name: str, before: Callable[[], Any], after: Callable[[Any], Any]) -> None:
     """Have ``after(result)`` called when a method of this one object is done."""
     method = getattr(owner, name, None)
-    if method is None:
-        return
+    if method is not None:
+        setattr(owner, name, Followed(owner, name, method, before, after))
 
-    def followed(*args: Any, **kwargs: Any) -> Any:
-        attempt(before)
-        with OnError(lambda _error: after(None)):
-            result = method(*args, **kwargs)
+
+class Followed:
+    """A method of one object, followed. A copy of that object, pickled or not, has its own again."""
+
+    def __init__(
+        self,
+        owner: Any,
+        name: str,
+        method: Callable[..., Any],
+        before: Callable[[], Any],
+        after: Callable[[Any], Any],
+    ) -> None:
+        self._owner, self._name, self._method = owner, name, method
+        self._before, self._after = before, after
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        attempt(self._before)
+        with OnError(lambda _error: self._after(None)):
+            result = self._method(*args, **kwargs)
         if inspect.iscoroutine(result):
-            return _then(result, after)
-        attempt(after, result)
+            return _then(result, self._after)
+        attempt(self._after, result)
         return result
 
-    setattr(owner, name, followed)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._owner, self._name)
 
 
 async def _then(awaitable: Any, after: Callable[[Any], Any]) -> Any:

@@ -53,6 +53,7 @@ def test_plain_text_to_a_known_model_is_exact():
         {"model": "grok-4-fast"},
         {"model": "o1-preview"},
         {"functions": [{"name": "f", "parameters": {"oneOf": []}}]},
+        {"messages": []},
         {"prediction": {"type": "content", "content": "x"}},
         {"tools": [{"type": "custom", "custom": {"name": "c"}}]},
     ],

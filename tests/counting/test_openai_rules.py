@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tokentrace
@@ -274,6 +274,7 @@ bodies = st.dictionaries(st.sampled_from(FIELDS.split()), odd)
 
 
 @pytest.mark.parametrize("api", APIS)
+@settings(deadline=None)  # the first example loads a vocabulary
 @given(body=bodies, model=models)
 def test_components_add_up_whatever_comes(api, body, model):
     """Any body gives a count whose components add up, none below zero, and a bound."""
@@ -281,3 +282,30 @@ def test_components_add_up_whatever_comes(api, body, model):
     assert counted.total == sum(counted.components.values())
     assert all(tokens >= 0 for tokens in counted.components.values())
     assert counted.error >= 0
+
+
+def test_calls_in_a_row_cost_nothing_for_their_ids():
+    """The server's own id and status cost 3 on a call that stands alone, nothing on two."""
+    call = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"}
+    full = {**call, "id": "fc_1", "status": "completed"}
+    assert responses(user(), full).total == responses(user(), call).total + 3
+    assert responses(user(), full, full).total == responses(user(), call, call).total
+
+
+def test_definitions_that_come_late_cost_their_block():
+    """Added definitions cost 99 and their text on gpt-5, found ones 85."""
+    bare = responses(user(), model="gpt-5").total
+    tools = [{"type": "function", **LOOK}]
+    added = {"type": "additional_tools", "role": "developer", "tools": tools}
+    found = {"type": "tool_search_output", "tools": tools}
+    assert responses(user(), added, model="gpt-5").total == bare + 99 + LOOK_TEXT
+    assert responses(user(), found, model="gpt-5").total == bare + 85 + LOOK_TEXT
+
+
+def test_a_tool_of_a_namespace_is_addressed_by_it():
+    """A call of a namespace's tool is one token cheaper than its name, and so is its result."""
+    call = {"type": "function_call", "call_id": "c", "name": "ab", "arguments": "{}"}
+    spaced = {**call, "namespace": "n"}
+    plain = responses(user(), {**call, "name": "n.ab"}).total
+    assert responses(user(), spaced).total == plain
+    assert responses(user(), {**call, "name": "n_ab"}).total == plain + 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytest.register_assert_rewrite("hostile.cases")
+
 
 @pytest.fixture(autouse=True)
 def in_production(clean_process, monkeypatch):

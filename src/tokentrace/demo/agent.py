@@ -22,7 +22,6 @@ SNIPPET_BUDGETS = {"baseline": 1_300, "accumulation": 1_300, "high load": 900, "
 HISTORY_BUDGET = 1_000
 FULL_TURNS = 1  # turns whose tool results stay whole
 KEPT_LINES = 8
-SHORTENED = {"tool": "tool_results", "user": "pasted"}
 
 ROLE = """\
 You are the on-call assistant of the orders team of Larkspur, an online shop. You help one engineer at a time with
@@ -124,15 +123,13 @@ class Context:
         return _block("EARLIER TURNS", self._earlier)
 
     def _shorten_old_messages(self) -> None:
-        """Keep the head of what was pasted, and of tool results that are a few turns old."""
-        for age, messages in enumerate(reversed(self._done), 1):
-            for message in messages:
-                name = SHORTENED.get(message["role"])
-                if name == "pasted" or (name and age > FULL_TURNS):
-                    before = message["content"]
-                    message["content"] = head(before)
-                    if message["content"] != before:
-                        tokentrace.compressed(name, before=before, after=message["content"])
+        """Keep the head of what was pasted, and of tool results that are more than a turn old."""
+        for message in chain.from_iterable(self._done):
+            if message["role"] == "user":
+                _shorten("pasted", message)
+        for message in chain.from_iterable(self._done[:-FULL_TURNS]):
+            if message["role"] == "tool":
+                _shorten("tool_results", message)
 
     def _shorten_history(self) -> None:
         """Replace the oldest turns by a line each while the conversation is over its budget."""
@@ -177,6 +174,13 @@ def head(text: str, lines: int = KEPT_LINES) -> str:
     if len(rows) <= lines + 2:
         return text
     return "\n".join([*rows[:lines], f"({len(rows) - lines} more lines left out)"])
+
+
+def _shorten(name: str, message: Message) -> None:
+    before = message["content"]
+    message["content"] = head(before)
+    if message["content"] != before:
+        tokentrace.compressed(name, before=before, after=message["content"])
 
 
 def _block(title: str, lines: Iterable[str]) -> str:

@@ -188,8 +188,9 @@ def _drawn(held: Mapping[str, Any]) -> Message:
 
 def _more_tools(held: Mapping[str, Any]) -> Message:
     """Read definitions that come late: found by a search, listed by a server, or added."""
+    role = text_of(held.get("role")) or "tool"
     tools = tuple(chat.tool_of(tool) for tool in items(held.get("tools")))
-    return Message("developer", tools)
+    return Message(role, tools)
 
 
 def _other(held: Mapping[str, Any]) -> Message:

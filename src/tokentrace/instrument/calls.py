@@ -143,7 +143,7 @@ class Call:
             )
             self._clock()
             report, saved = self._settled(settled)
-        self._open(report, saved)
+        attempt(self._open, report, saved)  # a broken processor keeps no guard from its work
         self._clock()
         self._act(report, saved)
 
@@ -210,17 +210,19 @@ class Call:
         level, alarms = self.lineage.level, self.lineage.alarms
 
         def refused(error: BaseException) -> None:
-            self._tell(report, saved, fresh=True)
+            attempt(self._tell, report, saved, fresh=True)
             self.fail(error)
 
         with OnError(refused):
-            guard.act(self.guard, report, self.lineage)
+            attempt(guard.act, self.guard, report, self.lineage)
         fresh = self.lineage.level > level or bool(self.lineage.alarms - alarms)
-        self._tell(report, saved, fresh=fresh)
+        attempt(self._tell, report, saved, fresh=fresh)
         self.lineage.note(report.count)
 
     def _tell(self, report: LimitReport, saved: int, *, fresh: bool) -> None:
         """Put what happened on the span, and among the log records."""
+        if self.span is None:
+            return
         for name, attributes in records.events(report, saved, fresh=fresh):
             telemetry.emit(name, attributes, self.span)
 

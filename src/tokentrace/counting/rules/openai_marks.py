@@ -101,6 +101,8 @@ def _of_part(part: Part, role: str) -> Iterator[str]:
 def _asked(prompt: Prompt) -> Iterator[str]:
     """Name what stands beside the messages."""
     yield from prompt.features
+    if not prompt.messages:
+        yield "empty"
     if prompt.server:
         yield "server"
     if prompt.tools:
