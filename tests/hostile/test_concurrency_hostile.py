@@ -198,7 +198,9 @@ def test_interrupts_pass(sdk, form, kind):
 
     where.wire.set(answer)
     with traced() as seen, pytest.raises(kind):
-        result = where.resource().create(**request(sdk, **({"stream": True} if form == "stream" else {})))
+        result = where.resource().create(
+            **request(sdk, **({"stream": True} if form == "stream" else {}))
+        )
         list(result)
     assert seen.call.error_type.endswith(kind.__name__)
 
@@ -264,7 +266,9 @@ def test_a_log_handler_that_fails(sdk, limit):
     handler = Broken()
     _failsafe.LOG.addHandler(handler)
     try:
-        with traced(errors={"ZeroDivisionError"}, guard=tokentrace.Guard(limit=limit)) as seen:
+        with traced(
+            errors={"ZeroDivisionError", "log handler"}, guard=tokentrace.Guard(limit=limit)
+        ) as seen:
             answer = where.resource().create(**request(sdk, model="unknown-to-all", messages=LONG))
             assert _failsafe.attempt(lambda: 1 // 0, default=5) == 5
             _failsafe.warn_once("a key", "a warning")

@@ -110,7 +110,8 @@ JSON, TEXT = "application/json", "text/plain"
 
 
 @pytest.mark.parametrize(
-    ("form", "kind"), [("plain", JSON), ("plain", TEXT), ("raw", JSON), ("raw", ""), ("stream", JSON)]
+    ("form", "kind"),
+    [("plain", JSON), ("plain", TEXT), ("raw", JSON), ("raw", ""), ("stream", JSON)],
 )
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("sdk", SDKS)

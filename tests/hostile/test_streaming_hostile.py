@@ -177,7 +177,9 @@ async def closes_the_iterator(where):
 
 
 async def raw_lines(where):
-    manager = where.resource().with_streaming_response.create(stream=True, **request(where.sdk.name))
+    manager = where.resource().with_streaming_response.create(
+        stream=True, **request(where.sdk.name)
+    )
     if where.asynchronous:
         async with manager as response:
             return [line async for line in response.iter_lines()]
@@ -186,7 +188,9 @@ async def raw_lines(where):
 
 
 async def raw_bytes_broken_off(where):
-    manager = where.resource().with_streaming_response.create(stream=True, **request(where.sdk.name))
+    manager = where.resource().with_streaming_response.create(
+        stream=True, **request(where.sdk.name)
+    )
     if where.asynchronous:
         async with manager as response:
             async for piece in response.iter_bytes():

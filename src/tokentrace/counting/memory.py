@@ -118,8 +118,8 @@ def _next(raw: list[Any], read: Callable[[Any], Message], last: Snapshot) -> Sna
 
 
 def _again(message: Message, read: Callable[[Any], Message], raw: Any) -> Message:
-    """Keep a message behind a change, unless it depends on a call that may have changed."""
-    depends = any(part.kind == "result" for part in message.parts)
+    """Keep a message behind a change, unless its count depends on messages ahead of it."""
+    depends = any(part.kind in {"call", "result"} for part in message.parts)
     return read(raw) if depends else message
 
 

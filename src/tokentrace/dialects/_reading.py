@@ -6,6 +6,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from tokentrace.prompt import Media, Message
@@ -27,13 +28,23 @@ def each(raw: Any, read: Callable[[Any], Message]) -> Sequence[Message]:
 # ── values of any type ───────────────────────────────────────────────────────────────────────────
 
 
+PLAIN = frozenset({type(None), str, bytes, int, float, bool, list, tuple})
+
+
 def get(value: Any, key: str, default: Any = None) -> Any:
     """Return a mapping's item or an object's attribute; ``default`` where there is none."""
-    if type(value) is dict or isinstance(value, Mapping):
+    kind = type(value)
+    if kind is dict or is_mapping(kind):  # type: ignore[arg-type,unused-ignore]
         return value.get(key, default)
-    if value is None or isinstance(value, str | bytes | int | float | list | tuple):
+    if kind in PLAIN or isinstance(value, str | bytes | int | float | list | tuple):
         return default
     return getattr(value, key, default)
+
+
+@lru_cache(maxsize=512)
+def is_mapping(kind: type) -> bool:
+    """Whether a class is a mapping; remembered, for asking an abstract class is slow."""
+    return issubclass(kind, Mapping)
 
 
 def fields(value: Any) -> Mapping[str, Any] | None:
@@ -71,7 +82,7 @@ def number(value: Any) -> int | None:
 
 def picked(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return the plain settings of a body under the short names that ``names`` gives them."""
-    found = {short: body.get(name) for name, short in names.items()}
+    found = {short: body[name] for name, short in names.items() if name in body}
     return {short: value for short, value in found.items() if _plain(value)}
 
 

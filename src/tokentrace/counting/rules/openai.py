@@ -17,6 +17,7 @@ from tokentrace.counting.rules import (
     openai_hosts,
     openai_tools,
 )
+from tokentrace.counting.rules.calls import call_of
 from tokentrace.counting.rules.openai_styles import OTHER, Style, plain_name, style
 from tokentrace.counting.tally import Tally
 from tokentrace.prompt import Message, Part, Prompt
@@ -51,11 +52,12 @@ def message(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
 def _input(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
     """Count an input of embeddings or completions: text and nothing else."""
     tally = Tally()
-    for part in message.parts:
+    for index, part in enumerate(message.parts):
+        place = ("user", len(before), index)
         if part.kind == "other" and isinstance(part.data, int):
             tally.put("user", part.data)
         elif part.text:
-            tally.add(scope.lens.spread(part.text, "user", scope.ruler, ("user", len(before))))
+            tally.add(scope.lens.spread(part.text, "user", scope.ruler, place))
     return tally
 
 
@@ -79,7 +81,7 @@ def _calls(calls: list[Part], before: Sequence[Message], scope: Scope, tally: Ta
     rule, chat = style(scope.model), scope.api == "openai.chat"
     if chat and len(calls) > 1 and rule.parallel:
         tally.put("framing", rule.parallel)
-        tally.add(scope.lens.spread(wrapped(calls), "history", scope.ruler, ("call", WRAPPER)))
+        tally.add(scope.lens.spread(wrapped(calls), "history", scope.ruler, ("call",)))
         return
     previous = None if chat or not before else _call_of(before[-1])
     for part in calls:
@@ -160,7 +162,7 @@ def _spread_call(part: Part, scope: Scope, tally: Tally) -> None:
     tally.put("framing", _placed(part.name))
     text = arguments(part.text)
     if text:
-        tally.add(scope.lens.spread(text, "history", scope.ruler, ("call", part.name)))
+        tally.add(scope.lens.spread(text, "history", scope.ruler, ("call",)))
 
 
 def arguments(text: str) -> str:
@@ -175,7 +177,7 @@ def arguments(text: str) -> str:
 
 def _result(part: Part, before: Sequence[Message], scope: Scope, tally: Tally) -> None:
     rule, chat = style(scope.model), scope.api == "openai.chat"
-    call, index, of = called(part, before)
+    call, index, of = _answered(part, before)
     name = call.name if call else part.name
     text = part.text
     if chat and of > 1 and rule.parallel:
@@ -183,27 +185,24 @@ def _result(part: Part, before: Sequence[Message], scope: Scope, tally: Tally) -
     else:
         named = (name if chat else f".{name}") if name else "unknown"
         tally.put("framing", rule.result[not chat] + _tokens(scope, named) + _placed(name))
-    spread = scope.lens.spread(text, "tool_results", scope.ruler, ("tool", name))
+    spread = scope.lens.spread(text, "tool_results", scope.ruler, ("tool",))
     tally.add(spread)
     own = spread.components.get("tool_results", 0)
     tally.details["tool_results", name] = tally.details.get(("tool_results", name), 0) + own
 
 
-def called(part: Part, before: Sequence[Message]) -> tuple[Part | None, int, int]:
+def _answered(part: Part, before: Sequence[Message]) -> tuple[Part | None, int, int]:
     """Return the call of a result, which of its message's results it is, and of how many.
 
     The results of one message stand behind it, one a message, each with the id of its call.
     """
-    if not part.id:
+    call, at = call_of(part, before)
+    if call is None:
         return None, 0, 1
-    for at in range(len(before) - 1, -1, -1):
-        for found in before[at].parts:
-            if found.kind == "call" and found.id == part.id:
-                calls = [one.id for one in before[at].parts if one.kind == "call"]
-                behind = (one for message in before[at + 1 :] for one in message.parts)
-                given = [one for one in behind if one.kind == "result" and one.id in calls]
-                return found, len(given), len(calls)
-    return None, 0, 1
+    calls = [one.id for one in before[at].parts if one.kind == "call"]
+    behind = (one for message in before[at + 1 :] for one in message.parts)
+    given = [one for one in behind if one.kind == "result" and one.id in calls]
+    return call, len(given), len(calls)
 
 
 def _piece(part: Part, message: Message, scope: Scope, tally: Tally) -> None:
