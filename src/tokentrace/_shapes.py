@@ -96,9 +96,11 @@ def _unless(started: list[bool], follower: Follower) -> None:
 
 
 def _follow(result: Any, follower: Follower) -> None:
-    if hasattr(result, "_iterator") and hasattr(result, "response"):
+    # The class is asked: an SDK's response model answers for an instance slowly.
+    kind = type(result)
+    if hasattr(kind, "__stream__"):
         _follow_stream(result, follower)
-    elif hasattr(result, "http_response") and hasattr(result, "parse"):
+    elif hasattr(kind, "http_request") and hasattr(kind, "parse"):
         _follow_raw(result, follower)
     else:
         follower.end(result)
@@ -205,7 +207,7 @@ class Reading:
 
     def parsed(self, result: Any) -> None:
         """It is parsed: into a stream that goes on, or into a value."""
-        if hasattr(result, "_iterator") and hasattr(result, "response"):
+        if hasattr(type(result), "__stream__"):
             self._depth -= 1
             self._handed_over = True
             _follow_stream(result, self._follower)

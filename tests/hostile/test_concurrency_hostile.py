@@ -289,6 +289,7 @@ def test_showwarning_that_fails(sdk, monkeypatch):
 
     with warnings.catch_warnings():
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", DeprecationWarning)  # the SDK's own, of the model
         monkeypatch.setattr(warnings, "showwarning", broken)
         judge(
             creating(lambda kind: request(kind, messages=LONG)),

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from tokentrace.instrument.hooks import FLAVOURS, ROUTES, SILENT, Hook
 
@@ -67,13 +68,25 @@ def stainless(
         if getattr(options, "span_name", None):
             options.span_name = None
 
-    base_url = str(getattr(client, "base_url", ""))
+    base_url = _base_url(client)
     stream = bool(kwargs.get("stream")) or merged.get("stream") is True
     flavour = _flavour(hook, client)
     return Request(hook.sdk, api, _plain(merged), flavour, base_url, stream, replace, hush)
 
 
 READERS: dict[str, Callable[..., Request | None]] = {"stainless": stainless}
+
+
+_urls: WeakKeyDictionary[Any, tuple[Any, str]] = WeakKeyDictionary()
+
+
+def _base_url(client: Any) -> str:
+    """Return the client's base URL as text; spelling one out is slow, so it is remembered."""
+    url = getattr(client, "base_url", "")
+    known = _urls.get(client)
+    if known is None or known[0] is not url:
+        known = _urls[client] = (url, str(url))
+    return known[1]
 
 
 def _flavour(hook: Hook, client: Any) -> str:
