@@ -66,13 +66,15 @@ def judged(
     """
     count = report.count
     threshold, over = _reached(guard, count), _over_components(guard, count)
-    report = replace(report, threshold=threshold, exceeded=over)
+    if (threshold, over) != (report.threshold, report.exceeded):
+        report = replace(report, threshold=threshold, exceeded=over)
     unsure = verify and guard.verify is not None and count.method != PROVIDER
     decision = "verify" if unsure and uncertain(guard, count) else _decision(guard, report)
     if decision == "ok" and soft is not None and count.total - count.error > soft:
         decision = "warn"
     if decision == "ok":
-        return replace(report, decision=decision, message="")
+        quiet = report.decision == "ok" and not report.message
+        return report if quiet else replace(report, decision=decision, message="")
     return replace(report, decision=decision, message=message_of(report, soft=soft, known=known))
 
 

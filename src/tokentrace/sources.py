@@ -6,6 +6,7 @@ Asked at every span, metric and event, because an application may set its provid
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
@@ -82,6 +83,9 @@ def configure(**changes: Any) -> None:
         shutdown()
     _state.disabled = _config.sdk_disabled()
     _state.forget()
+    # A first call may come from an exit handler, when a provider's own would no longer be heard.
+    atexit.unregister(shutdown)
+    atexit.register(shutdown)
 
 
 def settings() -> Settings:

@@ -6,18 +6,14 @@ import asyncio
 import copy
 import importlib
 import inspect
-import json
-import os
 import subprocess
 import sys
-import textwrap
-import time
 from unittest import mock
 
 import pytest
 
 import tokentrace
-from hostile.cases import COLOURS, SDKS, perform, plain_reply, request, shop, stream_reply, traced
+from hostile.cases import COLOURS, PROVIDER, SDKS, perform, plain_reply, request, shop, stream_reply, traced
 from instrument.forms import maybe
 from tokentrace import testing
 
@@ -65,17 +61,11 @@ def test_the_original_comes_back(sdk, kind):
 def test_instrumented_twice_counts_once(sdk, colour):
     """LI1: two calls of instrument are one hook, and uninstrument ends both."""
     where = shop(sdk, colour)
-    again = lambda: tokentrace.instrument(exporter="none", tracer_provider=testing_provider())  # noqa: E731
+    again = lambda: tokentrace.instrument(exporter="none", tracer_provider=PROVIDER)  # noqa: E731
     assert spans_of(where, 2) == 2
     assert spans_of(where, 2, between=again) == 2
     tokentrace.uninstrument()
     assert perform(one, where, plain_reply(sdk)).error is None
-
-
-def testing_provider():
-    from hostile.cases import PROVIDER
-
-    return PROVIDER
 
 
 class Other:
@@ -278,190 +268,6 @@ def test_odd_settings_never_raise(settings):
         assert perform(one, where, plain_reply("openai")).error is None
     finally:
         tokentrace.uninstrument()
-
-
-# ── processes ────────────────────────────────────────────────────────────────────────────────────
-
-PRELUDE = """
-import atexit, gc, json, logging, os, signal, sys, threading, time
-sys.path.insert(0, {tests!r})
-logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-import tokentrace
-{before}
-import openai
-from tokentrace.testing import Wire, openai_chat, openai_chat_stream
-wire = Wire(lambda sent: openai_chat_stream("a", "b", prompt_tokens=13) if sent.body.get("stream")
-            else openai_chat("Because.", prompt_tokens=13))
-client = openai.OpenAI(api_key="k", base_url="http://wire.test", http_client=wire.client("openai"), max_retries=0)
-def call(**more):
-    return client.chat.completions.create(model="gpt-4o", messages=[{{"role": "user", "content": "hi"}}], **more)
-{after}
-"""
-INSTRUMENT = "tokentrace.instrument(exporter='local')"
-
-
-def start(script, folder, *, late=False, **environment):
-    """Start a process that has ``call``; ``late`` instruments after the SDK is imported."""
-    prelude = PRELUDE.format(
-        tests=os.path.dirname(os.path.dirname(__file__)),
-        before="" if late else INSTRUMENT,
-        after=INSTRUMENT if late else "",
-    )
-    known = {**os.environ, "TOKENTRACE_DIR": str(folder), **environment}
-    known.pop("TOKENTRACE_STRICT", None)
-    return subprocess.Popen(
-        [sys.executable, "-c", prelude + textwrap.dedent(script)],
-        env=known, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-
-
-def spans_in(folder):
-    """Return the process id and the span of every span that the files of a folder hold."""
-    found = []
-    for path in sorted(folder.glob("*.jsonl")):
-        for line in path.read_text().splitlines():
-            for resource in json.loads(line).get("resourceSpans", ()):
-                scopes = resource["scopeSpans"]
-                found += [(path.name, span) for scope in scopes for span in scope["spans"]]
-    return found
-
-
-# name: script, exit code, spans in the files
-PROCESSES = {
-    "plain": ("call()", 0, 1),
-    "late": ("call()", 0, 1),
-    "atexit": ("atexit.register(call)", 0, 1),
-    "atexit-before-us": ("call(); atexit.register(call); atexit.register(tokentrace.uninstrument)", 0, 1),
-    "del-at-exit": (
-        """
-        class Dying:
-            def __del__(self, call=call):
-                call()
-        kept = Dying()
-        """, 0, None),
-    "daemon-thread-at-exit": (
-        """
-        def work():
-            while True:
-                call()
-        threading.Thread(target=work, daemon=True).start()
-        time.sleep(0.3)
-        """, 0, None),
-    "stream-open-at-exit": ("stream = call(stream=True); next(stream)", 0, 1),
-    "stream-in-a-cycle-at-exit": ("stream = call(stream=True); next(stream); ring = [stream]; ring.append(ring)", 0, 1),
-    "keyboard-interrupt": ("call(); signal.raise_signal(signal.SIGINT)", -2, 1),
-    "sys-exit-in-a-stream": ("for _ in call(stream=True): sys.exit(3)", 3, 1),
-    "exception": ("call(); 1 / 0", 1, 1),
-    "os-exit": ("call(); tokentrace.uninstrument(); os._exit(0)", 0, 1),
-    "fork": (
-        """
-        call()
-        stop = threading.Event()
-        def work():
-            while not stop.is_set():
-                call()
-        threads = [threading.Thread(target=work) for _ in range(2)]
-        [thread.start() for thread in threads]
-        import warnings
-        warnings.simplefilter("ignore")
-        for _ in range(6):
-            child = os.fork()
-            if not child:
-                signal.alarm(10)
-                for _ in range(3):
-                    call()
-                tokentrace.uninstrument()
-                os._exit(0)
-            _, status = os.waitpid(child, 0)
-            assert status == 0, status
-        stop.set()
-        [thread.join() for thread in threads]
-        """, 0, None),
-    "fork-inside-a-stream": (
-        """
-        stream = call(stream=True)
-        next(stream)
-        import warnings
-        warnings.simplefilter("ignore")
-        child = os.fork()
-        if not child:
-            list(stream)
-            tokentrace.uninstrument()
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        list(stream)
-        """, 0, None),
-    "import-in-a-thread": (
-        """
-        import subprocess
-        found = []
-        def work():
-            import anthropic
-            found.append(tokentrace.status()["hooks"])
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        [thread.start() for thread in threads]
-        [thread.join() for thread in threads]
-        assert all(state == "hooked" for hooks in found for row, state in hooks.items()
-                   if row.startswith(("openai", "anthropic"))), found
-        call()
-        """, 0, 1),
-    "reload": (
-        """
-        import importlib, openai._base_client as base
-        importlib.reload(base)
-        call()
-        """, 0, None),
-}  # fmt: skip
-ALL = list(PROCESSES)
-
-
-@pytest.fixture(scope="module")
-def processes(tmp_path_factory):
-    """Run them all, two at a time; return exit code, output, seconds and folder of each."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    def run(name):
-        folder = tmp_path_factory.mktemp(name)
-        began = time.monotonic()
-        process = start(PROCESSES[name][0], folder, late=name == "late")
-        try:
-            out, err = process.communicate(timeout=40)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, err = process.communicate()
-            err += "TIMED OUT"
-        return process.returncode, err, time.monotonic() - began, folder
-
-    with ThreadPoolExecutor(3) as pool:
-        return dict(zip(ALL, pool.map(run, ALL), strict=True))
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_process_ends_as_it_would(processes, name):
-    """LI3, LI5, CO4: exit code, no hang, no traceback of ours, the spans in the process's files."""
-    code, err, _seconds, folder = processes[name]
-    _, expected, spans = PROCESSES[name]
-    assert code == expected, err
-    assert "TIMED OUT" not in err
-    assert "ERROR" not in err
-    if name not in {"keyboard-interrupt", "exception"}:
-        assert "Traceback" not in err
-    found = spans_in(folder)
-    if spans is not None:
-        assert len(found) == spans
-    ids = [span["spanId"] for _, span in found]
-    if name != "fork-inside-a-stream":
-        assert len(set(ids)) == len(ids)
-
-
-def test_each_child_writes_its_own_file(processes):
-    """LI3: what a child calls is in the child's file, and nothing of the parent's is in it."""
-    _, err, _, folder = processes["fork"]
-    files = {}
-    for name, span in spans_in(folder):
-        files.setdefault(name, []).append(span)
-    assert len(files) == 7, (err, {name: len(spans) for name, spans in files.items()})
-    assert sorted(len(spans) for spans in files.values())[:6] == [3] * 6
 
 
 def test_openai_is_not_loaded_by_us():

@@ -322,13 +322,15 @@ def numbers(reported: Any, before: Usage) -> Usage:
     gave = _either(reported, "completion_tokens", "output_tokens")
     into = get(reported, "prompt_tokens_details") or get(reported, "input_tokens_details")
     out = get(reported, "completion_tokens_details") or get(reported, "output_tokens_details")
-    return replace(
-        before,
-        input=before.input if took is None else took,
-        output=before.output if gave is None else gave,
-        cache_read=_kept(number(get(into, "cached_tokens")), before.cache_read),
-        cache_write=_kept(number(get(into, "cache_write_tokens")), before.cache_write),
-        reasoning=_kept(number(get(out, "reasoning_tokens")), before.reasoning),
+    return Usage(
+        before.input if took is None else took,
+        before.output if gave is None else gave,
+        _kept(number(get(into, "cached_tokens")), before.cache_read),
+        _kept(number(get(into, "cache_write_tokens")), before.cache_write),
+        _kept(number(get(out, "reasoning_tokens")), before.reasoning),
+        before.response_id,
+        before.response_model,
+        before.finish_reasons,
     )
 
 

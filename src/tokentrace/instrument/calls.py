@@ -24,6 +24,8 @@ from tokentrace.instrument.hooks import Hook
 from tokentrace.instrument.requests import READERS, Request
 from tokentrace.prompt import EXACT, CallRecord, Count, LimitReport, Prompt, Usage
 
+UNKNOWN = Usage()
+
 DONE = object()
 
 _inside: ContextVar[bool] = ContextVar("tokentrace_inside", default=False)
@@ -111,7 +113,7 @@ class Call:
         self.request = request
         self.place = turns.current()
         self.guard = self._guard()
-        self.usage = Usage()
+        self.usage = UNKNOWN
         self.record: CallRecord | None = None
         self.span: Any = None
         self.lineage: Any = None
@@ -266,4 +268,6 @@ class Call:
     def _close(self, error: BaseException | None) -> None:
         span, self.span = self.span, None
         if span is not None and self.record is not None:
-            span.close(replace(self.record, usage=self.usage), error, self.overhead)
+            told = self.usage is not UNKNOWN
+            record = replace(self.record, usage=self.usage) if told else self.record
+            span.close(record, error, self.overhead)
