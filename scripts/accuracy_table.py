@@ -10,7 +10,7 @@ stand between markers in the page; nothing else is touched.
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import re
 import sys
@@ -39,7 +39,10 @@ def scores(groups: Mapping[str, Mapping[str, Any]]) -> str:
     shown.sort(key=lambda pair: -pair[1]["n"])
     return table(
         ("group", *COLUMNS),
-        ((name, *("-" if row[key] is None else f"{row[key]}" for key in COLUMNS)) for name, row in shown),
+        (
+            (name, *("-" if row[key] is None else f"{row[key]}" for key in COLUMNS))
+            for name, row in shown
+        ),
     )
 
 
@@ -76,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("scores", help="a JSON file, or - for standard input")
     parser.add_argument("--requests", type=int, required=True, help="recorded requests scored")
-    parser.add_argument("--date", default=str(datetime.datetime.now(datetime.UTC).date()))
+    parser.add_argument("--date", default=str(dt.datetime.now(dt.UTC).date()))
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
     raw = sys.stdin.read() if options.scores == "-" else Path(options.scores).read_text("utf-8")

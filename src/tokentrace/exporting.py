@@ -215,6 +215,28 @@ class Spans(SpanProcessor):
         self._batch.close(EXIT)
 
 
+class Given(SpanProcessor):
+    """Hands each span to an exporter of the application's as it ends; its failures are counted."""
+
+    def __init__(self, exporter: Any, count: Count) -> None:
+        self._exporter, self._count = exporter, count
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Export a span that has ended."""
+        if span.context is not None and span.context.trace_flags.sampled:
+            with suppress_instrumentation():
+                result = attempt(self._export, span, default=SpanExportResult.FAILURE)
+            if result is SpanExportResult.FAILURE:
+                self._count(FAILED, 1)
+
+    def _export(self, span: ReadableSpan) -> Any:
+        return self._exporter.export((span,))
+
+    def shutdown(self) -> None:
+        """Close the exporter."""
+        attempt(self._exporter.shutdown)
+
+
 class Logs(LogRecordProcessor):
     """Puts log records into a batch."""
 
@@ -256,7 +278,7 @@ class Private:
         self._resource = resource(service)
         self.tracer_provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
         if self.kind == "given":
-            self.tracer_provider.add_span_processor(SimpleSpanProcessor(exporter))
+            self.tracer_provider.add_span_processor(Given(exporter, count))
         elif self.kind == "local":
             self._local()
         else:
@@ -308,17 +330,19 @@ class Private:
         return all(sent)
 
     def close(self, timeout: float | None = None) -> None:
-        """Send what waits and end, in at most ``timeout`` seconds (2 for files, 3.5 else)."""
+        """Send what waits and end, in at most ``timeout`` seconds (2 for files, 3.5 else), once."""
         atexit.unregister(self.close)
         limit = EXIT_LOCAL if self.kind == "local" else EXIT
         end = time.monotonic() + (limit if timeout is None else timeout)
-        for batch in self._batches:
+        batches, self._batches = self._batches, []
+        meters, self.meter_provider = self.meter_provider, None
+        for batch in batches:
             batch.stop()
-        for batch in self._batches:
+        for batch in batches:
             batch.close(end - time.monotonic())
-        if self.meter_provider is not None:
+        if meters is not None:
             left = max(0.2, end - time.monotonic())
-            attempt(self.meter_provider.shutdown, timeout_millis=left * 1_000)
+            attempt(meters.shutdown, timeout_millis=left * 1_000)
 
 
 def resource(service: str) -> Resource:
