@@ -88,7 +88,9 @@ TELEMETRY = {
     "on_end raises": lambda: {"tracer_provider": provider(Broken("on_end"))},
     "both raise": lambda: {"tracer_provider": provider(Broken("on_start", "on_end"))},
     "sampler raises": lambda: {"tracer_provider": provider(sampler=BrokenSampler())},
-    "sampler drops": lambda: {"tracer_provider": provider(SimpleSpanProcessor(FINISHED), sampler=ALWAYS_OFF)},
+    "sampler drops": lambda: {
+        "tracer_provider": provider(SimpleSpanProcessor(FINISHED), sampler=ALWAYS_OFF)
+    },
     "tracer provider raises": lambda: {"tracer_provider": BrokenProvider()},
     "meter provider raises": lambda: {"meter_provider": BrokenProvider()},
     "logger provider raises": lambda: {"logger_provider": BrokenProvider()},
@@ -118,7 +120,9 @@ def test_broken_telemetry_harms_no_call(name, form, colour):
     """EX2-4: the host sees what it would see; our own failure is counted, and nobody logs an error."""
     where = shop("openai", colour)
     reply = stream_reply("openai") if form == "stream" else plain_reply("openai")
-    case = creating(lambda kind: request(kind, messages=LONG, **({"stream": True} if form == "stream" else {})))
+    case = creating(
+        lambda kind: request(kind, messages=LONG, **({"stream": True} if form == "stream" else {}))
+    )
     bare = perform(case, where, reply)
     settings = TELEMETRY[name]()
     before = sum(_failsafe.failures.values())
@@ -145,7 +149,9 @@ def test_a_guard_refuses_whatever_telemetry_does(sdk, name, colour):
     """GU5: the refusal arrives as itself and no byte leaves, however broken the telemetry is."""
     where = shop(sdk, colour)
     settings = TELEMETRY[name]()
-    tokentrace.instrument(**{"tracer_provider": PROVIDER, "exporter": "none", **settings, "guard": REFUSE})
+    tokentrace.instrument(
+        **{"tracer_provider": PROVIDER, "exporter": "none", **settings, "guard": REFUSE}
+    )
     result = perform(creating(lambda kind: request(kind, messages=LONG)), where, plain_reply(sdk))
     tokentrace.uninstrument()
     assert result.error[0] == "TokenLimitExceeded"
@@ -183,7 +189,10 @@ def test_otel_disabled_leaves_the_guard(monkeypatch):
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     with traced(calls=0, guard=REFUSE):
         case = creating(lambda kind: request(kind, messages=LONG))
-        assert perform(case, shop("openai", "sync"), plain_reply("openai")).error[0] == "TokenLimitExceeded"
+        assert (
+            perform(case, shop("openai", "sync"), plain_reply("openai")).error[0]
+            == "TokenLimitExceeded"
+        )
 
 
 ENVIRONMENT = [

@@ -63,7 +63,9 @@ def test_the_smallest_limits(limit):
         assert perform(asking(), shop("openai", "async"), plain_reply("openai")).sent == []
 
 
-@pytest.mark.parametrize("limit", [-1, 1.5, "100", True, float("nan"), 2**53, {"*": -1}, {"*": "1"}, {1: 1}, []])
+@pytest.mark.parametrize(
+    "limit", [-1, 1.5, "100", True, float("nan"), 2**53, {"*": -1}, {"*": "1"}, {1: 1}, []]
+)
 def test_odd_limits_are_refused_at_construction(limit):
     """GU3: a limit that is none is the caller's error, at once, before any call."""
     with pytest.raises((TypeError, ValueError)):
@@ -72,7 +74,10 @@ def test_odd_limits_are_refused_at_construction(limit):
 
 def test_a_refusal_tells_no_content():
     """GU1, SE1: error, report, traceback and span hold numbers and known names only."""
-    with traced(guard=Guard(limit=LIMIT, on_exceed="raise")) as seen, pytest.raises(TokenLimitExceeded) as caught:
+    with (
+        traced(guard=Guard(limit=LIMIT, on_exceed="raise")) as seen,
+        pytest.raises(TokenLimitExceeded) as caught,
+    ):
         shop("openai", "sync").resource().create(**request("openai", messages=LONG))
     error = caught.value
     assert SECRET not in str(error)
@@ -88,7 +93,10 @@ def test_a_refusal_tells_no_content():
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
 def test_a_refusal_travels(how):
     """GU1: across processes and copies the refusal keeps its report."""
-    with traced(guard=Guard(limit=LIMIT, on_exceed="raise")), pytest.raises(TokenLimitExceeded) as caught:
+    with (
+        traced(guard=Guard(limit=LIMIT, on_exceed="raise")),
+        pytest.raises(TokenLimitExceeded) as caught,
+    ):
         shop("openai", "sync").resource().create(**request("openai", messages=LONG))
     twin = how(caught.value)
     assert type(twin) is TokenLimitExceeded
@@ -110,7 +118,13 @@ def test_a_refusal_among_tasks(sdk, gathered):
     with traced(calls=5, guard=Guard(limit=LIMIT, on_exceed="raise")):
         if gathered:
             results = asyncio.run(run())
-            assert [type(r) is TokenLimitExceeded for r in results] == [False, False, True, False, False]
+            assert [type(r) is TokenLimitExceeded for r in results] == [
+                False,
+                False,
+                True,
+                False,
+                False,
+            ]
         else:
             with pytest.raises(TokenLimitExceeded):
                 asyncio.run(settle(run))
@@ -229,7 +243,9 @@ def test_compress_of_any_kind(sdk, name, colour, on_exceed):
         cut, errors = False, {"TypeError"}
     where = shop(sdk, colour)
     bare = perform(asking(), where, plain_reply(sdk))
-    with traced(errors=errors, guard=Guard(limit=LIMIT, compress=compress, on_exceed=on_exceed)) as seen:
+    with traced(
+        errors=errors, guard=Guard(limit=LIMIT, compress=compress, on_exceed=on_exceed)
+    ) as seen:
         result = perform(asking(), where, plain_reply(sdk))
     if cut is None:
         return
@@ -251,7 +267,9 @@ def test_compress_that_calls_the_model():
     assert sorted(call.decision for call in seen.calls) == ["compress", "off"]
 
 
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError, TokenLimitExceeded])
+@pytest.mark.parametrize(
+    "kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError, TokenLimitExceeded]
+)
 def test_what_passes_through_a_callback(kind):
     """CO4: interrupts and refusals out of compress reach the caller, before anything is sent."""
     where = shop("openai", "sync")
@@ -277,7 +295,10 @@ def test_cancelled_in_an_async_compress():
         async with asyncio.timeout(0.02):
             await where.resource().create(**request("openai", messages=LONG))
 
-    with traced(calls=None, guard=Guard(limit=LIMIT, compress=compress)), pytest.raises(TimeoutError):
+    with (
+        traced(calls=None, guard=Guard(limit=LIMIT, compress=compress)),
+        pytest.raises(TimeoutError),
+    ):
         asyncio.run(run())
     assert where.wire.requests == []
 
@@ -313,19 +334,28 @@ def test_callbacks_of_any_kind(sdk, name, form):
     arguments, errors = CALLBACKS[name]
     stream = {"stream": True} if form == "stream" else {}
     reply = stream_reply(sdk) if stream else plain_reply(sdk)
-    seen = judge(asking(**stream), shop(sdk, "sync"), reply, errors=errors, guard=Guard(**arguments))
+    seen = judge(
+        asking(**stream), shop(sdk, "sync"), reply, errors=errors, guard=Guard(**arguments)
+    )
     assert seen.call.usage.input == 13
 
 
 @pytest.mark.parametrize(
     ("verify", "errors"),
-    [(raises, {"LookupError"}), (lambda _body: None, None), (lambda _body: "5", None), (lambda _body: -5, None)],
+    [
+        (raises, {"LookupError"}),
+        (lambda _body: None, None),
+        (lambda _body: "5", None),
+        (lambda _body: -5, None),
+    ],
 )
 def test_verify_of_any_kind(verify, errors):
     """GU3: a verify callback that does not help leaves an uncertain call alone."""
     counted = tokentrace.count(request("anthropic", messages=LONG), api="anthropic.messages")
     guard = Guard(limit=counted.total, verify=verify, on_exceed="raise")
-    seen = judge(asking(), shop("anthropic", "sync"), plain_reply("anthropic"), errors=errors, guard=guard)
+    seen = judge(
+        asking(), shop("anthropic", "sync"), plain_reply("anthropic"), errors=errors, guard=guard
+    )
     assert seen.call.decision == "warn"
 
 
@@ -352,7 +382,12 @@ def secrets(kind):
     """Return a request with content in every place that has a name."""
     tool = {"type": "object", "properties": {SECRET: {"type": "string", "description": SECRET}}}
     tools = (
-        [{"type": "function", "function": {"name": "probe", "description": SECRET, "parameters": tool}}]
+        [
+            {
+                "type": "function",
+                "function": {"name": "probe", "description": SECRET, "parameters": tool},
+            }
+        ]
         if kind == "openai"
         else [{"name": "probe", "description": SECRET, "input_schema": tool}]
     )
@@ -370,7 +405,9 @@ def secrets(kind):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("guard", [None, Guard(limit=10), Guard(limit=10_000, components={"user": 1})])
+@pytest.mark.parametrize(
+    "guard", [None, Guard(limit=10), Guard(limit=10_000, components={"user": 1})]
+)
 @pytest.mark.parametrize("sdk", SDKS)
 def test_no_content_leaves(sdk, guard):
     """SE1: no text, name out of user text, key or header is on a span, an event or a log line."""

@@ -13,7 +13,17 @@ from unittest import mock
 import pytest
 
 import tokentrace
-from hostile.cases import COLOURS, PROVIDER, SDKS, perform, plain_reply, request, shop, stream_reply, traced
+from hostile.cases import (
+    COLOURS,
+    PROVIDER,
+    SDKS,
+    perform,
+    plain_reply,
+    request,
+    shop,
+    stream_reply,
+    traced,
+)
 from instrument.forms import maybe
 from tokentrace import testing
 
@@ -182,7 +192,9 @@ def test_the_hooked_method_looks_as_it_was(sdk, colour):
         assert looks() == bare
 
 
-@pytest.mark.parametrize("how", [copy.copy, lambda client: client.copy(), lambda c: c.with_options(timeout=3)])
+@pytest.mark.parametrize(
+    "how", [copy.copy, lambda client: client.copy(), lambda c: c.with_options(timeout=3)]
+)
 @pytest.mark.parametrize("sdk", SDKS)
 def test_copied_clients(sdk, how):
     """LI4: copies of a client are traced, once each."""
@@ -277,7 +289,9 @@ def test_openai_is_not_loaded_by_us():
         "assert not {'openai', 'anthropic'} & set(sys.modules); "
         "print(tokentrace.status()['hooks']['openai._base_client:SyncAPIClient.request'])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert (done.stdout.strip(), done.stderr) == ("waiting", "")
 
 

@@ -140,7 +140,11 @@ PROCESSES = {
     "plain": ("call()", 0, 1),
     "atexit": ("atexit.register(call)", 0, None),
     "atexit after a call": ("call(); atexit.register(call)", 0, 2),
-    "atexit and uninstrument": ("atexit.register(call); atexit.register(tokentrace.uninstrument)", 0, 0),
+    "atexit and uninstrument": (
+        "atexit.register(call); atexit.register(tokentrace.uninstrument)",
+        0,
+        0,
+    ),
     "del at exit": (DYING, 0, None),
     "daemon thread at exit": (DAEMON, 0, None),
     "stream open at exit": ("stream = call(stream=True); next(stream)", 0, None),
@@ -157,7 +161,13 @@ PROCESSES = {
 }
 
 # their own tracebacks are the SDK's or the script's
-NOISY = {"del at exit", "stream open at exit", "stream in a cycle at exit", "interrupt", "exception"}
+NOISY = {
+    "del at exit",
+    "stream open at exit",
+    "stream in a cycle at exit",
+    "interrupt",
+    "exception",
+}
 LONG = {"exception", "interrupt", "exit in a stream", "os exit"}  # timed from their beginning
 
 MANY = "[call() for _ in range(60)]"
@@ -215,7 +225,15 @@ def results(endpoints, tmp_path_factory):
         folder = top / f"{len(cases)}"
         folder.mkdir()
         known = {"TOKENTRACE_DIR": str(folder / "traces"), **environment}
-        cases.append({"name": name, "script": script, "environment": known, "folder": str(folder), "traced": traced})
+        cases.append(
+            {
+                "name": name,
+                "script": script,
+                "environment": known,
+                "folder": str(folder),
+                "traced": traced,
+            }
+        )
 
     for name, endpoint in endpoints.items():
         add(name, MANY, {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
@@ -226,15 +244,28 @@ def results(endpoints, tmp_path_factory):
             add(f"{name}, bare", script, {}, traced=False)
     listed = top / "cases.json"
     listed.write_text(json.dumps(cases))
-    known = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "TOKENTRACE_"))}
+    known = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OTEL_", "TOKENTRACE_"))
+    }
     done = subprocess.run(
-        [sys.executable, "-c", ZYGOTE, str(listed)], env=known, capture_output=True, text=True, timeout=200, check=False
+        [sys.executable, "-c", ZYGOTE, str(listed)],
+        env=known,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     codes = json.loads(done.stdout)
     folders = {case["name"]: Path(case["folder"]) for case in cases}
     return {
-        name: (*codes[name], (folders[name] / "out2").read_text(errors="replace"), spans_in(folders[name] / "traces"))
+        name: (
+            *codes[name],
+            (folders[name] / "out2").read_text(errors="replace"),
+            spans_in(folders[name] / "traces"),
+        )
         for name in folders
     }
 
@@ -246,7 +277,9 @@ def spans_in(folder):
         for line in path.read_text().splitlines():
             for resource in json.loads(line).get("resourceSpans", ()):
                 scopes = resource["scopeSpans"]
-                found += [(path.name, span["spanId"]) for scope in scopes for span in scope["spans"]]
+                found += [
+                    (path.name, span["spanId"]) for scope in scopes for span in scope["spans"]
+                ]
     return found
 
 

@@ -15,7 +15,14 @@ from tokentrace.counting import vocab
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-SPECIAL = ["<|endoftext|>", "<|endofprompt|>", "<|fim_prefix|>", "<|im_start|>", "<|start|>", "<|channel|>"]
+SPECIAL = [
+    "<|endoftext|>",
+    "<|endofprompt|>",
+    "<|fim_prefix|>",
+    "<|im_start|>",
+    "<|start|>",
+    "<|channel|>",
+]
 
 
 @pytest.mark.parametrize("name", ["o200k_base", "cl100k_base"])
@@ -160,6 +167,8 @@ def test_the_host_log_is_quiet_about_odd_text():
     """TK1: odd text is nobody's warning."""
     odd = "".join(SPECIAL) + "\ud800\x00" * 50
     with listening() as logs:
-        tokentrace.count({"messages": [{"role": "user", "content": odd}]}, api="openai.chat", model="gpt-4o")
+        tokentrace.count(
+            {"messages": [{"role": "user", "content": odd}]}, api="openai.chat", model="gpt-4o"
+        )
     assert [log for log in logs if log.levelno >= logging.WARNING] == []
     assert perform(creating(request), shop("openai", "sync"), plain_reply("openai")).error is None

@@ -11,6 +11,7 @@ from typing import Any
 from tokentrace import _failsafe, dialects, providers
 from tokentrace.counting import rules
 from tokentrace.counting.claims import Lens
+from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.memory import Snapshot, Walker
 from tokentrace.counting.rules import Scope
 from tokentrace.counting.tally import Tally, scaled
@@ -37,6 +38,7 @@ def measure(
     base_url: str = "",
     lens: Lens = PLAIN,
     limit: Limiter | None = None,
+    budget_s: float | None = None,
 ) -> tuple[Prompt, Count]:
     """Read and count a request body. Cost follows what is new since the conversation's last call.
 
@@ -47,6 +49,8 @@ def measure(
         base_url: of the client; tells hosts that speak somebody else's dialect.
         lens: tags and sections to lay over the text.
         limit: gives the limit of the read prompt; by default the registry's.
+        budget_s: seconds after which text that nobody has counted yet is estimated; None counts
+            everything.
 
     Returns:
         The prompt as read, and its count with its limit.
@@ -56,6 +60,8 @@ def measure(
     found, model = providers.find(prompt.model, provider, base_url)
     rule = rules.find(_family(api, model))
     scope = _scope(prompt, lens, provider or found.name, model)
+    if budget_s is not None:
+        scope = replace(scope, ruler=Hurried(scope.ruler, budget_s))
     summed = _sum(rule, prompt, scope, walker.snapshot)
     tally = rule.finish(prompt, summed, scope)
     verdict = rule.judge(prompt, tally, scope)
@@ -118,11 +124,18 @@ def _anchored(now: Count, anchor: tuple[Any, Any], api: str, provider: str) -> C
         return now
     _, before = measure(earlier, api=api, provider=provider)
     total = max(0, reported + now.total - before.total)
-    names = {*now.components, *before.components}
-    moved = sum(abs(now.components.get(n, 0) - before.components.get(n, 0)) for n in names)
+    new, old = _settled_parts(now), _settled_parts(before)
+    moved = sum(abs(new.get(name, 0) - old.get(name, 0)) for name in {*new, *old})
     error = math.ceil(ANCHOR_SHARE * moved) + ANCHOR_TOKENS
     tally = scaled(Tally(dict(now.components)), total)
     return replace(now, total=total, components=tally.components, method=ANCHORED, error=error)
+
+
+def _settled_parts(counted: Count) -> dict[str, int]:
+    """Return the components without the newest user text apart: it is the next call's history."""
+    parts = dict(counted.components)
+    parts["history"] = parts.get("history", 0) + parts.pop("user", 0)
+    return parts
 
 
 def _text(text: str, model: str, provider: str) -> Count:
@@ -185,7 +198,7 @@ def _sum(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | No
     for message in messages[done:]:
         summed.add(_tally(rule, message, before, scope, key))
         before.append(message)
-    if known is not None:
+    if known is not None and not summed.error:
         if len(known.sums) > SUMS:
             known.sums.clear()
         known.sums[key] = summed.copy()
@@ -195,11 +208,12 @@ def _sum(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | No
 def _tally(
     rule: ModuleType, message: Message, before: Sequence[Message], scope: Scope, key: Any
 ) -> Tally:
-    """Return the message's tally; the last one is kept with the message."""
+    """Return the message's tally; one without estimates is kept with the message."""
     kept, tally = message.memo.get("tally", (None, None))
     if kept != key:
         tally = rule.message(message, before, scope)
-        message.memo["tally"] = (key, tally)
+        if not tally.error:
+            message.memo["tally"] = (key, tally)
     return tally  # type: ignore[no-any-return]
 
 

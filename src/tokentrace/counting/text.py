@@ -75,6 +75,9 @@ class Ruler(Protocol):
             budget_s: as for `tokens`.
         """
 
+    def known(self, text: str) -> bool:
+        """Whether a text of at most `SHORT` characters was counted before."""
+
 
 class TokenRuler:
     """Counts with a vocabulary."""
@@ -113,6 +116,10 @@ class TokenRuler:
             shares = self._lay(text, found, marks, ranks)
             found.laid = (marks, shares)
         return shares.copy(), found.sum[1]
+
+    def known(self, text: str) -> bool:
+        """Whether a short text was counted before, see `Ruler`."""
+        return STORE.get((self.name, text)) is not None
 
     def _piece(self, text: str) -> tuple[int, int, list[int] | None]:
         """Return the tokens of a piece, their error, and their ranks where it was encoded."""
@@ -289,11 +296,12 @@ class ByteRuler:
         budget_s: float | None = None,  # noqa: ARG002
     ) -> tuple[list[int], int]:
         """Return each segment's tokens in proportion to its bytes, see `Ruler`."""
-        total = size(text)
-        tokens, error = _guess(total)
-        shares = [0] * (len(borders) + 1)
-        _differences(_in_proportion(tokens, byte_offsets(text, borders), total), tokens, shares)
-        return shares, error
+        tokens, error = _guess(size(text))
+        return in_proportion(tokens, text, borders), error
+
+    def known(self, text: str) -> bool:  # noqa: ARG002
+        """Whether a short text was counted before: an estimate costs nothing."""
+        return True
 
 
 _rulers: dict[str, Ruler] = {}
@@ -318,6 +326,14 @@ def ruler(name: str) -> Ruler:
     if name in vocab.TABLES:
         _rulers[name] = made
     return made
+
+
+def in_proportion(tokens: int, text: str, borders: Sequence[int]) -> list[int]:
+    """Return ``tokens`` shared among the segments of ``text`` by their bytes."""
+    shares = [0] * (len(borders) + 1)
+    below = _in_proportion(tokens, byte_offsets(text, borders), size(text))
+    _differences(below, tokens, shares)
+    return shares
 
 
 def size(text: str) -> int:

@@ -27,6 +27,8 @@ from tokentrace.prompt import EXACT, CallRecord, Count, LimitReport, Prompt, Usa
 UNKNOWN = Usage()
 
 DONE = object()
+# Seconds of counting that a call may wait for; text beyond it is counted by the calls that follow.
+BUDGET = 0.05
 
 _inside: ContextVar[bool] = ContextVar("tokentrace_inside", default=False)
 
@@ -180,6 +182,7 @@ class Call:
             base_url=request.base_url,
             lens=lens,
             limit=partial(guard.limit_of, self.guard, request.provider, request.base_url),
+            budget_s=BUDGET,
         )
         context.note_hits(found)
         return count
