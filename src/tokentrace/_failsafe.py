@@ -8,6 +8,7 @@ our own tests see every error, a user's run sees none.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import Counter
@@ -123,3 +124,7 @@ def reset() -> None:
     _lock = threading.Lock()
     failures.clear()
     _logged.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reset)

@@ -7,6 +7,7 @@ our own failure costs telemetry only.
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, overload
@@ -43,6 +44,17 @@ CACHED = Tags(most=128, room=2**20, keep_held=True)
 
 _serials = itertools.count(1)
 _merged_lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    """Replace the locks that another thread may have held at a fork."""
+    global _merged_lock  # noqa: PLW0603 - what another thread held at the fork stays held in the child
+    _merged_lock = threading.RLock()
+    CACHED.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 # ── names for texts ──────────────────────────────────────────────────────────────────────────────

@@ -78,6 +78,10 @@ class Templates:
         self._places: OrderedDict[Hashable, bytes] = OrderedDict()
         self._contents: OrderedDict[Hashable, None] = OrderedDict()
 
+    def renew(self) -> None:
+        """Replace a lock that another thread may have held at a fork."""
+        self._lock = threading.Lock()
+
     def give(self, names: Iterable[str]) -> None:
         """Make ``names`` public from now on, for as long as this object lives."""
         with self._lock:

@@ -84,7 +84,7 @@ def test_a_generator_in_a_body_is_not_consumed():
 
 def test_neither_api_nor_model_is_a_type_error():
     """A count needs to know what to count for."""
-    with pytest.raises(TypeError, match="api= .*model="):
+    with pytest.raises(TypeError, match=r"api= .*model="):
         tokentrace.count(CHAT)
 
 

@@ -11,7 +11,21 @@ from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.store import STORE
 from tokentrace.counting.text import ruler
 
-WORDS = "pod restarts because memory limit is lower than the cache needs at start\n".split()
+WORDS = [
+    "pod",
+    "restarts",
+    "because",
+    "memory",
+    "limit",
+    "is",
+    "lower",
+    "than",
+    "the",
+    "cache",
+    "needs",
+    "at",
+    "start",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -22,9 +22,9 @@ Limiter = Callable[[Prompt], Limit]
 
 GENERIC = "generic"
 DETAILS = 200
-ANCHOR_SHARE = 0.25
+ANCHOR_SHARE = 0.6
 UNKNOWN_SHARE = 0.4
-ANCHOR_TOKENS = 12
+ANCHOR_TOKENS = 40
 SUMS = 8
 TOKENIZER = "o200k_base"
 PLAIN = Lens()

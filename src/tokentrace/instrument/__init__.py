@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterable
@@ -17,6 +18,17 @@ from tokentrace.instrument.state import Settings
 
 _lock = threading.RLock()
 _listening: set[Hook] = set()
+
+
+def _after_fork() -> None:
+    """Replace the locks that another thread may have held at a fork."""
+    global _lock  # noqa: PLW0603 - what another thread held at the fork stays held in the child
+    _lock = threading.RLock()
+    state.templates.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def instrument(
