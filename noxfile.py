@@ -20,7 +20,7 @@ CODE = ("src", "tests", "examples", "noxfile.py")
 
 # The SDK generations whose hooks are promised, each on another Python where one is at hand.
 SDKS = {
-    "oldest": ("3.11", "openai==1.60.0", "anthropic[bedrock]==0.40.0"),
+    "oldest": ("3.11", "openai==1.60.0", "anthropic[bedrock]==0.66.0"),
     "openai2": ("3.12", "openai==2.*", "anthropic[bedrock]==0.*"),
     "newest": ("3.13", "openai>=3", "anthropic[bedrock]>=2"),
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import socket
+import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -281,6 +283,17 @@ def test_server_speaks_to_the_sdk(server, streamed):
 def test_server_refuses_what_it_does_not_know(server, path, content, expected):
     """Foreign paths and bodies get an error as OpenAI writes them."""
     assert post(server.url + path, content) == expected
+
+
+def test_server_outlives_a_client_that_hangs_up(server, capfd):
+    """A client that resets its connection in the middle leaves no traceback, and the next is served."""
+    port = int(server.origin.rpartition(":")[2])
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", port)) as rude:
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            rude.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+    assert post(f"{server.url}/chat/completions", b"{}")[0] == 200
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,20 @@ class Shop:
         return resource
 
 
+class Missing(LookupError):
+    """This version of the SDK has no such method anywhere."""
+
+
+def method(shop: Shop, name: str) -> Any:
+    """Return a method of the resource, or of its beta namesake in older SDKs."""
+    client = shop.make()
+    for home in (client, client.beta):
+        found = getattr(shop.resource(home), name, None)
+        if found is not None:
+            return found
+    raise Missing(f"{shop.sdk.name} has no {name} here")
+
+
 async def maybe(value: Any) -> Any:
     """Await what an async client gave; pass on what a sync one gave."""
     return await value if inspect.isawaitable(value) else value
@@ -202,12 +216,12 @@ async def streamed_response_stream(shop: Shop) -> Any:
 
 
 async def manager(shop: Shop) -> Any:
-    async with Opened(shop.resource().stream(**shop.sdk.request)) as events:
+    async with Opened(method(shop, "stream")(**shop.sdk.request)) as events:
         return len(await items(events))
 
 
 async def manager_early(shop: Shop) -> Any:
-    async with Opened(shop.resource().stream(**shop.sdk.request)) as events:
+    async with Opened(method(shop, "stream")(**shop.sdk.request)) as events:
         await first(events.__aiter__() if hasattr(events, "__aiter__") else iter(events))
         return 1
 
@@ -218,14 +232,15 @@ async def parse(shop: Shop) -> Any:
     class Answer(BaseModel):
         because: str
 
-    resource = shop.resource()
     key = "response_format" if shop.sdk.name == "openai" else "output_format"
-    return await maybe(resource.parse(**{key: Answer}, **shop.sdk.request))
+    return await maybe(method(shop, "parse")(**{key: Answer}, **shop.sdk.request))
 
 
 async def beta(shop: Shop) -> Any:
-    client = shop.make()
-    return await maybe(shop.resource(client.beta).create(**shop.sdk.request))
+    resource = shop.resource(shop.make().beta)
+    if not hasattr(resource, "create"):
+        raise Missing(f"{shop.sdk.name} has no beta create here")
+    return await maybe(resource.create(**shop.sdk.request))
 
 
 async def with_options(shop: Shop) -> Any:

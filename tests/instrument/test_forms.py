@@ -71,6 +71,8 @@ def perform(form, sdk, asynchronous, answer):
 
     try:
         outcome = asyncio.run(run())
+    except forms.Missing as missing:
+        pytest.skip(str(missing))
     except Exception as error:
         outcome = (type(error).__name__, str(error))
     return outcome, shop.wire.requests

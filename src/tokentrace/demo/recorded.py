@@ -1,9 +1,10 @@
 """What the model of the demo reports: fixed numbers that nothing in here computes.
 
 No request of the demo ever went to OpenAI. Prompt tokens are what its bodies cost by the rules that
-fit OpenAI's recorded usage for gpt-5 with tools, taken down on 2026-11-22 with a script of its own,
-not with our counter; cached tokens are the common prefix with the request before, in steps of 128
-from 1,024 on. One turn drifts on purpose, see `DRIFTING`. Who changes the script must record anew.
+fit OpenAI's recorded usage for gpt-5 with tools, taken down on 2026-11-22 with a script of its own.
+One rule is not independent of our counter: a call's name is counted as ``.name``, in both. Cached
+tokens are the common prefix with the request before, in steps of 128 from 1,024 on. One turn drifts
+on purpose, see `DRIFTING`. Who changes the script must record anew.
 """
 
 from __future__ import annotations

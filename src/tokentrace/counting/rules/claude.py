@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from datetime import date
 from functools import cache
 from typing import Any
 
@@ -234,7 +235,14 @@ def definition(tool: Any) -> str:
 def _encode() -> Callable[[Any], str]:
     from json import JSONEncoder
 
-    return JSONEncoder(ensure_ascii=False).encode
+    return JSONEncoder(ensure_ascii=False, default=_dated).encode
+
+
+def _dated(value: Any) -> str:
+    """Write a date as the SDK will; nothing else is JSON."""
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)
 
 
 def _spaced(value: Any) -> str:
