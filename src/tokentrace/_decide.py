@@ -6,7 +6,7 @@ is at or above its share of the limit. Exactly at the limit is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -165,17 +165,27 @@ def message_of(report: LimitReport, *, soft: int | None = None, known: Container
     if soft is not None and report.count.total - report.count.error > soft:
         pieces.append(f"above {soft} the requested output does not fit beside it")
     if report.exceeded:
-        names = ", ".join(_public(name, known) for name in report.exceeded[:MOST_NAMED])
-        pieces.append(f"over their own limit: {names}")
+        over = _named(((name, 0) for name in report.exceeded), known)
+        pieces.append(f"over their own limit: {', '.join(over)}")
     if report.grew:
-        grown = (f"{_public(name, known)} +{n}" for name, n in report.grew[:MOST_NAMED])
+        grown = (f"{name} +{n}" for name, n in _named(report.grew, known).items())
         pieces.append(f"grew since the previous turn: {', '.join(grown)}")
     if report.forecast is not None:
         pieces.append(f"at this growth the limit is {report.forecast:.1f} turns away")
-    cuts = [f"{_public(f.component, known)} ({f.tokens})" for f in advice(report)[:MOST_NAMED]]
-    if cuts:
+    found = _named(((finding.component, finding.tokens) for finding in advice(report)), known)
+    if found:
+        cuts = (f"{name} ({tokens})" for name, tokens in found.items())
         pieces.append(f"to cut: {', '.join(cuts)}")
     return "; ".join(pieces)
+
+
+def _named(pairs: Iterable[tuple[str, int]], known: Container[str]) -> dict[str, int]:
+    """Return the first names that may be told, those that may not as one with their sum."""
+    told: dict[str, int] = {}
+    for name, tokens in pairs:
+        public = _public(name, known)
+        told[public] = told.get(public, 0) + tokens
+    return dict(list(told.items())[:MOST_NAMED])
 
 
 def _state(report: LimitReport) -> str:

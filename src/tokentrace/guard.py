@@ -87,6 +87,8 @@ class Guard:
             provider: who serves it, e.g. ``azure``.
             model: the model, where the body does not name it.
         """
+        if not isinstance(api, str):
+            raise TypeError("Guard.check(api=…) takes one of the api names, e.g. 'openai.chat'")
         from functools import partial
 
         from tokentrace.counting import counter

@@ -21,6 +21,7 @@ from tokentrace.meters import Meters
 if TYPE_CHECKING:
     from tokentrace.exporting import Private
 
+PATIENCE = 1.0  # seconds
 CAPACITY = 128  # attributes a span, where its provider does not tell
 
 
@@ -94,9 +95,14 @@ def settings() -> Settings:
 
 
 def shutdown() -> None:
-    """Flush and close the private providers; the next span makes new ones."""
-    with _state.lock:
-        private, _state.private = _state.private, None
+    """Flush and close the private providers; the next span makes new ones.
+
+    A thread that died with the lock does not hold the exit.
+    """
+    locked = _state.lock.acquire(timeout=PATIENCE)
+    private, _state.private = _state.private, None
+    if locked:
+        _state.lock.release()
     _state.forget()
     if private is not None:
         private.close()

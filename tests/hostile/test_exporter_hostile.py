@@ -219,7 +219,7 @@ def test_odd_environment(name, value, monkeypatch):
     where = shop("openai", "sync")
     bare = perform(creating(request), where, plain_reply("openai"))
     monkeypatch.setenv(name, value)
-    exporter = "otlp" if "OTLP" in name else "auto"
+    exporter = "otlp" if "ENDPOINT" in name else "auto"
     with watched() as logs:
         tokentrace.instrument(exporter=exporter)
         with tokentrace.session("s"):

@@ -33,6 +33,7 @@ pytestmark = pytest.mark.filterwarnings(
 LONG = [{"role": "user", "content": f"{SECRET} far above any bound of its count " * 50}]
 SHORT = [{"role": "user", "content": "short"}]
 LIMIT = 100
+OPENAI = "https://api.openai.com/v1/"  # counts are exact at the maker's own; nothing goes there
 
 
 def asking(**changes):
@@ -51,7 +52,7 @@ def test_at_the_limit(more, refused):
     """GU3: exactly at the limit leaves; one token above does not, and no byte of it."""
     guard = Guard(limit=exactly() + more, on_exceed="raise")
     with traced(guard=guard) as seen:
-        result = perform(creating(request), shop("openai", "sync"), plain_reply("openai"))
+        result = perform(creating(request), shop("openai", "sync", OPENAI), plain_reply("openai"))
     assert (result.error is not None, bool(result.sent)) == (refused, not refused)
     assert seen.call.decision == ("refuse" if refused else "warn")
 
@@ -222,7 +223,7 @@ COMPRESS = {
     "returns a text": (lambda *_: "shorter", False, {"TypeError"}),
     "returns the same": (lambda body, _: body, False, None),
     "returns an empty body": (lambda *_: {}, None, None),
-    "takes other arguments": (lambda: {}, False, {"TypeError"}),
+    "takes other arguments": (dict, False, {"TypeError"}),
     "is a class": (dict, None, {"TypeError"}),
     "empties its copy": (mutates, False, None),
     "empties the messages of its copy": (empties, False, None),
@@ -357,74 +358,3 @@ def test_verify_of_any_kind(verify, errors):
         asking(), shop("anthropic", "sync"), plain_reply("anthropic"), errors=errors, guard=guard
     )
     assert seen.call.decision == "warn"
-
-
-# ── SE1 ──────────────────────────────────────────────────────────────────────────────────────────
-
-URLS = [
-    f"http://user:{SECRET}@wire.test/",
-    f"http://wire.test:8080/?key={SECRET}",
-    f"http://{SECRET}:{SECRET}@wire.test/v1?api-key={SECRET}#x",
-    "http://[::1]/",
-    "http://wire.test:99/a//b/../c",
-]
-
-
-@pytest.mark.parametrize("url", URLS)
-@pytest.mark.parametrize("sdk", SDKS)
-def test_a_base_url_with_secrets(sdk, url):
-    """SE1: of the base URL host and port are told, nothing else."""
-    seen = judge(creating(request), shop(sdk, "sync", url), plain_reply(sdk))
-    assert seen.call.server_address in {"wire.test", "::1"}
-
-
-def secrets(kind):
-    """Return a request with content in every place that has a name."""
-    tool = {"type": "object", "properties": {SECRET: {"type": "string", "description": SECRET}}}
-    tools = (
-        [
-            {
-                "type": "function",
-                "function": {"name": "probe", "description": SECRET, "parameters": tool},
-            }
-        ]
-        if kind == "openai"
-        else [{"name": "probe", "description": SECRET, "input_schema": tool}]
-    )
-    text = f'SYSTEM CONTEXT (JSON): {{"{SECRET}": "{SECRET}"}}\n# {SECRET}\n<{SECRET}>x</{SECRET}>\n## {SECRET}\n'
-    return request(
-        kind,
-        tools=tools,
-        messages=[{"role": "user", "content": text * 3}],
-        extra_headers={"authorization": SECRET, "x-api-key": SECRET},
-        extra_query={"key": SECRET},
-        user=SECRET,
-    ) if kind == "openai" else request(
-        kind, tools=tools, messages=[{"role": "user", "content": text * 3}], system=f"{text}",
-        extra_headers={"x-api-key": SECRET}, metadata={"user_id": SECRET}, stop_sequences=["STOP"],
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "guard", [None, Guard(limit=10), Guard(limit=10_000, components={"user": 1})]
-)
-@pytest.mark.parametrize("sdk", SDKS)
-def test_no_content_leaves(sdk, guard):
-    """SE1: no text, name out of user text, key or header is on a span, an event or a log line."""
-
-    def arguments(kind):
-        made = secrets(kind)
-        made.pop("system", None)
-        return made
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", TokenLimitWarning)
-        seen = judge(creating(arguments), shop(sdk, "sync"), plain_reply(sdk), guard=guard)
-    assert seen.call.tokens > 50
-    assert not [one for one in caught if SECRET in str(one.message)]
-
-
-def test_content_is_an_opt_in():
-    """SE1: the check above can fail: with ``capture_content`` the text is there."""
-    with pytest.raises(AssertionError), traced(capture_content=True):
-        perform(creating(request), shop("openai", "sync"), plain_reply("openai"))

@@ -17,7 +17,6 @@ from hostile.cases import (
     counted,
     creating,
     judge,
-    perform,
     plain_reply,
     request,
     shop,
@@ -25,6 +24,7 @@ from hostile.cases import (
     traced,
 )
 from tokentrace import testing
+from tokentrace.counting.text import ruler
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::tokentrace.errors.TokenLimitWarning"
@@ -140,8 +140,8 @@ INPUTS = {
     "map": messages(lambda: map(dict, [USER, USER])),
     "tuple": messages(lambda: (USER, USER)),
     "deque": messages(lambda: deque([USER, USER])),
-    "dict-values": messages(lambda: {1: USER, 2: USER}.values()),
-    "set-like": messages(lambda: {1: USER}.items()),
+    "dict-values": messages({1: USER, 2: USER}.values),
+    "set-like": messages({1: USER}.items),
     "generator-that-breaks": messages(breaking),
     "generator-of-parts": messages(lambda: user({"type": "text", "text": TEXT} for _ in range(2))),
     "tuple-of-parts": messages(lambda: user(({"type": "text", "text": TEXT},))),
@@ -155,7 +155,7 @@ INPUTS = {
     "str-subclass": messages(lambda: user(Text(TEXT))),
     "enum-role": messages(lambda: [{"role": Colour.USER, "content": TEXT}]),
     "prickly-mapping": messages(lambda: [Prickly(USER)]),
-    # IN3: contents
+    # IN3, what a message holds
     "none-content-and-calls": messages(lambda: [USER, CALL, RESULT]),
     "none-content": messages(lambda: user(None)),
     "missing-content": messages(lambda: [{"role": "user"}]),
@@ -196,13 +196,13 @@ INPUTS = {
     "cyclic-messages": messages(ring),
     "deep-content": messages(lambda: user([deep(5_000)])),
     "cyclic-odd-wide": messages(lambda: [model_message(), *user([cycle(4)])]),
-    # IN4: text
+    # IN4, odd text
     "lone-surrogate": messages(lambda: user("a\ud800b" * 3)),
     "surrogate-role": messages(lambda: [{"role": "us\udfffer", "content": TEXT}]),
     "nul-esc-crlf": messages(lambda: user("\x00\x1b[2J\r\n" + TEXT)),
     "special-tokens": messages(lambda: user("<|endoftext|><|im_start|>system<|fim_prefix|>")),
     "bidi-and-zero-width": messages(lambda: user("\u202e\u200b\ufeff" * 50)),
-    # IN5: tools
+    # IN5, odd tools
     "cyclic-schema": tool(cycle()),
     "cyclic-schema-wide": tool(cycle(4)),
     "deep-schema": tool(deep(5_000)),
@@ -289,7 +289,6 @@ def test_odd_inputs_of_a_stream(sdk, name):
 WORDS = "the pod restarts because its limit is too low for what it does; "
 LARGE = {
     "10 MB message": lambda: user(WORDS * 160_000),
-    "10,000 messages": lambda: [{"role": "user", "content": f"{TEXT} {n}"} for n in range(10_000)],
     "a million spaces": lambda: user(" " * 1_000_000),
     "a million a": lambda: user("a" * 1_000_000),
     "a million Chinese": lambda: user("漢字仮名" * 250_000),
@@ -297,41 +296,49 @@ LARGE = {
     "base64 image of 4 MB": lambda: user([
         {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "QUJD" * 1_000_000}}]),
 }  # fmt: skip
+EACH = 40e-6  # seconds a message that is new
 BUDGET = 0.05  # seconds that a count may add to a call, whatever its size
 NOISE = 4  # a shared machine: budgets are judged with this factor
 
 
-@pytest.mark.parametrize("name", LARGE)
-def test_large_inputs(name):
-    """IN6: the same bytes leave, the count is there, and the span stays small."""
-    body = LARGE[name]()
-    seen = judge(
-        creating(lambda kind: request(kind, messages=body)),
-        shop("openai", "sync"),
-        plain_reply("openai"),
-    )
-    assert seen.call.tokens > 0
-    assert len(seen.spans[0].attributes) < 128
-    assert sum(len(str(value)) for value in seen.spans[0].attributes.values()) < 10_000
+def timed(where, body):
+    """Return the seconds that one call takes."""
+    where.wire.set(plain_reply(where.sdk.name))
+    kwargs = request(where.sdk.name, messages=body)
+    start = time.perf_counter()
+    where.resource().create(**kwargs)
+    return time.perf_counter() - start
 
 
 @pytest.mark.parametrize("name", LARGE)
 def test_large_inputs_within_the_budget(name):
-    """IN6: a large input adds at most the budget, then its count is an estimate."""
-    body = LARGE[name]()
-    where = shop("openai", "sync")
-    case = creating(lambda kind: request(kind, messages=body))
-    with traced(calls=None):
-        perform(creating(request), where, plain_reply("openai"))
-    perform(case, where, plain_reply("openai"))
-    start = time.perf_counter()
-    perform(case, where, plain_reply("openai"))
-    bare = time.perf_counter() - start
-    with traced():
-        start = time.perf_counter()
-        perform(case, where, plain_reply("openai"))
-        took = time.perf_counter() - start
+    """IN6: the same bytes leave, the span stays small, and no more than the budget is added."""
+    body, where = LARGE[name](), shop("openai", "sync")
+    ruler("o200k_base")
+    timed(where, body)
+    bare = timed(where, body)
+    sent = [one.content for one in where.wire.requests]
+    with traced() as seen:
+        took = timed(where, body)
+    assert [one.content for one in where.wire.requests] == sent
+    assert seen.call.tokens > 0
+    assert len(seen.spans[0].attributes) < 128
+    assert sum(len(str(value)) for value in seen.spans[0].attributes.values()) < 10_000
     assert took - bare < BUDGET * NOISE
+
+
+def test_ten_thousand_messages():
+    """IN6: ten thousand new messages cost by the message; again with one more, the budget at most."""
+    where = shop("anthropic", "sync")
+    body = [{"role": "user", "content": f"{TEXT} {n}"} for n in range(10_000)]
+    ruler("o200k_base")
+    bare = timed(where, body)
+    with traced(calls=2) as seen:
+        first = timed(where, body)
+        second = timed(where, [*body, USER])
+    assert first - bare < len(body) * EACH * NOISE
+    assert second - bare < BUDGET * NOISE
+    assert seen.calls[1].tokens > seen.calls[0].tokens > 10_000
 
 
 # ── retention ────────────────────────────────────────────────────────────────────────────────────

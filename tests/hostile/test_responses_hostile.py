@@ -9,8 +9,8 @@ import pytest
 
 from hostile.cases import (
     COLOURS,
-    SECRET,
     SDKS,
+    SECRET,
     creating,
     judge,
     plain_reply,

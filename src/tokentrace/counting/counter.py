@@ -21,11 +21,14 @@ from tokentrace.prompt import ANCHORED, ESTIMATED, EXACT, Count, Detail, Limit, 
 Limiter = Callable[[Prompt], Limit]
 
 GENERIC = "generic"
+RELAY = "relay"  # a host that nobody knows
 DETAILS = 200
 ANCHOR_SHARE = 0.6
 UNKNOWN_SHARE = 0.4
 ANCHOR_TOKENS = 40
 SUMS = 8
+CONVERSATIONS = ("messages", "contents")
+UNREAD = 2**31  # the bound of a count whose messages nobody could read
 TOKENIZER = "o200k_base"
 PLAIN = Lens()
 
@@ -59,12 +62,15 @@ def measure(
     prompt = _dialect(api).parse(body, walker)
     found, model = providers.find(prompt.model, provider, base_url)
     rule = rules.find(_family(api, model))
-    scope = _scope(prompt, lens, provider or found.name, model)
+    host = provider or found.name or (RELAY if base_url else "")
+    scope = _scope(prompt, lens, host, model)
     if budget_s is not None:
         scope = replace(scope, ruler=Hurried(scope.ruler, budget_s))
     summed = _sum(rule, prompt, scope, walker.snapshot)
     tally = rule.finish(prompt, summed, scope)
     verdict = rule.judge(prompt, tally, scope)
+    if _unread(body):
+        verdict = (ESTIMATED, UNREAD)
     bound = limit(prompt) if limit else registry_limit(prompt, model)
     return prompt, _count(prompt, tally, verdict, scope, bound)
 
@@ -108,7 +114,7 @@ def registry_limit(prompt: Prompt, model: providers.Model | None) -> Limit:
     return Limit() if model is None else providers.limit(model, prompt.max_output, reserve=True)
 
 
-def _body(body: Any, api: str, provider: str, anchor: tuple[Any, Any] | None) -> Count:
+def _body(body: Any, api: str, provider: str, anchor: Any) -> Count:
     body = body if isinstance(body, Mapping) else {}
     _, counted = measure(body, api=api, provider=provider)
     if anchor is None or counted.method == EXACT:
@@ -116,9 +122,9 @@ def _body(body: Any, api: str, provider: str, anchor: tuple[Any, Any] | None) ->
     return _anchored(counted, anchor, api, provider)
 
 
-def _anchored(now: Count, anchor: tuple[Any, Any], api: str, provider: str) -> Count:
+def _anchored(now: Count, anchor: Any, api: str, provider: str) -> Count:
     """Put ``now`` on what was reported for an earlier call: only the difference is estimated."""
-    earlier, usage = anchor
+    earlier, usage = anchor if isinstance(anchor, tuple | list) and len(anchor) == 2 else ({}, None)
     reported = _dialect(api).usage({"usage": usage}).input
     if not reported or not isinstance(earlier, Mapping):
         return now
@@ -160,7 +166,15 @@ def _text(text: str, model: str, provider: str) -> Count:
 
 def _blind(model: str | None, api: str | None) -> Count:
     """Return the count of a body that our own code could not read."""
-    return Count(0, {}, model=model or "", api=api or "", error=2**31)
+    return Count(0, {}, model=model or "", api=api or "", error=UNREAD)
+
+
+def _unread(body: Mapping[str, Any]) -> bool:
+    """Whether the conversation is something that can be read only once, or no conversation."""
+    given = (body.get(key) for key in CONVERSATIONS)
+    return any(one is not None and not isinstance(one, list | tuple) for one in given) or any(
+        hasattr(body.get(key), "__next__") for key in ("input", "system", "tools")
+    )
 
 
 def _dialect(api: str) -> ModuleType:
@@ -237,7 +251,8 @@ def _newest(
 def _count(
     prompt: Prompt, tally: Tally, verdict: tuple[str, int], scope: Scope, limit: Limit
 ) -> Count:
-    ranked = sorted(tally.components.items(), key=lambda item: -item[1])
+    held = ((name, tokens) for name, tokens in tally.components.items() if tokens)
+    ranked = sorted(held, key=lambda item: -item[1])
     details = sorted(tally.details.items(), key=lambda item: -item[1])[:DETAILS]
     return Count(
         total=tally.total,

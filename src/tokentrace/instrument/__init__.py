@@ -79,6 +79,7 @@ def _begin(settings: Settings, **sources: Any) -> None:
         telemetry.configure(**sources)
         for hook in HOOKS:
             attempt(_stand, hook)
+        attempt(telemetry.prepare)
         _tell_unknown(settings.sdks)
     if again:
         LOG.info("tokentrace was instrumented already: guard and settings replaced, hooks kept")

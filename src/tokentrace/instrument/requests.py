@@ -6,10 +6,10 @@ iterator that the SDK would not find again, and changes nothing but where it say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MappingView, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -132,7 +132,12 @@ class ReadAhead:
     def __enter__(self) -> None:
         """Begin to read."""
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
         self._error = error
         return isinstance(error, Exception)
 
@@ -181,19 +186,22 @@ def _json(value: Any, depth: int = 0, left: list[int] | None = None) -> Any:
     """Return JSON data as the SDK will make it of a value, at most 64 deep and 100,000 nodes."""
     left = [NODES] if left is None else left
     left[0] -= 1
-    if isinstance(value, str):
-        return value if type(value) is str else str.__str__(value)
+    if isinstance(value, str | bytes | bytearray | date):
+        return _scalar(value)
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         return dump(mode="json", exclude_unset=True)
-    if isinstance(value, date):
-        return value.isoformat()
     if depth > DEPTH or left[0] < 0:
         return None
     if isinstance(value, Mapping):
         return {k: _json(v, depth + 1, left) for k, v in value.items() if not _is_sentinel(v)}
-    if isinstance(value, Sequence | AbstractSet | MappingView) and not isinstance(
-        value, bytes | bytearray
-    ):
+    if isinstance(value, Collection):
         return [_json(v, depth + 1, left) for v in value]
     return value
+
+
+def _scalar(value: Any) -> Any:
+    """Return a plain text of a text, which may be of the caller's own class, and of a date."""
+    if isinstance(value, date):
+        return value.isoformat()
+    return str.__str__(value) if isinstance(value, str) else value

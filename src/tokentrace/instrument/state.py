@@ -36,11 +36,12 @@ estimates: Counter[str] = Counter()
 
 
 def configure(new: Settings | None) -> None:
-    """Set what the next calls obey; None switches them off."""
+    """Set what the next calls obey; None switches them off and forgets the names learned."""
     global settings, templates  # noqa: PLW0603 - the one place of what instrument() set
-    settings = new
-    if new is not None and not isinstance(new.sections, bool):
-        templates = Templates(new.sections)
+    before, settings = settings, new
+    if new is None or before is None or new.sections != before.sections:
+        given = () if new is None or isinstance(new.sections, bool) else new.sections
+        templates = Templates(given)
 
 
 def settled(
@@ -54,10 +55,15 @@ def settled(
         sections = _config.read("TOKENTRACE_SECTIONS", _sections, True)
     return Settings(
         guard_of(guard),
-        sections if isinstance(sections, bool) else tuple(sections),
+        sections if isinstance(sections, bool) else _names(sections),
         capture_content or _config.read("TOKENTRACE_CAPTURE_CONTENT", _config.flag, False),
-        None if sdks is None else frozenset(sdks),
+        None if sdks is None else frozenset(_names(sdks)),
     )
+
+
+def _names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return names; a single one may stand without a list."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _sections(raw: str) -> bool | tuple[str, ...]:
@@ -76,7 +82,11 @@ def guard_of(guard: Guard | bool | None) -> Guard | None:
     """Return the guard to use: the one given, the default shaped by the environment, or none."""
     if isinstance(guard, Guard):
         return guard
-    return None if guard is False else default_guard()
+    if guard is None or guard is True:
+        return default_guard()
+    if guard is False:
+        return None
+    raise TypeError(f"guard= takes a tokentrace.Guard, None or False, not {type(guard).__name__}")
 
 
 def default_guard() -> Guard:

@@ -87,14 +87,16 @@ def judge(prompt: Prompt, tally: Tally, scope: Scope) -> tuple[str, int]:
         return ESTIMATED, bound + tally.error + _media(tally) + _hidden(prompt)
     row, marks = place(prompt, scope)
     counted = openai_table.SEEN.get(row, {}).get(marks, (0, 0))
-    if not tally.error and holds(row, *counted):
+    promised = scope.provider not in openai_marks.RELAYS
+    if promised and not tally.error and holds(row, *counted):
         return EXACT, 0
     return ESTIMATED, _bound(prompt, tally, family, frozenset(marks.split())) + tally.error
 
 
 def _simple(prompt: Prompt, tally: Tally, scope: Scope) -> tuple[str, int]:
     """Judge embeddings, which are their text alone, and text completions, which may be more."""
-    ours = scope.provider in openai_marks.HOSTS and scope.model.startswith("text-embedding-")
+    makers = openai_marks.HOSTS - openai_marks.RELAYS
+    ours = scope.provider in makers and scope.model.startswith("text-embedding-")
     if ours and prompt.api == "openai.embeddings" and not tally.error:
         return EXACT, 0
     share = 0.2 if scope.provider in openai_marks.HOSTS else 0.6

@@ -19,7 +19,9 @@ MEMO = "openai.marks"
 NONE: frozenset[str] = frozenset()
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 KIN = {"gpt-4.1": "gpt-4o", "gpt-4-turbo": "gpt-3.5"}
-HOSTS = frozenset({"", "openai", "azure"})
+# Hosts nobody knows, which pass an OpenAI model's requests on: its rules hold, but nobody promised.
+RELAYS = frozenset({"local", "relay"})
+HOSTS = frozenset({"", "openai", "azure"}) | RELAYS
 CALLS = {"custom": "custom", "server": "server_item"}
 USUAL = frozenset({
     "type", "title", "description", "properties", "required", "items", "enum", "default", "$defs",
