@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-OURS = ("TOKENTRACE_", "OTEL_")
+# Coverage of a child would slow its start by seconds, which some tests measure.
+OURS = ("TOKENTRACE_", "OTEL_", "COVERAGE_PROCESS")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 # What a test may leave behind, in the order in which it is undone. Only loaded modules are asked.

@@ -231,12 +231,6 @@ def _under(parent: Context | Handle | None) -> Context:
     return known
 
 
-def prepare() -> None:
-    """Load what the first span needs, off the path of the first call."""
-    if enabled():
-        sources.tracer()
-
-
 def open_call(
     record: CallRecord,
     *,

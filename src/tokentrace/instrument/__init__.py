@@ -70,16 +70,17 @@ def instrument(
     )
 
 
-def _begin(settings: Settings, **sources: Any) -> None:
-    from tokentrace import telemetry
+def _begin(settings: Settings, **providers: Any) -> None:
+    from tokentrace import sources, telemetry
 
     with _lock:
         again = state.settings is not None
         state.configure(settings)
-        telemetry.configure(**sources)
+        telemetry.configure(**providers)
         for hook in HOOKS:
             attempt(_stand, hook)
-        attempt(telemetry.prepare)
+        if telemetry.enabled():
+            attempt(sources.tracer)  # loads what the first span needs, off the first call's path
         _tell_unknown(settings.sdks)
     if again:
         LOG.info("tokentrace was instrumented already: guard and settings replaced, hooks kept")
