@@ -103,7 +103,9 @@ def import_cost(rounds: int) -> dict[str, float]:
 
     def run(statement: str) -> float:
         command = [sys.executable, "-c", code.format(statement)]
-        return 1e3 * float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return 1e3 * float(
+            subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        )
 
     run("import tokentrace; ")
     pairs = [(run(""), run("import tokentrace; ")) for _ in range(rounds)]

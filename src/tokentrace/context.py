@@ -188,14 +188,14 @@ def _merge(sources: tuple[tuple[Tag, ...], ...]) -> tuple[Tag, ...]:
     return tuple(merged)
 
 
-def note_hits(found: Iterable[Tag]) -> None:
+def note_hits(found: Iterable[Tag], registry: Registry | None = None) -> None:
     """Hear which tags a call's body held, at the call that follows an assembly.
 
     Tags of an open assembly that were not found go onto its span as lost; those of assemblies that
     have ended since the last call are counted. What was found once in this session is not lost: a
     call's unchanged messages are not searched again.
     """
-    registry = turns.current().registry
+    registry = turns.current().registry if registry is None else registry
     if len(registry.found) > MOST_FOUND:
         registry.found.clear()
     registry.found.update(map(hash, found))

@@ -13,6 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from tokentrace import _config, meters, schema
@@ -143,13 +145,29 @@ def folder() -> str:
     return _state.private.folder if _state.private is not None else ""
 
 
-def enabled() -> bool:
-    """Whether spans and metrics are wanted here: neither switched off nor suppressed."""
-    if _state.disabled:
-        return False
+@cache
+def otel() -> SimpleNamespace:
+    """Return what every call needs of OpenTelemetry, imported on first use and looked up once."""
+    from opentelemetry import context, metrics, trace
     from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-    return is_instrumentation_enabled()
+    return SimpleNamespace(
+        attach=context.attach,
+        current=context.get_current,
+        enabled=is_instrumentation_enabled,
+        kinds=trace.SpanKind,
+        meter_provider=metrics.get_meter_provider,
+        proxy=trace.ProxyTracerProvider,
+        span=trace.get_current_span,
+        statuses=trace.StatusCode,
+        tracer_provider=trace.get_tracer_provider,
+        within=trace.set_span_in_context,
+    )
+
+
+def enabled() -> bool:
+    """Whether spans and metrics are wanted here: neither switched off nor suppressed."""
+    return not _state.disabled and bool(otel().enabled())
 
 
 def _count_dropped(reason: str, items: int) -> None:
@@ -185,10 +203,8 @@ def tracer() -> Any:
     """Return the tracer of the provider that is in charge now, or None."""
     provider = _state.settings.tracer_provider
     if provider is None:
-        from opentelemetry import trace
-
-        provider = trace.get_tracer_provider()
-        if isinstance(provider, trace.ProxyTracerProvider):
+        provider = otel().tracer_provider()
+        if isinstance(provider, otel().proxy):
             provider = _private().tracer_provider
     if provider is not _state.tracer[0]:
         made = provider and provider.get_tracer(schema.SCOPE, _version())
@@ -202,9 +218,7 @@ def instruments() -> Meters | None:
     """Return the instruments of the meter provider that is in charge now, or None."""
     provider = _state.settings.meter_provider
     if provider is None:
-        from opentelemetry import metrics
-
-        provider = metrics.get_meter_provider()
+        provider = otel().meter_provider()
         if type(provider).__name__ == "_ProxyMeterProvider":
             provider = _private().meter_provider
     if provider is not _state.meters[0]:

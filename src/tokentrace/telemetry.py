@@ -89,8 +89,7 @@ class Handle:
         tracer = sources.tracer()
         if tracer is None:
             return
-        from opentelemetry.trace import SpanKind, set_span_in_context
-
+        otel = sources.otel()
         self._room = sources.room()
         first = max(self._room - LATE, self._room // 2)
         if len(attributes) > first:
@@ -98,9 +97,9 @@ class Handle:
         self._sent = set(attributes)
         self._record = record
         self.span = tracer.start_span(
-            name, kind=SpanKind[kind], attributes=attributes, start_time=self._wall, **more
+            name, kind=otel.kinds[kind], attributes=attributes, start_time=self._wall, **more
         )
-        self.context = set_span_in_context(self.span, more.get("context"))
+        self.context = otel.within(self.span, more.get("context"))
 
     def ride(self, span: Span) -> None:
         """Stand on a span of somebody else, who ends it and counts its tokens."""
@@ -123,12 +122,11 @@ class Handle:
     def attach(self) -> None:
         """Make the span current from here on."""
         if self.context is not None:
-            from opentelemetry import context
-
-            before = context.get_current()
+            otel = sources.otel()
+            before = otel.current()
             if before is not self.context:
                 self._before = before
-                context.attach(self.context)
+                otel.attach(self.context)
 
     def detach(self) -> None:
         """Put back what was current before, unless another is current now.
@@ -137,10 +135,9 @@ class Handle:
         thread makes the API log an error.
         """
         if self._before is not None:
-            from opentelemetry import context
-
-            if context.get_current() is self.context:
-                context.attach(self._before)
+            otel = sources.otel()
+            if otel.current() is self.context:
+                otel.attach(self._before)
             self._before = None
 
     def set(self, attributes: Mapping[str, Any]) -> None:
@@ -209,19 +206,15 @@ class Handle:
         if self.span is None:
             return
         if failure:
-            from opentelemetry.trace import StatusCode
-
-            self.span.set_status(StatusCode.ERROR)
+            self.span.set_status(sources.otel().statuses.ERROR)
         self.span.end(end)
 
 
 def _under(parent: Context | Handle | None) -> Context:
     """Return the context to start a span in: the one given, the current, or another process's."""
-    from opentelemetry import context
-
     known = parent.context if isinstance(parent, Handle) else parent
     if known is None:
-        known = context.get_current()
+        known = sources.otel().current()
     if not _span_context(known).is_valid:
         carrier = sources.carrier()
         if carrier:
@@ -294,9 +287,8 @@ def _link(before: SpanContext) -> Any:
 
 
 def _span_context(where: Context) -> SpanContext:
-    from opentelemetry.trace import get_current_span
-
-    return get_current_span(where).get_span_context()
+    context: SpanContext = sources.otel().span(where).get_span_context()
+    return context
 
 
 def open_assembly(name: str, place: Any = None, *, current: bool = False) -> Handle:

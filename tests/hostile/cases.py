@@ -1,7 +1,7 @@
 """How a hostile case is judged: against the same case without us.
 
 A case is a coroutine function that does what a caller would with a `Shop` of one SDK and colour and
-returns what the caller sees. `judge` runs it bare and traced and demands of every case: the same
+returns what the caller sees. `check_case` runs it bare and traced and demands of every case: the same
 result, error and bytes on the wire, the arguments unchanged, the current span as it was, each span
 ended once, exportable and without content, no ERROR in any log, and no internal error that was not
 announced.
@@ -148,7 +148,11 @@ def perform(case: Callable[[Shop], Any], where: Shop, reply: Any) -> Outcome:
     outcome = Outcome()
 
     async def run() -> Any:
-        return await case(where)
+        before = context.get_current()  # in here: a task's context is its own
+        try:
+            return await case(where)
+        finally:
+            assert context.get_current() is before
 
     try:
         outcome.value = comparable(asyncio.run(run()))
@@ -201,8 +205,8 @@ def instrumented(**settings: Any):
 
 
 @contextmanager
-def traced(calls: int | None = 1, errors: set[str] | None = None, **settings: Any):
-    """Trace a block, and judge what is the same for every case at its end.
+def expect_traced(calls: int | None = 1, errors: set[str] | None = None, **settings: Any):
+    """Trace a block, and check_case what is the same for every case at its end.
 
     Args:
         calls: spans that must have ended; None where that is the case's own business.
@@ -252,7 +256,7 @@ def quiet(logs: list[logging.LogRecord]) -> None:
     assert not [one for one in told if one[0].startswith("tokentrace") and SECRET in one[2]]
 
 
-def judge(
+def check_case(
     case: Callable[[Shop], Any],
     where: Shop,
     reply: Any,
@@ -263,7 +267,7 @@ def judge(
 ) -> Judged:
     """Run a case bare and traced and demand what every case must hold."""
     bare = perform(case, where, reply)
-    with traced(calls, errors, **settings) as seen:
+    with expect_traced(calls, errors, **settings) as seen:
         result = perform(case, where, reply)
     seen.bare, seen.traced = bare, result
     assert result.error == bare.error

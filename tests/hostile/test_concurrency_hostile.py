@@ -17,13 +17,13 @@ from hostile.cases import (
     COLOURS,
     SDKS,
     Shop,
+    check_case,
     creating,
-    judge,
+    expect_traced,
     plain_reply,
     request,
     shop,
     stream_reply,
-    traced,
 )
 from instrument.forms import items, maybe
 from tokentrace import _failsafe, testing
@@ -45,7 +45,7 @@ def test_eight_threads(sdk):
         kwargs = request(sdk, messages=[{"role": "user", "content": f"call {n} " * (n + 1)}])
         return [resource.create(**kwargs).id for _ in range(12)]
 
-    with traced(calls=96) as seen, ThreadPoolExecutor(8) as pool:
+    with expect_traced(calls=96) as seen, ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(work, range(8)))
     assert sum(map(len, answers)) == 96
     assert len({call.tokens for call in seen.calls}) == 8
@@ -65,7 +65,7 @@ def test_fifty_tasks(sdk):
     async def run():
         return await asyncio.gather(*(one(n) for n in range(50)))
 
-    with traced(calls=50) as seen:
+    with expect_traced(calls=50) as seen:
         assert len(asyncio.run(run())) == 50
     assert {call.usage.input for call in seen.calls} == {13}
     assert len({call.parent_id for call in seen.calls}) == 1
@@ -135,7 +135,7 @@ def test_cancelled_in_create(sdk, how):
             return type(error)
 
     bare = outcome()
-    with traced() as seen:
+    with expect_traced() as seen:
         result = outcome()
     assert result is bare
     assert seen.call.error_type == "asyncio.CancelledError"
@@ -149,7 +149,7 @@ def test_a_coroutine_that_is_never_awaited(sdk):
     async def run():
         where.resource().create(**request(sdk)).close()
 
-    with traced(calls=None):
+    with expect_traced(calls=None):
         asyncio.run(run())
 
 
@@ -173,7 +173,7 @@ def test_messages_mutated_during_the_call(sdk):
             time.sleep(0.0001)
 
     editor = threading.Thread(target=edit)
-    with traced(calls=40) as seen:
+    with expect_traced(calls=40) as seen:
         editor.start()
         try:
             for _ in range(40):
@@ -198,7 +198,7 @@ def test_interrupts_pass(sdk, form, kind):
 
     where.wire.set(answer)
     stream = {"stream": True} if form == "stream" else {}
-    with traced() as seen, pytest.raises(kind):
+    with expect_traced() as seen, pytest.raises(kind):
         list(where.resource().create(**request(sdk, **stream)))
     assert seen.call.error_type.endswith(kind.__name__)
 
@@ -241,7 +241,7 @@ def test_a_log_handler_that_calls_the_model(sdk):
     handler = Recursive(where)
     _failsafe.LOG.addHandler(handler)
     try:
-        with traced(calls=None, guard=tokentrace.Guard(limit=1)) as seen:
+        with expect_traced(calls=None, guard=tokentrace.Guard(limit=1)) as seen:
             where.resource().create(**request(sdk, model="unknown-too"))
     finally:
         _failsafe.LOG.removeHandler(handler)
@@ -264,7 +264,7 @@ def test_a_log_handler_that_fails(sdk, limit):
     handler = Broken()
     _failsafe.LOG.addHandler(handler)
     try:
-        with traced(
+        with expect_traced(
             errors={"ZeroDivisionError", "log handler"}, guard=tokentrace.Guard(limit=limit)
         ) as seen:
             answer = where.resource().create(**request(sdk, model="unknown-to-all", messages=LONG))
@@ -289,7 +289,7 @@ def test_showwarning_that_fails(sdk, monkeypatch):
         warnings.simplefilter("always")
         warnings.simplefilter("ignore", DeprecationWarning)  # the SDK's own, of the model
         monkeypatch.setattr(warnings, "showwarning", broken)
-        judge(
+        check_case(
             creating(lambda kind: request(kind, messages=LONG)),
             where,
             plain_reply(sdk),
@@ -341,7 +341,7 @@ def test_what_was_sent_under_concurrency_is_what_was_counted():
             sizes.append(json.dumps(body))
         return sizes
 
-    with traced(calls=48) as seen, ThreadPoolExecutor(8) as pool:
+    with expect_traced(calls=48) as seen, ThreadPoolExecutor(8) as pool:
         bodies = [json.loads(body) for sizes in pool.map(talk, range(1, 9)) for body in sizes]
     expected = sorted(tokentrace.count(body, api="openai.chat").total for body in bodies)
     assert sorted(call.tokens for call in seen.calls) == expected

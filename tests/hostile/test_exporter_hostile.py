@@ -16,14 +16,14 @@ from hostile.cases import (
     FINISHED,
     PROVIDER,
     SDKS,
+    check_case,
     creating,
-    judge,
+    expect_traced,
     perform,
     plain_reply,
     request,
     shop,
     stream_reply,
-    traced,
 )
 from tokentrace import _failsafe
 
@@ -167,8 +167,8 @@ def test_suppressed_calls_are_not_traced_but_guarded(sdk):
         with suppress_instrumentation():
             return shop_.resource().create(**request(sdk, messages=LONG))
 
-    judge(case, where, plain_reply(sdk), calls=0)
-    with traced(calls=0, guard=REFUSE):
+    check_case(case, where, plain_reply(sdk), calls=0)
+    with expect_traced(calls=0, guard=REFUSE):
         assert perform(case, where, plain_reply(sdk)).error[0] == "TokenLimitExceeded"
 
 
@@ -181,13 +181,15 @@ def test_switched_off_without_a_guard_nothing_is_counted(monkeypatch):
 
     monkeypatch.setattr(calls, "measure", counted)
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    judge(creating(request), shop("openai", "sync"), plain_reply("openai"), calls=0, guard=False)
+    check_case(
+        creating(request), shop("openai", "sync"), plain_reply("openai"), calls=0, guard=False
+    )
 
 
 def test_otel_disabled_leaves_the_guard(monkeypatch):
     """CF2: OTEL_SDK_DISABLED is a no-op for spans; the guard works."""
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    with traced(calls=0, guard=REFUSE):
+    with expect_traced(calls=0, guard=REFUSE):
         case = creating(lambda kind: request(kind, messages=LONG))
         assert (
             perform(case, shop("openai", "sync"), plain_reply("openai")).error[0]

@@ -15,14 +15,14 @@ from hostile.cases import (
     COLOURS,
     SDKS,
     SECRET,
+    check_case,
     creating,
-    judge,
+    expect_traced,
     perform,
     plain_reply,
     request,
     shop,
     stream_reply,
-    traced,
 )
 from tokentrace import Guard, TokenLimitExceeded, TokenLimitWarning
 
@@ -51,7 +51,7 @@ def exactly():
 def test_at_the_limit(more, refused):
     """GU3: exactly at the limit leaves; one token above does not, and no byte of it."""
     guard = Guard(limit=exactly() + more, on_exceed="raise")
-    with traced(guard=guard) as seen:
+    with expect_traced(guard=guard) as seen:
         result = perform(creating(request), shop("openai", "sync", OPENAI), plain_reply("openai"))
     assert (result.error is not None, bool(result.sent)) == (refused, not refused)
     assert seen.call.decision == ("refuse" if refused else "warn")
@@ -60,7 +60,7 @@ def test_at_the_limit(more, refused):
 @pytest.mark.parametrize("limit", [0, 1])
 def test_the_smallest_limits(limit):
     """GU3: a limit of nothing refuses everything."""
-    with traced(guard=Guard(limit=limit, on_exceed="raise")):
+    with expect_traced(guard=Guard(limit=limit, on_exceed="raise")):
         assert perform(asking(), shop("openai", "async"), plain_reply("openai")).sent == []
 
 
@@ -76,7 +76,7 @@ def test_odd_limits_are_refused_at_construction(limit):
 def test_a_refusal_tells_no_content():
     """GU1, SE1: error, report, traceback and span hold numbers and known names only."""
     with (
-        traced(guard=Guard(limit=LIMIT, on_exceed="raise")) as seen,
+        expect_traced(guard=Guard(limit=LIMIT, on_exceed="raise")) as seen,
         pytest.raises(TokenLimitExceeded) as caught,
     ):
         shop("openai", "sync").resource().create(**request("openai", messages=LONG))
@@ -95,7 +95,7 @@ def test_a_refusal_tells_no_content():
 def test_a_refusal_travels(how):
     """GU1: across processes and copies the refusal keeps its report."""
     with (
-        traced(guard=Guard(limit=LIMIT, on_exceed="raise")),
+        expect_traced(guard=Guard(limit=LIMIT, on_exceed="raise")),
         pytest.raises(TokenLimitExceeded) as caught,
     ):
         shop("openai", "sync").resource().create(**request("openai", messages=LONG))
@@ -116,7 +116,7 @@ def test_a_refusal_among_tasks(sdk, gathered):
         calls = [create(**request(sdk, messages=LONG if n == 2 else SHORT)) for n in range(5)]
         return await asyncio.gather(*calls, return_exceptions=gathered)
 
-    with traced(calls=5, guard=Guard(limit=LIMIT, on_exceed="raise")):
+    with expect_traced(calls=5, guard=Guard(limit=LIMIT, on_exceed="raise")):
         if gathered:
             results = asyncio.run(run())
             assert [type(r) is TokenLimitExceeded for r in results] == [
@@ -144,7 +144,10 @@ def test_a_refused_call_is_not_retried():
     where = shop("openai", "sync")
     where.wire.set(plain_reply("openai"))
     client = where.make(max_retries=5)
-    with traced(guard=Guard(limit=LIMIT, on_exceed="raise")), pytest.raises(TokenLimitExceeded):
+    with (
+        expect_traced(guard=Guard(limit=LIMIT, on_exceed="raise")),
+        pytest.raises(TokenLimitExceeded),
+    ):
         where.resource(client).create(**request("openai", messages=LONG))
     assert where.wire.requests == []
 
@@ -157,7 +160,10 @@ def test_a_refused_call_is_not_retried():
 def test_a_warning_comes_once(sdk, colour):
     """GU2: a conversation that stays above its limit is warned of once, and every call goes on."""
     where = shop(sdk, colour)
-    with warnings.catch_warnings(record=True) as caught, traced(calls=4, guard=Guard(limit=LIMIT)):
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        expect_traced(calls=4, guard=Guard(limit=LIMIT)),
+    ):
         warnings.simplefilter("always")
         for _ in range(4):
             assert perform(asking(), where, plain_reply(sdk)).error is None
@@ -170,7 +176,7 @@ def test_a_warning_that_is_an_error(sdk, colour):
     """GU2: under ``-W error`` the warning reaches the caller before any byte is sent; the span ends."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", TokenLimitWarning)
-        with traced(guard=Guard(limit=LIMIT)) as seen:
+        with expect_traced(guard=Guard(limit=LIMIT)) as seen:
             result = perform(asking(), shop(sdk, colour), plain_reply(sdk))
     assert result.error[0] == "TokenLimitWarning"
     assert result.sent == []
@@ -244,7 +250,7 @@ def test_compress_of_any_kind(sdk, name, colour, on_exceed):
         cut, errors = False, {"TypeError"}
     where = shop(sdk, colour)
     bare = perform(asking(), where, plain_reply(sdk))
-    with traced(
+    with expect_traced(
         errors=errors, guard=Guard(limit=LIMIT, compress=compress, on_exceed=on_exceed)
     ) as seen:
         result = perform(asking(), where, plain_reply(sdk))
@@ -263,7 +269,9 @@ def test_compress_of_any_kind(sdk, name, colour, on_exceed):
 def test_compress_that_calls_the_model():
     """GU4: an LLM call inside compress is traced and not guarded; the outer one goes on."""
     where = shop("openai", "sync")
-    with traced(calls=2, guard=Guard(limit=LIMIT, compress=recurses, on_exceed="raise")) as seen:
+    with expect_traced(
+        calls=2, guard=Guard(limit=LIMIT, compress=recurses, on_exceed="raise")
+    ) as seen:
         assert perform(asking(), where, plain_reply("openai")).error is None
     assert sorted(call.decision for call in seen.calls) == ["compress", "off"]
 
@@ -279,7 +287,10 @@ def test_what_passes_through_a_callback(kind):
     def compress(_body, report):
         raise kind(report) if kind is TokenLimitExceeded else kind()
 
-    with traced(calls=None, guard=Guard(limit=LIMIT, compress=compress)), pytest.raises(kind):
+    with (
+        expect_traced(calls=None, guard=Guard(limit=LIMIT, compress=compress)),
+        pytest.raises(kind),
+    ):
         where.resource().create(**request("openai", messages=LONG))
     assert where.wire.requests == []
 
@@ -297,7 +308,7 @@ def test_cancelled_in_an_async_compress():
             await where.resource().create(**request("openai", messages=LONG))
 
     with (
-        traced(calls=None, guard=Guard(limit=LIMIT, compress=compress)),
+        expect_traced(calls=None, guard=Guard(limit=LIMIT, compress=compress)),
         pytest.raises(TimeoutError),
     ):
         asyncio.run(run())
@@ -335,7 +346,7 @@ def test_callbacks_of_any_kind(sdk, name, form):
     arguments, errors = CALLBACKS[name]
     stream = {"stream": True} if form == "stream" else {}
     reply = stream_reply(sdk) if stream else plain_reply(sdk)
-    seen = judge(
+    seen = check_case(
         asking(**stream), shop(sdk, "sync"), reply, errors=errors, guard=Guard(**arguments)
     )
     assert seen.call.usage.input == 13
@@ -354,7 +365,7 @@ def test_verify_of_any_kind(verify, errors):
     """GU3: a verify callback that does not help leaves an uncertain call alone."""
     counted = tokentrace.count(request("anthropic", messages=LONG), api="anthropic.messages")
     guard = Guard(limit=counted.total, verify=verify, on_exceed="raise")
-    seen = judge(
+    seen = check_case(
         asking(), shop("anthropic", "sync"), plain_reply("anthropic"), errors=errors, guard=guard
     )
     assert seen.call.decision == "warn"

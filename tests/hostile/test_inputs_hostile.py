@@ -14,14 +14,14 @@ import pytest
 from hostile.cases import (
     COLOURS,
     SECRET,
+    check_case,
     counted,
     creating,
-    judge,
+    expect_traced,
     plain_reply,
     request,
     shop,
     stream_reply,
-    traced,
 )
 from tokentrace import testing
 from tokentrace.counting.text import ruler
@@ -257,7 +257,7 @@ def test_the_host_sees_what_it_would_see(sdk, name, colour):
         return request(kind, **INPUTS[name](kind))
 
     where = shop(sdk, colour)
-    seen = judge(creating(arguments), where, plain_reply(sdk), calls=None)
+    seen = check_case(creating(arguments), where, plain_reply(sdk), calls=None)
     began = seen.traced.error is None or seen.traced.error[1].find("unexpected keyword") < 0
     if seen.traced.sent:
         assert counted(seen.call, seen.traced)
@@ -278,7 +278,7 @@ def test_odd_inputs_of_a_stream(sdk, name):
     def arguments(kind):
         return request(kind, stream=True, **INPUTS[name](kind))
 
-    seen = judge(creating(arguments), shop(sdk, "async"), stream_reply(sdk), calls=None)
+    seen = check_case(creating(arguments), shop(sdk, "async"), stream_reply(sdk), calls=None)
     if seen.traced.sent:
         assert counted(seen.call, seen.traced)
         assert seen.call.usage.input == 13
@@ -318,7 +318,7 @@ def test_large_inputs_within_the_budget(name):
     timed(where, body)
     bare = timed(where, body)
     sent = [one.content for one in where.wire.requests]
-    with traced() as seen:
+    with expect_traced() as seen:
         took = timed(where, body)
     assert [one.content for one in where.wire.requests] == sent
     assert seen.call.tokens > 0
@@ -333,7 +333,7 @@ def test_ten_thousand_messages():
     body = [{"role": "user", "content": f"{TEXT} {n}"} for n in range(10_000)]
     ruler("o200k_base")
     bare = timed(where, body)
-    with traced(calls=2) as seen:
+    with expect_traced(calls=2) as seen:
         first = timed(where, body)
         second = timed(where, [*body, USER])
     assert first - bare < len(body) * EACH * NOISE

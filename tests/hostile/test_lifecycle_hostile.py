@@ -17,12 +17,12 @@ from hostile.cases import (
     COLOURS,
     PROVIDER,
     SDKS,
+    expect_traced,
     perform,
     plain_reply,
     request,
     shop,
     stream_reply,
-    traced,
 )
 from instrument.forms import maybe
 from tokentrace import testing
@@ -40,7 +40,7 @@ def base(sdk, kind):
 
 
 def spans_of(where, times, *, between=lambda: None):
-    with traced(calls=None) as seen:
+    with expect_traced(calls=None) as seen:
         between()
         for _ in range(times):
             perform(one, where, plain_reply(where.sdk.name))
@@ -126,7 +126,7 @@ def test_another_wrapper_above_ours(sdk, colour):
     owner = base(sdk, KINDS[COLOURS[colour]])
     original = vars(owner)["request"]
     try:
-        with traced(calls=1) as seen:
+        with expect_traced(calls=1) as seen:
             other = Other(owner)
             other.on()
             perform(one, where, plain_reply(sdk))
@@ -149,7 +149,7 @@ def test_what_was_taken_before_works_after(sdk, colour):
     where = shop(sdk, colour)
     create = where.resource().create
     bound = where.make().request
-    with traced(calls=1):
+    with expect_traced(calls=1):
         where.wire.set(plain_reply(sdk))
         asyncio.run(await_it(create(**request(sdk))))
         hooked = where.resource().create
@@ -188,7 +188,7 @@ def test_the_hooked_method_looks_as_it_was(sdk, colour):
         )
 
     bare = looks()
-    with traced(calls=None):
+    with expect_traced(calls=None):
         assert looks() == bare
 
 
@@ -200,7 +200,7 @@ def test_copied_clients(sdk, how):
     """LI4: copies of a client are traced, once each."""
     where = shop(sdk, "sync")
     where.wire.set(plain_reply(sdk))
-    with traced(calls=2):
+    with expect_traced(calls=2):
         twin = how(where.make())
         where.resource(twin).create(**request(sdk))
         where.resource().create(**request(sdk))
@@ -222,7 +222,7 @@ def test_a_subclass_that_overrides_request(sdk):
     client = Mine(
         api_key="x", base_url="http://wire.test", http_client=where.wire.client(sdk), max_retries=0
     )
-    with traced(calls=1):
+    with expect_traced(calls=1):
         where.resource(client).create(**request(sdk))
     assert seen == [1]
 
@@ -230,12 +230,15 @@ def test_a_subclass_that_overrides_request(sdk):
 @pytest.mark.parametrize("sdk", SDKS)
 def test_mocked_clients(sdk):
     """LI4: mocks of a hooked client, specified after it, are no calls."""
-    with traced(calls=0):
+    with expect_traced(calls=0):
         client = mock.create_autospec(shop(sdk, "sync").make(), instance=True)
         client.request.return_value = 5
         assert client.request(dict, mock.Mock()) == 5
     shop(sdk, "sync").wire.set(plain_reply(sdk))
-    with traced(calls=0), mock.patch.object(base(sdk, "SyncAPIClient"), "request", return_value=7):
+    with (
+        expect_traced(calls=0),
+        mock.patch.object(base(sdk, "SyncAPIClient"), "request", return_value=7),
+    ):
         assert shop(sdk, "sync").resource().create(**request(sdk)) == 7
 
 
@@ -255,7 +258,7 @@ def test_a_request_method_called_by_hand(sdk, options):
             return type(error), str(error)[:60].partition(" at 0x")[0]
 
     bare = outcome()
-    with traced(calls=None):
+    with expect_traced(calls=None):
         assert outcome() == bare
 
 

@@ -11,8 +11,8 @@ from hostile.cases import (
     COLOURS,
     SDKS,
     SECRET,
+    check_case,
     creating,
-    judge,
     plain_reply,
     request,
     shop,
@@ -81,7 +81,7 @@ def test_any_field_may_be_anything(row, junk):
     sdk, path = row
     reply = Reply(put(plain_reply(sdk).body, path, JUNK[junk]))
     colour = "async" if len(junk) % 2 else "sync"
-    seen = judge(creating(request), shop(sdk, colour), reply)
+    seen = check_case(creating(request), shop(sdk, colour), reply)
     if path[0] == "usage":
         assert seen.call.usage.input is None or seen.call.usage.input >= 0
     else:
@@ -129,7 +129,7 @@ def test_any_body(sdk, body, kind, form):
 
     reply = Reply(BODIES[body], headers={"content-type": kind})
     colour = "sync" if len(body + kind) % 2 else "async"
-    judge(case, shop(sdk, colour), reply)
+    check_case(case, shop(sdk, colour), reply)
 
 
 STATUSES = [204, 301, 400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 503, 529]
@@ -144,14 +144,16 @@ def test_any_status(sdk, status, body):
         "error": {"message": f"Incorrect API key sk-{SECRET}: {SECRET}", "type": SECRET, "code": 1}
     }
     reply = Reply({"echo": echo, "empty": b"", "list": [SECRET]}[body], status=status)
-    seen = judge(creating(request), shop(sdk, "async" if status % 2 else "sync"), reply)
+    seen = check_case(creating(request), shop(sdk, "async" if status % 2 else "sync"), reply)
     if seen.bare.error is not None:
         assert seen.call.error_type.endswith(seen.bare.error[0])
 
 
 def test_no_reported_usage_is_no_drift():
     """RE2: an error body with status 200 has neither usage nor an error on its span."""
-    seen = judge(creating(request), shop("openai", "sync"), Reply({"error": {"message": "no"}}))
+    seen = check_case(
+        creating(request), shop("openai", "sync"), Reply({"error": {"message": "no"}})
+    )
     assert (seen.call.usage.input, seen.call.error_type) == (None, "")
     assert seen.call.drift is None
 
@@ -252,7 +254,7 @@ def test_any_chunk(row, place):
     sdk, kind = row
     reply = replaced(sdk, place, CHUNKS[sdk][kind])
     colour = "sync" if (len(kind) + place) % 2 else "async"
-    judge(creating(lambda k: request(k, stream=True)), shop(sdk, colour), reply)
+    check_case(creating(lambda k: request(k, stream=True)), shop(sdk, colour), reply)
 
 
 @pytest.mark.parametrize("row", ROWS_OF_CHUNKS, ids="-".join)
@@ -268,7 +270,7 @@ def test_any_chunk_of_a_manager(row):
         with manager as events:
             return [type(event).__name__ for event in events]
 
-    judge(
+    check_case(
         case, shop(sdk, "sync" if len(kind) % 2 else "async"), replaced(sdk, 1, CHUNKS[sdk][kind])
     )
 
@@ -302,7 +304,7 @@ STREAMS = {
 def test_any_event_stream(sdk, lines, colour):
     """RE4: what is no event stream fails, or ends, as without us."""
     reply = Lines(STREAMS[lines], headers={"content-type": "text/event-stream"})
-    seen = judge(creating(lambda k: request(k, stream=True)), shop(sdk, colour), reply)
+    seen = check_case(creating(lambda k: request(k, stream=True)), shop(sdk, colour), reply)
     assert bool(seen.call.error_type) == (seen.bare.error is not None)
 
 
@@ -312,7 +314,7 @@ def test_any_event_stream(sdk, lines, colour):
 def test_a_connection_that_drops(sdk, after, colour):
     """RE4: the drop keeps its type; the span has the error and what was known until then."""
     reply = stream_reply(sdk, breaks_after=after)
-    seen = judge(creating(lambda k: request(k, stream=True)), shop(sdk, colour), reply)
+    seen = check_case(creating(lambda k: request(k, stream=True)), shop(sdk, colour), reply)
     assert seen.bare.error is not None
     assert seen.call.error_type.endswith(seen.bare.error[0])
     assert seen.call.usage.input == (13 if sdk == "anthropic" and after else None)

@@ -6,7 +6,17 @@ import warnings
 
 import pytest
 
-from hostile.cases import SDKS, SECRET, creating, judge, perform, plain_reply, request, shop, traced
+from hostile.cases import (
+    SDKS,
+    SECRET,
+    check_case,
+    creating,
+    expect_traced,
+    perform,
+    plain_reply,
+    request,
+    shop,
+)
 from tokentrace import Guard, TokenLimitWarning
 
 pytestmark = pytest.mark.filterwarnings(
@@ -26,7 +36,7 @@ URLS = [
 @pytest.mark.parametrize("sdk", SDKS)
 def test_a_base_url_with_secrets(sdk, url):
     """SE1: of the base URL host and port are told, nothing else."""
-    seen = judge(creating(request), shop(sdk, "sync", url), plain_reply(sdk))
+    seen = check_case(creating(request), shop(sdk, "sync", url), plain_reply(sdk))
     assert seen.call.server_address in {"wire.test", "::1"}
 
 
@@ -71,12 +81,12 @@ def test_no_content_leaves(sdk, guard):
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TokenLimitWarning)
-        seen = judge(creating(arguments), shop(sdk, "sync"), plain_reply(sdk), guard=guard)
+        seen = check_case(creating(arguments), shop(sdk, "sync"), plain_reply(sdk), guard=guard)
     assert seen.call.tokens > 50
     assert not [one for one in caught if SECRET in str(one.message)]
 
 
 def test_content_is_an_opt_in():
     """SE1: the check above can fail: with ``capture_content`` the text is there."""
-    with pytest.raises(AssertionError), traced(capture_content=True):
+    with pytest.raises(AssertionError), expect_traced(capture_content=True):
         perform(creating(request), shop("openai", "sync"), plain_reply("openai"))

@@ -15,12 +15,12 @@ from opentelemetry import context, trace
 from hostile.cases import (
     COLOURS,
     SDKS,
-    judge,
+    check_case,
+    expect_traced,
     plain_reply,
     request,
     shop,
     stream_reply,
-    traced,
 )
 from instrument.forms import close, first, items, maybe
 
@@ -250,7 +250,7 @@ ACTS = {
 def test_whatever_is_done_with_a_stream(sdk, act, colour):
     """ST1-5: one span, ended once; the host sees what it would see."""
     reply = plain_reply(sdk) if act == "pickles_a_read_response" else stream_reply(sdk)
-    seen = judge(ACTS[act], shop(sdk, colour), reply)
+    seen = check_case(ACTS[act], shop(sdk, colour), reply)
     assert seen.call.end >= seen.call.start
 
 
@@ -259,14 +259,14 @@ def test_whatever_is_done_with_a_stream(sdk, act, colour):
 @pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
 def test_a_manager_that_is_never_entered(sdk, colour):
     """ST1: what was never sent is no call, and nothing lies open."""
-    judge(manager_never_entered, shop(sdk, colour), stream_reply(sdk), calls=None)
+    check_case(manager_never_entered, shop(sdk, colour), stream_reply(sdk), calls=None)
 
 
 @pytest.mark.parametrize("sdk", SDKS)
 def test_usage_of_a_stream_that_was_read(sdk):
     """A fully read stream reports as a plain call does; a broken one what it knew."""
-    whole = judge(reads_all, shop(sdk, "sync"), stream_reply(sdk))
-    part = judge(breaks_off, shop(sdk, "sync"), stream_reply(sdk))
+    whole = check_case(reads_all, shop(sdk, "sync"), stream_reply(sdk))
+    part = check_case(breaks_off, shop(sdk, "sync"), stream_reply(sdk))
     assert whole.call.usage.input == 13
     assert part.call.usage.input == (13 if sdk == "anthropic" else None)
     assert (whole.call.error_type, part.call.error_type) == ("", "")
@@ -289,7 +289,7 @@ def test_abandoned_streams_leave_nothing(colour):
             del stream
         gc.collect()
 
-    with traced(calls=100):
+    with expect_traced(calls=100):
         where.wire.set(stream_reply("openai"))
         asyncio.run(neglect())
         gc.collect()
@@ -310,7 +310,7 @@ def test_a_stream_read_in_another_thread(sdk):
         reader.join()
         return seen
 
-    judge(case, shop(sdk, "sync"), stream_reply(sdk))
+    check_case(case, shop(sdk, "sync"), stream_reply(sdk))
 
 
 @pytest.mark.parametrize("sdk", SDKS)
@@ -325,7 +325,7 @@ def test_a_stream_closed_in_another_thread(sdk):
         closer.join()
         return item
 
-    judge(case, shop(sdk, "sync"), stream_reply(sdk))
+    check_case(case, shop(sdk, "sync"), stream_reply(sdk))
 
 
 @pytest.mark.parametrize("sdk", SDKS)
@@ -338,7 +338,7 @@ def test_a_stream_read_and_closed_by_three_tasks(sdk):
         await asyncio.create_task(close(stream))
         return item
 
-    judge(case, shop(sdk, "async"), stream_reply(sdk))
+    check_case(case, shop(sdk, "async"), stream_reply(sdk))
 
 
 @pytest.mark.parametrize("sdk", SDKS)
@@ -352,7 +352,7 @@ def test_a_stream_that_outlives_its_loop(sdk):
         return stream
 
     where.wire.set(stream_reply(sdk))
-    with traced():
+    with expect_traced():
         left = asyncio.run(half())
         del left
         gc.collect()
@@ -375,7 +375,7 @@ def test_the_current_span_while_reading(sdk, colour):
         await items(stream)
         assert trace.get_current_span() is span
 
-    with traced():
+    with expect_traced():
         asyncio.run(case())
 
 
@@ -400,5 +400,5 @@ def test_cancelled_inside_a_stream(sdk):
         finally:
             await close(stream)
 
-    seen = judge(case, shop(sdk, "async"), stream_reply(sdk))
+    seen = check_case(case, shop(sdk, "async"), stream_reply(sdk))
     assert seen.bare.error[0] == "TimeoutError"

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import tokentrace
-from hostile.cases import creating, judge, listening, perform, plain_reply, request, shop
+from hostile.cases import check_case, creating, listening, perform, plain_reply, request, shop
 from tokentrace.counting import text as texts
 from tokentrace.counting import vocab
 
@@ -67,8 +67,8 @@ def test_a_damaged_vocabulary_is_refused(damage, monkeypatch):
     with pytest.raises(vocab.VocabularyError):
         vocab.load("o200k_base")
     with listening() as logs:
-        seen = judge(creating(request), shop("openai", "sync"), plain_reply("openai"))
-        judge(creating(request), shop("openai", "async"), plain_reply("openai"))
+        seen = check_case(creating(request), shop("openai", "sync"), plain_reply("openai"))
+        check_case(creating(request), shop("openai", "async"), plain_reply("openai"))
     assert (seen.call.method, seen.call.tokenizer) == ("estimated", "bytes")
     assert seen.call.error >= abs(seen.call.tokens - 15)
     told = [log for log in logs if "damaged" in log.getMessage()]
@@ -86,7 +86,7 @@ def test_a_missing_vocabulary(monkeypatch):
     monkeypatch.setattr(vocab, "_loaded", {})
     monkeypatch.setattr(texts, "_rulers", {})
     STORE_RESET()
-    seen = judge(creating(request), shop("openai", "sync"), plain_reply("openai"))
+    seen = check_case(creating(request), shop("openai", "sync"), plain_reply("openai"))
     assert seen.call.tokenizer == "bytes"
     STORE_RESET()
 
@@ -128,7 +128,7 @@ def test_a_tokenizer_that_panics(kind, monkeypatch):
     broken = texts.TokenRuler(vocab.Vocabulary("o200k_base", panic, b"\x01"))
     monkeypatch.setattr(texts, "_rulers", {"o200k_base": broken})
     STORE_RESET()
-    seen = judge(
+    seen = check_case(
         creating(request), shop("openai", "sync"), plain_reply("openai"), errors={kind.__name__}
     )
     assert seen.call.method != "exact"

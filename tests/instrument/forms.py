@@ -91,7 +91,7 @@ class Shop:
         return resource
 
 
-class Missing(LookupError):
+class MissingFormError(LookupError):
     """This version of the SDK has no such method anywhere."""
 
 
@@ -102,7 +102,7 @@ def method(shop: Shop, name: str) -> Any:
         found = getattr(shop.resource(home), name, None)
         if found is not None:
             return found
-    raise Missing(f"{shop.sdk.name} has no {name} here")
+    raise MissingFormError(f"{shop.sdk.name} has no {name} here")
 
 
 async def maybe(value: Any) -> Any:
@@ -138,7 +138,7 @@ class Opened:
             return await self._manager.__aenter__()
         return self._manager.__enter__()
 
-    async def __aexit__(self, *error: Any) -> Any:
+    async def __aexit__(self, *error: object) -> Any:
         if hasattr(self._manager, "__aexit__"):
             return await self._manager.__aexit__(*error)
         return self._manager.__exit__(*error)
@@ -239,7 +239,7 @@ async def parse(shop: Shop) -> Any:
 async def beta(shop: Shop) -> Any:
     resource = shop.resource(shop.make().beta)
     if not hasattr(resource, "create"):
-        raise Missing(f"{shop.sdk.name} has no beta create here")
+        raise MissingFormError(f"{shop.sdk.name} has no beta create here")
     return await maybe(resource.create(**shop.sdk.request))
 
 

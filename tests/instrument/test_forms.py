@@ -71,7 +71,7 @@ def perform(form, sdk, asynchronous, answer):
 
     try:
         outcome = asyncio.run(run())
-    except forms.Missing as missing:
+    except forms.MissingFormError as missing:
         pytest.skip(str(missing))
     except Exception as error:
         outcome = (type(error).__name__, str(error))

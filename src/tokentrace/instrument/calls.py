@@ -184,7 +184,7 @@ class Call:
             limit=partial(guard.limit_of, self.guard, request.provider, request.base_url),
             budget_s=BUDGET,
         )
-        context.note_hits(found)
+        context.note_hits(found, self.place.registry)
         return count
 
     def _soft(self) -> int | None:

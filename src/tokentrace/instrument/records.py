@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,6 +73,7 @@ def _settings(prompt: Prompt, request: Request) -> Mapping[str, Any]:
     return {**prompt.settings, "stream": True}
 
 
+@lru_cache(maxsize=256)
 def _server(base_url: str) -> tuple[str, int]:
     """Return host and port of a base URL, without the user and key that it may hold."""
     try:
