@@ -217,11 +217,11 @@ def endpoints():
 
 @pytest.fixture(scope="module")
 def results(endpoints, tmp_path_factory):
-    """Run every process, expect_traced and bare; return exit code, seconds of its exit handlers, stderr and spans of each."""
+    """Run every process, traced and bare; return exit code, seconds of its exit handlers, stderr and spans of each."""
     top = tmp_path_factory.mktemp("processes")
     cases = []
 
-    def add(name, script, environment, *, expect_traced=True):
+    def add(name, script, environment, *, traced=True):
         folder = top / f"{len(cases)}"
         folder.mkdir()
         known = {"TOKENTRACE_DIR": str(folder / "traces"), **environment}
@@ -241,7 +241,7 @@ def results(endpoints, tmp_path_factory):
         blocked = {"TOKENTRACE_DIR": "/proc/none"} if name == "unwritable folder" else {}
         add(name, script, blocked)
         if name in NOISY:
-            add(f"{name}, bare", script, {}, expect_traced=False)
+            add(f"{name}, bare", script, {}, traced=False)
     listed = top / "cases.json"
     listed.write_text(json.dumps(cases))
     known = {
