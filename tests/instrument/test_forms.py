@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 import tokentrace
+from instrument import forms
+from instrument.forms import SDKS, Shop
 from tokentrace.testing import Reply, Wire, capture
-
-sys.path.insert(0, str(Path(__file__).parent))
-import forms
-from forms import SDKS, Shop
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
