@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mappi
 from types import TracebackType
 from typing import Any, TypeVar
 
-from tokentrace._failsafe import attempt
+from tokentrace._failsafe import Stretch, attempt
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,7 +98,7 @@ def _wrapper(fn: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
 
     def function(*args: Any, **kwargs: Any) -> Any:
         visit = _begun(begin, args, kwargs)
-        with Step(visit):
+        with step(visit):
             result = fn(*args, **kwargs)
         return deliver(result, visit)
 
@@ -134,7 +134,7 @@ def _only_awaitable(result: Any) -> bool:
 
 
 async def _awaited(awaitable: Any, visit: Visit) -> Any:
-    with Step(visit):
+    with step(visit):
         result = await awaitable
     return deliver(result, visit)
 
@@ -156,26 +156,13 @@ def _done(future: Any, visit: Visit) -> None:
     visit.close(error)
 
 
-class Step:
-    """One stretch of the host's code: enter, leave, and its error where it ended with one."""
+def step(visit: Visit) -> Stretch:
+    """Return one stretch of the host's code for ``with``; the end of an iteration is no error."""
 
-    __slots__ = ("_visit",)
+    def failed(error: BaseException) -> None:
+        visit.close(None if isinstance(error, ENDS) else error)
 
-    def __init__(self, visit: Visit) -> None:
-        self._visit = visit
-
-    def __enter__(self) -> None:
-        attempt(self._visit.enter)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        attempt(self._visit.leave)
-        if error is not None:
-            attempt(self._visit.close, None if isinstance(error, ENDS) else error)
+    return Stretch(visit.enter, visit.leave, failed)
 
 
 class Chunks(Generator[Any, Any, Any]):
@@ -187,21 +174,21 @@ class Chunks(Generator[Any, Any, Any]):
 
     def send(self, value: Any) -> Any:
         """Go on with ``value``."""
-        with Step(self._visit):
+        with step(self._visit):
             item = self._inner.send(value)
             attempt(self._visit.chunk, item)
         return item
 
     def throw(self, *error: Any) -> Any:
         """Go on with an error."""
-        with Step(self._visit):
+        with step(self._visit):
             item = self._inner.throw(*error)
             attempt(self._visit.chunk, item)
         return item
 
     def close(self) -> None:
         """End it early."""
-        with Step(self._visit):
+        with step(self._visit):
             self._inner.close()
         attempt(self._visit.close, None)
 
@@ -218,21 +205,21 @@ class AsyncChunks(AsyncGenerator[Any, Any]):
 
     async def asend(self, value: Any) -> Any:
         """Go on with ``value``."""
-        with Step(self._visit):
+        with step(self._visit):
             item = await self._inner.asend(value)
             attempt(self._visit.chunk, item)
         return item
 
     async def athrow(self, *error: Any) -> Any:
         """Go on with an error."""
-        with Step(self._visit):
+        with step(self._visit):
             item = await self._inner.athrow(*error)
             attempt(self._visit.chunk, item)
         return item
 
     async def aclose(self) -> None:
         """End it early."""
-        with Step(self._visit):
+        with step(self._visit):
             await self._inner.aclose()
         attempt(self._visit.close, None)
 

@@ -50,6 +50,33 @@ def attempt(work: Callable[..., T], *args: Any, default: Any = None, **kwargs: A
         return default
 
 
+class Stretch:
+    """One stretch of the host's own code: begun, left, and its error where it ends with one."""
+
+    __slots__ = ("_enter", "_failed", "_leave")
+
+    def __init__(
+        self,
+        enter: Callable[[], Any],
+        leave: Callable[[], Any],
+        failed: Callable[[BaseException], Any],
+    ) -> None:
+        self._enter, self._leave, self._failed = enter, leave, failed
+
+    def __enter__(self) -> None:
+        attempt(self._enter)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        attempt(self._leave)
+        if error is not None:
+            attempt(self._failed, error)
+
+
 class OnError:
     """Tell ``then(error)`` of an error on its way through a block of the host's; it goes on."""
 

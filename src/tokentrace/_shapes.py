@@ -10,10 +10,9 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Protocol
 
-from tokentrace._failsafe import OnError, attempt
+from tokentrace._failsafe import OnError, Stretch, attempt
 
 
 class Follower(Protocol):
@@ -38,31 +37,9 @@ class Follower(Protocol):
         """The host dropped the call before its end."""
 
 
-class Stretch:
-    """One stretch of the host's own code: entered, left, and its error where it ends with one."""
-
-    __slots__ = ("_follower",)
-
-    def __init__(self, follower: Follower) -> None:
-        self._follower = follower
-
-    def __enter__(self) -> None:
-        attempt(self._follower.enter)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        attempt(self._follower.leave)
-        if error is not None:
-            attempt(self._follower.fail, error)
-
-
 def run(work: Callable[..., Any], args: Any, kwargs: Any, follower: Follower) -> Any:
     """Call ``work`` exactly once and return what it returns, followed to its end."""
-    with Stretch(follower):
+    with Stretch(follower.enter, follower.leave, follower.fail):
         result = work(*args, **kwargs)
     return deliver(result, follower)
 
@@ -81,7 +58,7 @@ def _awaiting(awaitable: Any, follower: Follower) -> Any:
 
     async def awaited() -> Any:
         started.append(True)
-        with Stretch(follower):
+        with Stretch(follower.enter, follower.leave, follower.fail):
             result = await awaitable
         return deliver(result, follower)
 
