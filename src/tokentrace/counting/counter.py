@@ -209,9 +209,15 @@ def _sum(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | No
     summed = start.copy() if start else Tally()
     done = known.same if known and start else 0
     before = list(messages[:done])
+    left: list[Message] = []
     for message in messages[done:]:
-        summed.add(_tally(rule, message, before, scope, key))
+        if _kept(message, key) or not _late(scope):
+            summed.add(_tally(rule, message, before, scope, key))
+        else:
+            left.append(message)
         before.append(message)
+    if left:
+        summed.add(scope.ruler.roughly(left))
     if known is not None and not summed.error:
         if len(known.sums) > SUMS:
             known.sums.clear()
@@ -223,12 +229,22 @@ def _tally(
     rule: ModuleType, message: Message, before: Sequence[Message], scope: Scope, key: Any
 ) -> Tally:
     """Return the message's tally; one without estimates is kept with the message."""
-    kept, tally = message.memo.get("tally", (None, None))
-    if kept != key:
+    tally = _kept(message, key)
+    if tally is None:
         tally = rule.message(message, before, scope)
         if not tally.error:
             message.memo["tally"] = (key, tally)
-    return tally  # type: ignore[no-any-return]
+    return tally
+
+
+def _kept(message: Message, key: Any) -> Tally | None:
+    """Return the tally that is kept with the message, where it was made for the same ``key``."""
+    kept = message.memo.get("tally")
+    return kept[1] if kept is not None and kept[0] == key else None
+
+
+def _late(scope: Scope) -> bool:
+    return isinstance(scope.ruler, Hurried) and scope.ruler.late
 
 
 def _newest(
@@ -239,7 +255,7 @@ def _newest(
     for index in range(len(messages) - 1, -1, -1):
         if messages[index].role == "user":
             tally = _tally(rule, messages[index], messages[:index], scope, key)
-            own = tally.components.get("user", 0)
+            own = min(every, tally.components.get("user", 0))
             if own:
                 summed.put("user", own)
                 summed.put("history", every - own)

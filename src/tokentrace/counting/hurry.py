@@ -6,12 +6,15 @@ import math
 import time
 from collections.abc import Sequence
 
+from tokentrace.counting.tally import Tally
 from tokentrace.counting.text import SHORT, Ruler, in_proportion, size
+from tokentrace.prompt import Message
 
 # Tokens a byte of UTF-8 before anything was counted, and the share of an estimate that may be
 # wrong: prose, code and logs lie between 0.2 and 0.4 tokens a byte (o200k_base, 2026-11).
 RATE = 0.3
 WRONG = 0.6
+FRAMING = 4
 
 
 class Hurried:
@@ -54,6 +57,24 @@ class Hurried:
             return self._ruler.shares(text, borders, left)
         tokens, error = self._guess(text)
         return in_proportion(tokens, text, borders), error
+
+    @property
+    def late(self) -> bool:
+        """Whether the time is up."""
+        return time.perf_counter() >= self._deadline
+
+    def roughly(self, messages: Sequence[Message]) -> Tally:
+        """Estimate many messages at once, which is all that there is time for."""
+        tally = Tally()
+        for message in messages:
+            letters = sum(len(part.text) for part in message.parts)
+            tally.put("user" if message.role == "user" else "history", letters)
+        rate = self._tokens / self._bytes
+        for name, letters in tally.components.items():
+            tally.components[name] = math.ceil(letters * rate)
+        tally.put("framing", FRAMING * len(messages))
+        tally.error = math.ceil(WRONG * tally.total)
+        return tally
 
     def known(self, text: str) -> bool:
         """Whether the text was counted before."""
