@@ -112,6 +112,21 @@ def test_a_text_is_counted_for_its_model(model, method):
     assert "framing" not in count.components
 
 
+@pytest.mark.parametrize(("inputs", "share"), [
+    (["word " * 4_096], 0.5),
+    (["word " * 4_096] * 10, 0.5),
+    (["word " * 9_000, *["word"] * 50], 9_000 / 8_192),
+    ([[1] * 4_096, [2] * 10], 0.5),
+])  # fmt: skip
+def test_embedding_inputs_are_limited_item_by_item(inputs, share):
+    """A batch is as near to the limit as its largest input, however many there are."""
+    body = {"model": "text-embedding-3-small", "input": inputs}
+    count = tokentrace.count(body, api="openai.embeddings")
+    assert count.utilization == pytest.approx(share, rel=0.01)
+    refused = tokentrace.Guard(on_exceed="raise").check(body, api="openai.embeddings")
+    assert (refused.decision == "refuse") is (share > 1)
+
+
 def test_an_unknown_api_is_told_once(caplog):
     """One warning a process, and an estimate each time."""
     for _ in range(2):

@@ -21,6 +21,7 @@ from tokentrace.prompt import ANCHORED, ESTIMATED, EXACT, Count, Detail, Limit, 
 Limiter = Callable[[Prompt], Limit]
 
 GENERIC = "generic"
+EMBEDDINGS = "openai.embeddings"
 RELAY = "relay"  # a host that nobody knows
 DETAILS = 200
 ANCHOR_SHARE = 0.6
@@ -72,6 +73,8 @@ def measure(
     if _unread(body):
         verdict = (ESTIMATED, UNREAD)
     bound = limit(prompt) if limit else registry_limit(prompt, model)
+    if prompt.api == EMBEDDINGS:
+        bound = _itemwise(bound, prompt, tally, scope)
     return prompt, _count(prompt, tally, verdict, scope, bound)
 
 
@@ -112,6 +115,23 @@ def count(
 def registry_limit(prompt: Prompt, model: providers.Model | None) -> Limit:
     """Return the limit that the shipped registry knows for the prompt's model."""
     return Limit() if model is None else providers.limit(model, prompt.max_output, reserve=True)
+
+
+def _itemwise(bound: Limit, prompt: Prompt, tally: Tally, scope: Scope) -> Limit:
+    """Return the limit of a batch of embeddings, of which each input has the model's own limit.
+
+    It is as many times larger as the batch is larger than its largest input, so that the
+    utilization is that input's.
+    """
+    sizes = [
+        part.data if isinstance(part.data, int) else scope.ruler.tokens(part.text)[0]
+        for message in prompt.messages
+        for part in message.parts
+    ]
+    largest = max(sizes, default=0)
+    if bound.tokens is None or not largest:
+        return bound
+    return replace(bound, tokens=max(bound.tokens, bound.tokens * tally.total // largest))
 
 
 def _body(body: Any, api: str, provider: str, anchor: Any) -> Count:
