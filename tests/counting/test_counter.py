@@ -130,7 +130,8 @@ def test_embedding_inputs_are_limited_item_by_item(inputs, share):
 def test_an_unknown_api_is_told_once(caplog):
     """One warning a process, and an estimate each time."""
     for _ in range(2):
-        assert tokentrace.count(CHAT, api="brand.new").method == "estimated"
+        count = tokentrace.count(CHAT, api="brand.new")
+        assert (count.method, count.api) == ("estimated", "brand.new")
     assert caplog.text.count("brand.new") == 1
 
 

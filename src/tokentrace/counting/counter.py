@@ -61,6 +61,8 @@ def measure(
     """
     walker = Walker(api)
     prompt = _dialect(api).parse(body, walker)
+    if prompt.api == GENERIC:
+        prompt = replace(prompt, api=api)
     found, model = providers.find(prompt.model, provider, base_url)
     rule = rules.find(_family(api, model))
     host = provider or found.name or (RELAY if base_url else "")
