@@ -155,9 +155,9 @@ RUNS = {
 def test_a_megabyte_of_anything(run):
     """TK4: within a budget of time a count with its bound, and it says whether it is exact."""
     ruler = texts.ruler("o200k_base")
-    start = time.perf_counter()
+    start = time.thread_time()
     tokens, error = ruler.tokens(RUNS[run], 0.05)
-    took = time.perf_counter() - start
+    took = time.thread_time() - start
     assert 0 < tokens <= len(RUNS[run].encode("utf-8", "surrogatepass"))
     assert error >= 0
     assert took < 0.05 * 4  # one piece may be under way when the budget ends, on a shared machine
