@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import logging
 
@@ -14,9 +15,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import tokentrace
-from instrument.forms import SDKS, Shop
+from instrument.forms import SDKS, Shop, items, maybe
 from tokentrace import _failsafe, schema
 from tokentrace.testing import Wire, capture, openai_chat
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # anthropic's, of models
 
 OPENAI = SDKS["openai"]
 LONG = "The pod restarts because its memory limit is lower than what the cache needs. " * 40
@@ -331,3 +334,32 @@ def test_reported_usage_makes_drift():
     (call,) = captured.calls
     assert call.drift == call.unattributed == 100 - call.tokens
     assert captured.spans[0].attributes[schema.DRIFT] == call.drift
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+def test_anthropics_own_span_does_not_double_ours(monkeypatch, asynchronous, stream):
+    """With a provider of the application's, anthropic 2.x has a span of its own: one is enough."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    sdk = SDKS["anthropic"]
+    shop = Shop(sdk, asynchronous, Wire(sdk.stream if stream else sdk.plain))
+
+    async def run():
+        answer = await maybe(shop.resource().create(stream=stream, **sdk.request))
+        return await items(answer) if stream else answer
+
+    tokentrace.instrument()
+    asyncio.run(run())
+    tokentrace.uninstrument()
+    (span,) = exporter.get_finished_spans()
+    assert span.name == "chat claude-sonnet-4-5"
+    assert span.attributes[schema.USAGE_INPUT] == sdk.reported
+    asyncio.run(run())
+    assert len(exporter.get_finished_spans()) == 1 + has_own_span()
+
+
+def has_own_span():
+    """Whether this anthropic SDK traces itself when nobody else does."""
+    return importlib.util.find_spec("anthropic._tracing") is not None
