@@ -60,9 +60,7 @@ def measure(
         The prompt as read, and its count with its limit.
     """
     walker = Walker(api)
-    prompt = _dialect(api).parse(body, walker)
-    if prompt.api == GENERIC:
-        prompt = replace(prompt, api=api)
+    prompt = _parsed(body, api, walker)
     found, model = providers.find(prompt.model, provider, base_url)
     rule = rules.find(_family(api, model))
     host = provider or found.name or (RELAY if base_url else "")
@@ -75,9 +73,7 @@ def measure(
     if _unread(body):
         verdict = (ESTIMATED, UNREAD)
     bound = limit(prompt) if limit else registry_limit(prompt, model)
-    if prompt.api == EMBEDDINGS:
-        bound = _itemwise(bound, prompt, tally, scope)
-    return prompt, _count(prompt, tally, verdict, scope, bound)
+    return prompt, _count(prompt, tally, verdict, scope, _itemwise(bound, prompt, tally, scope))
 
 
 def count(
@@ -119,12 +115,19 @@ def registry_limit(prompt: Prompt, model: providers.Model | None) -> Limit:
     return Limit() if model is None else providers.limit(model, prompt.max_output, reserve=True)
 
 
+def _parsed(body: Mapping[str, Any], api: str, walker: Walker) -> Prompt:
+    prompt: Prompt = _dialect(api).parse(body, walker)
+    return replace(prompt, api=api) if prompt.api == GENERIC else prompt
+
+
 def _itemwise(bound: Limit, prompt: Prompt, tally: Tally, scope: Scope) -> Limit:
     """Return the limit of a batch of embeddings, of which each input has the model's own limit.
 
     It is as many times larger as the batch is larger than its largest input, so that the
-    utilization is that input's.
+    utilization is that input's. Every other limit is that of the whole prompt.
     """
+    if prompt.api != EMBEDDINGS:
+        return bound
     sizes = [
         part.data if isinstance(part.data, int) else scope.ruler.tokens(part.text)[0]
         for message in prompt.messages
