@@ -25,7 +25,7 @@ OpenTelemetry's own ``OTEL_SDK_DISABLED``, ``OTEL_{TRACES,METRICS,LOGS}_EXPORTER
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 TRUE = frozenset({"1", "true", "yes", "on"})
@@ -72,11 +72,6 @@ def positive(raw: str) -> int:
     if not 0 < value < 2**53:
         raise ValueError(raw)
     return value
-
-
-def environment() -> Mapping[str, str]:
-    """Return the process environment, for the edges that start processes of their own."""
-    return os.environ
 
 
 # ── OpenTelemetry ────────────────────────────────────────────────────────────────────────────────

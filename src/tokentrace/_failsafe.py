@@ -28,7 +28,6 @@ PASSED = (KeyboardInterrupt, SystemExit, GeneratorExit, TokenLimitExceeded, Toke
 failures: Counter[str] = Counter()
 _logged: dict[str, float] = {}
 _lock = threading.Lock()
-_listeners: list[Callable[[str], None]] = []
 
 
 def attempt(work: Callable[..., T], *args: Any, default: Any = None, **kwargs: Any) -> T | Any:
@@ -115,8 +114,6 @@ def record(error: BaseException, where: str) -> None:
         quiet = now - _logged.get(kind, -INTERVAL) < INTERVAL
         if not quiet:
             _logged[kind] = now
-    for listener in tuple(_listeners):
-        listener(kind)
     if not quiet:
         say("tokentrace failed in %s; the call goes on with less telemetry", kind)
 
@@ -127,12 +124,6 @@ def say(message: str, *args: Any) -> None:
         LOG.warning(message, *args)
     except Exception:
         failures["log handler"] += 1
-
-
-def listen(listener: Callable[[str], None]) -> None:
-    """Have ``listener(kind)`` called at every swallowed error. It must not raise."""
-    if listener not in _listeners:
-        _listeners.append(listener)
 
 
 def warn_once(key: str, message: str, *args: Any) -> bool:

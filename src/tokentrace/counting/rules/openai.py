@@ -25,7 +25,6 @@ from tokentrace.prompt import Message, Part, Prompt
 TEXT_ROLES = {"system": "system", "developer": "system", "user": "user"}
 SYSTEM = frozenset({"system", "developer"})
 SIMPLE = frozenset({"openai.embeddings", "openai.completions"})
-WRAPPER = "multi_tool_use.parallel"
 SEAL, SEALED = 650, 5
 
 
