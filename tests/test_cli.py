@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tokentrace import __version__, cli
+from tokentrace.cli import showing
 
 HERE = Path(__file__).parent
 TRACE = HERE / "readers" / "data" / "conversation.jsonl"
@@ -386,7 +387,7 @@ def test_output_that_cannot_show_a_letter_is_no_traceback():
 
 def test_progress_shows_after_a_while_and_only_in_a_terminal(monkeypatch):
     """A bar appears on stderr once reading takes longer than patience, never in a pipe."""
-    monkeypatch.setattr(cli, "PATIENCE", -1.0)
+    monkeypatch.setattr(showing, "PATIENCE", -1.0)
     monkeypatch.delenv("NO_COLOR")
     assert invoke("report", TRACE).stderr == ""
     monkeypatch.setenv("FORCE_COLOR", "1")

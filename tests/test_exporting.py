@@ -16,9 +16,10 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tokentrace import exporting, schema, telemetry
-from tokentrace.exporting import Batch, Private
+from tokentrace import schema, telemetry
 from tokentrace.prompt import CallRecord, Usage
+from tokentrace.telemetry import exporting
+from tokentrace.telemetry.exporting import Batch, Private
 
 
 def _load_receiver():
@@ -326,14 +327,14 @@ TRACE_AND_END = """
 def test_a_black_hole_does_not_hold_the_exit():
     """With a collector that never answers, the process ends within five seconds of its work."""
     with receiving(delay=60) as receiver:
-        _, alone = script("import tokentrace.exporting, tokentrace.telemetry")
+        _, alone = script("import tokentrace.telemetry.exporting, tokentrace.telemetry")
         _, taken = script(TRACE_AND_END, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
     assert taken - alone < 6.5
 
 
 def test_a_dead_collector_does_not_hold_the_exit():
     """With nobody listening, the process ends within five seconds of its work."""
-    _, alone = script("import tokentrace.exporting, tokentrace.telemetry")
+    _, alone = script("import tokentrace.telemetry.exporting, tokentrace.telemetry")
     _, taken = script(TRACE_AND_END, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     assert taken - alone < 6.5
 

@@ -303,16 +303,16 @@ def test_warnings_as_errors_reach_the_caller_each_time(caplog):
 
 def test_texts_do_not_grow_the_warning_registry():
     """A thousand crossings of two models leave a handful of entries behind."""
-    from tokentrace import _act
+    from tokentrace.guard import acting
 
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.showwarning = lambda *_args, **_kwargs: None
         for n in range(1000):
             report = decide(Guard(), counted(810 + n, model=f"m{n % 2}"))
-            _act.warn(Guard(), report, Lineage())
+            acting.warn(Guard(), report, Lineage())
     texts = [key for key in globals().get("__warningregistry__", {}) if key != "version"]
-    inside = [key for key in getattr(_act, "__warningregistry__", {}) if key != "version"]
+    inside = [key for key in getattr(acting, "__warningregistry__", {}) if key != "version"]
     assert 1 <= len(texts) + len(inside) <= 12
 
 

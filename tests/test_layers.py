@@ -14,9 +14,9 @@ BASE = {"errors", "prompt", "names", "values"}
 SETTINGS = {"_config", "_failsafe"}
 CORE = BASE | SETTINGS | {"schema", "insights", "dialects", "providers", "counting"}
 FOLLOWING = {"_deliver", "_shapes", "_scope"}
-GUARDING = {"guard", "_decide", "_act", "lineage"}
+GUARDING = {"guard", "lineage"}
 PLACES = {"turns", "_sessions", "_tags", "context", "_assembly"}
-SENDING = {"telemetry", "sources", "meters", "exporting", "local"}
+SENDING = {"telemetry"}
 RECORD = FOLLOWING | GUARDING | PLACES | SENDING | {"instrument"}
 READ = {"readers", "analysis", "report"}
 EDGES = {"cli", "demo", "testing", "__main__"}
@@ -38,19 +38,13 @@ ROOMS = {
     "_shapes": SETTINGS,
     "_scope": SETTINGS | {"_deliver"},
     "lineage": CORE,
-    "_decide": CORE | GUARDING,
-    "_act": CORE | GUARDING,
     "guard": CORE | GUARDING,
     "_tags": CORE,
     "_sessions": CORE | {"_tags", "lineage"},
     "turns": CORE | FOLLOWING | SENDING | {"_sessions", "guard"},
     "_assembly": CORE | FOLLOWING | SENDING | PLACES,
     "context": CORE | FOLLOWING | SENDING | PLACES | GUARDING,
-    "local": CORE,
-    "exporting": CORE | {"local"},
-    "meters": CORE,
-    "sources": CORE | SENDING,
-    "telemetry": CORE | SENDING,
+    "telemetry": CORE,
     "instrument": CORE | RECORD,
     "readers": CORE - {"counting"},
     "analysis": CORE - {"counting", "dialects"} | {"readers"},
@@ -60,7 +54,7 @@ ROOMS = {
 # library -> rooms that may import it; a library that is not named here is nobody's
 LIBRARIES = {
     "anthropic": set(),
-    "msgspec": {"_shapes", "counting", "local", "readers", "report", "cli"},
+    "msgspec": {"_shapes", "counting", "telemetry", "readers", "report", "cli"},
     "openai": {"demo"},
     "opentelemetry": SENDING | {"_scope", "turns", "instrument", "testing"},
     "rich": {"report", "cli", "demo"},

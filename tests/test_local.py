@@ -17,9 +17,10 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, SpanContext, StatusCode
 
-from tokentrace import exporting, local, schema, telemetry
-from tokentrace.local import LocalExporter
+from tokentrace import schema, telemetry
 from tokentrace.prompt import CallRecord, Usage
+from tokentrace.telemetry import exporting, local
+from tokentrace.telemetry.local import LocalExporter
 
 RECORD = CallRecord(
     model="gpt-4o", tokens=85, method="exact", components={"history": 60, "system": 25}, limit=100,

@@ -24,9 +24,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NoOpTracerProvider, SpanKind, StatusCode
 
-from tokentrace import _failsafe, meters, schema, telemetry
+from tokentrace import _failsafe, schema, telemetry
 from tokentrace.errors import TokenLimitExceeded
 from tokentrace.prompt import CallRecord, ContextRecord, Usage
+from tokentrace.telemetry import meters
 
 BEFORE = CallRecord(
     provider="openai",
@@ -547,7 +548,8 @@ def test_a_forked_child_does_not_hang():
     code = textwrap.dedent("""
         import os, sys, threading
         from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-        from tokentrace import sources, telemetry
+        from tokentrace import telemetry
+        from tokentrace.telemetry import sources
         from tokentrace.prompt import CallRecord
         exporter = InMemorySpanExporter()
         telemetry.configure(exporter=exporter)

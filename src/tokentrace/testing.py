@@ -62,8 +62,8 @@ def capture(**settings: Any) -> Iterator[Captured]:
     """
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from tokentrace import exporting
     from tokentrace.instrument import instrument, uninstrument
+    from tokentrace.telemetry import exporting
 
     exporter = InMemorySpanExporter()
     instrument(tracer_provider=exporting.in_memory(exporter), **settings)

@@ -18,7 +18,7 @@ EXIT = 5.0  # seconds that a process may take to end with a dead collector
 # Loads the SDK once; each case is a child of its own that ends as a process does.
 ZYGOTE = """
 import atexit, gc, importlib, json, logging, os, signal, sys, threading, time, warnings
-import openai, tokentrace, tokentrace.exporting, opentelemetry.exporter.otlp.proto.http.trace_exporter
+import openai, tokentrace, tokentrace.telemetry.exporting, opentelemetry.exporter.otlp.proto.http.trace_exporter
 from tokentrace.counting import vocab
 vocab.load("o200k_base")
 from tokentrace.testing import Wire, openai_chat, openai_chat_stream

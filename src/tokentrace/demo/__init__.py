@@ -43,7 +43,7 @@ def run(console: Console, *, exporter: Any = "local", directory: str | None = No
     """
     import openai
 
-    from tokentrace.local import LocalExporter
+    from tokentrace.telemetry.local import LocalExporter
 
     with _quiet(), _progress(console) as told:
         if exporter != "local":

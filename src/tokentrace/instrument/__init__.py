@@ -71,7 +71,8 @@ def instrument(
 
 
 def _begin(settings: Settings, **providers: Any) -> None:
-    from tokentrace import sources, telemetry
+    from tokentrace import telemetry
+    from tokentrace.telemetry import sources
 
     with _lock:
         again = state.settings is not None

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tokentrace import schema, sources
+from tokentrace import schema
 from tokentrace.prompt import CallRecord, Event, Record
-from tokentrace.sources import (
+from tokentrace.telemetry import sources
+from tokentrace.telemetry.sources import (
     Settings,
     configure,
     dropped,

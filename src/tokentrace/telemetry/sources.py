@@ -17,11 +17,12 @@ from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from tokentrace import _config, meters, schema
-from tokentrace.meters import Meters
+from tokentrace import _config, schema
+from tokentrace.telemetry import meters
+from tokentrace.telemetry.meters import Meters
 
 if TYPE_CHECKING:
-    from tokentrace.exporting import Private
+    from tokentrace.telemetry.exporting import Private
 
 PATIENCE = 1.0  # seconds
 CAPACITY = 128  # attributes a span, where its provider does not tell
@@ -190,7 +191,7 @@ if hasattr(os, "register_at_fork"):
 def _private() -> Private:
     """Return the private providers, made on first use."""
     if _state.private is None:
-        from tokentrace.exporting import Private
+        from tokentrace.telemetry.exporting import Private
 
         with _state.lock:
             if _state.private is None:

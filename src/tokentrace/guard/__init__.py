@@ -1,7 +1,7 @@
-"""The guard: what it is told, and the limit that follows from it.
+"""The guard: what it is told.
 
-The rest of it goes by this name too: `decide` is a pure function of a count, `settle` runs the
-callbacks that may change it, `act` warns or refuses.
+The rest of it goes by this name too: `limit_of` finds the limit, `decide` is a pure function of a
+count, `settle` runs the callbacks that may change it, `act` warns or refuses.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tokentrace._act import Body, Callback, Settled, act, reset, settle, unguarded, unsettled
-from tokentrace._decide import LARGEST, decide, exceeds
-from tokentrace.prompt import Limit, LimitReport, Prompt
+from tokentrace.guard.acting import Body, Settled, act, reset, settle, unguarded, unsettled
+from tokentrace.guard.deciding import LARGEST, decide, exceeds
+from tokentrace.guard.limits import limit_of, soft_limit_of
+from tokentrace.prompt import LimitReport
 
 __all__ = [
     "Guard", "Settled", "act", "decide", "exceeds", "limit_of", "reset", "settle", "soft_limit_of", "unguarded",
@@ -144,60 +145,3 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...], *, callables: bool 
         return
     names = " or ".join(map(repr, allowed)) + (" or a callable" if callables else "")
     raise ValueError(f"Guard({name}={value!r:.80}): give {names}")
-
-
-# ── the limit ────────────────────────────────────────────────────────────────────────────────────
-
-
-def limit_of(guard: Guard | None, provider: str, base_url: str, prompt: Prompt) -> Limit:
-    """Return the limit of a call: the guard's own, else the registry's."""
-    from tokentrace import providers
-
-    configured = None if guard is None else _configured(guard.limit, prompt.model)
-    if configured is not None:
-        return Limit(configured, "configured")
-    _, model = providers.find(prompt.model, provider, base_url)
-    if model is None:
-        return Limit()
-    reserve = guard is None or guard.reserve_output
-    return providers.limit(model, prompt.max_output, reserve)
-
-
-def _configured(limit: Any, model: str) -> int | None:
-    if isinstance(limit, Mapping):
-        return _matching(limit, model)
-    if not callable(limit):
-        return limit  # type: ignore[no-any-return]
-    with Callback("limit"):
-        tokens = limit(model)
-        if isinstance(tokens, int) and 0 <= tokens < LARGEST:
-            return int(tokens)
-    return None
-
-
-def _matching(limits: Mapping[str, int], model: str) -> int | None:
-    """Return the tokens of the model's own name, else of the first pattern that matches it."""
-    if model in limits:
-        return limits[model]
-    from fnmatch import fnmatchcase
-
-    name = model.lower()
-    return next((n for glob, n in limits.items() if fnmatchcase(name, glob.lower())), None)
-
-
-def soft_limit_of(guard: Guard | None, provider: str, base_url: str, prompt: Prompt) -> int | None:
-    """Return the input above which the requested output no longer fits, where nobody refuses that.
-
-    None where there is no such number, or the guard has a limit of its own.
-    """
-    from tokentrace import providers
-
-    if guard is None or not guard.reserve_output or not prompt.max_output:
-        return None
-    if _configured(guard.limit, prompt.model) is not None:
-        return None
-    _, model = providers.find(prompt.model, provider, base_url)
-    if model is None:
-        return None
-    soft = providers.soft_limit(model, prompt.max_output)
-    return None if soft.hard else soft.tokens

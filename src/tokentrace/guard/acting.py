@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tokentrace import _failsafe
-from tokentrace._decide import certain_components, exceeds, final, judged, pressed
 from tokentrace.counting.tally import Tally, scaled
 from tokentrace.errors import TokenLimitExceeded, TokenLimitWarning
+from tokentrace.guard.deciding import certain_components, exceeds, final, judged, pressed
 from tokentrace.prompt import PROVIDER, Count, LimitReport
 
 if TYPE_CHECKING:

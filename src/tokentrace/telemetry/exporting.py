@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
 from tokentrace import _config, schema
 from tokentrace._failsafe import attempt
-from tokentrace.local import LocalExporter
+from tokentrace.telemetry.local import LocalExporter
 
 EXIT = 3.5
 EXIT_LOCAL = 2.0
