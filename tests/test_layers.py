@@ -19,7 +19,7 @@ PLACES = {"turns", "_sessions", "_tags", "context", "_assembly"}
 SENDING = {"telemetry"}
 RECORD = FOLLOWING | GUARDING | PLACES | SENDING | {"instrument"}
 READ = {"readers", "analysis", "report"}
-EDGES = {"cli", "demo", "testing", "__main__"}
+EDGES = {"cli", "demo", "doctor", "testing", "__main__"}
 
 # room -> what it may import besides itself; core first, then record, then read
 ROOMS = {
@@ -54,10 +54,10 @@ ROOMS = {
 # library -> rooms that may import it; a library that is not named here is nobody's
 LIBRARIES = {
     "anthropic": set(),
-    "msgspec": {"_shapes", "counting", "telemetry", "readers", "report", "cli"},
+    "msgspec": {"_shapes", "counting", "instrument", "telemetry", "readers", "report", "cli"},
     "openai": {"demo"},
     "opentelemetry": SENDING | {"_scope", "turns", "instrument", "testing"},
-    "rich": {"report", "cli", "demo"},
+    "rich": {"report", "cli", "demo", "doctor"},
     "tiktoken": {"counting"},
     "typer": {"cli"},
     "wrapt": {"instrument"},

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -521,17 +522,73 @@ def test_a_parent_comes_from_another_process(app, monkeypatch):
     assert (turn.context.trace_id, turn.parent.span_id) == (int("ab" * 16, 16), int("cd" * 8, 16))
 
 
-def test_riding_on_a_span_of_another(app):
-    """Where a call has a span already, ours go onto it; its owner ends it and has the metrics."""
-    theirs = {"gen_ai.request.model": "theirs"}
-    with app.tracing.get_tracer("x").start_as_current_span("chat", attributes=theirs) as span:
-        handle = telemetry.open_call(BEFORE, span=span)
+@contextmanager
+def of_others(app, scope="someone", model=BEFORE.model, **more):
+    """Be inside an LLM span of somebody else."""
+    marks = {schema.OPERATION: "chat", schema.REQUEST_MODEL: model} | more
+    with app.tracing.get_tracer(scope).start_as_current_span("theirs", attributes=marks) as span:
+        yield span
+
+
+@pytest.mark.parametrize(
+    ("scope", "measured"),
+    [
+        ("opentelemetry.instrumentation.genai.openai", 0),
+        ("opentelemetry.instrumentation.openai.v1", 0),
+        ("openinference.instrumentation.openai", 1),
+        ("logfire.openai", 1),
+        ("my.own", 1),
+    ],
+)
+def test_riding_on_a_span_of_another(app, scope, measured):
+    """Where a call has a span already, ours go onto it; its owner ends it, metrics come once."""
+    with of_others(app, scope, server__address="theirs") as span:
+        handle = telemetry.open_call(BEFORE)
         handle.close(after())
         assert span.is_recording()
     (span,) = app.spans
     assert span.attributes[schema.TOKENS] == 85
-    assert span.attributes[schema.REQUEST_MODEL] == "theirs"
-    assert app.points(schema.TOKEN_USAGE) == []
+    assert span.name == "theirs"
+    assert len(app.points(schema.TOKEN_USAGE)) == 2 * measured
+    assert len(app.points(schema.DURATION)) == measured
+    assert len(app.points(schema.DECISIONS)) == 1
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {schema.REQUEST_MODEL: "another-model"},
+        {schema.OPERATION: "embeddings"},
+        {schema.OPERATION: "invoke_agent"},
+        {schema.TOKENS: 7},
+    ],
+)
+def test_a_span_of_another_call_is_left_alone(app, marks):
+    """A span of another model, another kind, or one that a call stands on already, is not ridden."""
+    with of_others(app, **marks):
+        telemetry.open_call(BEFORE).close(after())
+    ours, theirs = app.spans
+    assert (ours.name, theirs.name) == (f"chat {BEFORE.model}", "theirs")
+    assert theirs.attributes.get(schema.TOKENS) == marks.get(schema.TOKENS)
+
+
+def test_a_provider_that_was_given_is_not_passed_over(app):
+    """Spans go to the provider that `instrument` was given, not onto a span of another one."""
+    other = Recorder()
+    with of_others(other):
+        telemetry.open_call(BEFORE).close(after())
+    assert len(app.spans) == 1
+    assert schema.TOKENS not in other.spans[0].attributes
+
+
+def test_under_suppression_only_a_span_that_is_there_gets_our_attributes(app):
+    """Logfire suppresses others under its own span: that one is ours to stand on, none is made."""
+    with suppress_instrumentation():
+        telemetry.open_call(BEFORE).close(after())
+    assert app.spans == ()
+    with of_others(app), suppress_instrumentation():
+        telemetry.open_call(BEFORE).close(after())
+    assert [span.attributes[schema.TOKENS] for span in app.spans] == [85]
 
 
 def test_importing_telemetry_loads_no_opentelemetry():

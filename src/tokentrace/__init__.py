@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tokentrace.instrument import instrument as instrument
     from tokentrace.instrument import status as status
     from tokentrace.instrument import uninstrument as uninstrument
+    from tokentrace.instrument.manual import llm_call as llm_call
     from tokentrace.prompt import Count as Count
     from tokentrace.prompt import LimitReport as LimitReport
     from tokentrace.turns import carry as carry
@@ -52,6 +53,7 @@ _HOMES = {
     "count": "counting.counter",
     "exclude": "context",
     "instrument": "instrument",
+    "llm_call": "instrument.manual",
     "session": "turns",
     "status": "instrument",
     "tag": "context",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -23,6 +23,16 @@ CACHE_METHODS = ("cache_info", "cache_clear", "cache_parameters")
 
 class Visit:
     """What happens around one run of a function. Subclasses do it; this does nothing."""
+
+    def before(self, can_wait: bool) -> Awaitable[Any] | None:  # noqa: ARG002 - for subclasses
+        """Something must be done first; what has to be awaited is returned where the caller can."""
+        return None
+
+    def arguments(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments to run with."""
+        return args, kwargs
 
     def enter(self) -> None:
         """The function's code begins to run, or goes on after an item."""
@@ -70,13 +80,19 @@ def _wrapper(fn: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(fn):
 
         async def coroutine(*args: Any, **kwargs: Any) -> Any:
-            return await _awaited(fn(*args, **kwargs), _begun(begin, args, kwargs))
+            visit = _begun(begin, args, kwargs)
+            await _ready(visit)
+            args, kwargs = _arguments(visit, args, kwargs)
+            return await _awaited(fn(*args, **kwargs), visit)
 
         return coroutine
     if inspect.isasyncgenfunction(fn):
 
         async def chunks(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            steps = AsyncChunks(fn(*args, **kwargs), _begun(begin, args, kwargs))
+            visit = _begun(begin, args, kwargs)
+            await _ready(visit)
+            args, kwargs = _arguments(visit, args, kwargs)
+            steps = AsyncChunks(fn(*args, **kwargs), visit)
             relay = Relay(steps)
             try:
                 while True:
@@ -92,17 +108,42 @@ def _wrapper(fn: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
     if inspect.isgeneratorfunction(fn):
 
         def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            return (yield from Chunks(fn(*args, **kwargs), _begun(begin, args, kwargs)))
+            visit, args, kwargs = _at_once(begin, args, kwargs)
+            return (yield from Chunks(fn(*args, **kwargs), visit))
 
         return generator
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        visit = _begun(begin, args, kwargs)
+        visit, args, kwargs = _at_once(begin, args, kwargs)
         with step(visit):
             result = fn(*args, **kwargs)
         return deliver(result, visit)
 
     return function
+
+
+def _at_once(
+    begin: Begin, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Visit, tuple[Any, ...], dict[str, Any]]:
+    """Return the visit, begun where nothing can be awaited, and the arguments to run with."""
+    visit = _begun(begin, args, kwargs)
+    attempt(visit.before, False)
+    return visit, *_arguments(visit, args, kwargs)
+
+
+async def _ready(visit: Visit) -> None:
+    """Await what a visit needs first."""
+    waiting = attempt(visit.before, True)
+    if waiting is not None:
+        await waiting
+
+
+def _arguments(
+    visit: Visit, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    known: tuple[tuple[Any, ...], dict[str, Any]]
+    known = attempt(visit.arguments, args, kwargs, default=(args, kwargs))
+    return known
 
 
 def _begun(begin: Begin, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visit:
@@ -282,29 +323,29 @@ def call_with(
     wanted = signature_of(name)
     if signature is None or wanted is None:
         return name(*args, **kwargs)
-    bound = _bound(signature, args, kwargs)
-    if bound is None:
+    named = bound(signature, args, kwargs)
+    if named is None:
         return None
     parameters = wanted.parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        known = bound
+        known = named
     else:
-        known = {key: value for key, value in bound.items() if key in wanted.parameters}
+        known = {key: value for key, value in named.items() if key in wanted.parameters}
     if _fits(parameters, known):
         return name(**known)
     return name(*args, **kwargs)
 
 
-def _bound(
+def bound(
     signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Any] | None:
     """Return arguments by their names; None when they do not fit, which the host will hear."""
     try:
-        bound = signature.bind(*args, **kwargs)
+        found = signature.bind(*args, **kwargs)
     except TypeError:
         return None
-    bound.apply_defaults()
-    named = dict(bound.arguments)
+    found.apply_defaults()
+    named = dict(found.arguments)
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:
             named.update(named.pop(parameter.name, {}))

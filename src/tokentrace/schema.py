@@ -37,7 +37,9 @@ from tokentrace.values import (
     whole,
 )
 
-__all__ = ["band", "clean", "dump", "dump_event", "load", "load_event", "shrink", "span_name"]
+__all__ = [
+    "band", "clean", "dump", "dump_event", "is_llm", "load", "load_event", "model_of", "shrink", "span_name",
+]  # fmt: skip
 
 # ── standard names ───────────────────────────────────────────────────────────────────────────────
 
@@ -419,6 +421,30 @@ def load(
         details=load_details(attributes.get(DETAILS)),
         usage=Usage(**_read(attributes, USAGE)),
     )
+
+
+# How other instrumentations mark a span of an LLM call: attribute, its values, and whether each
+# means embeddings.
+_KINDS: dict[str, dict[str, bool]] = {
+    OPERATION: {name: name == "embeddings" for name in OPERATIONS - {"count_tokens"}},
+    "openinference.span.kind": {"LLM": False, "EMBEDDING": True},
+    "langfuse.observation.type": {"generation": False, "embedding": True},
+    "llm.request.type": {"chat": False, "completion": False, "embedding": True},
+}
+_MODELS = (REQUEST_MODEL, "llm.model_name")
+
+
+def is_llm(attributes: Mapping[str, Any], operation: str) -> bool:
+    """Whether attributes are those of an LLM call that embeds, or that does not, as ``operation``."""
+    embeds = operation == "embeddings"
+    marks = ((values, attributes.get(key)) for key, values in _KINDS.items())
+    return any(values.get(str(mark)) is embeds for values, mark in marks if mark is not None)
+
+
+def model_of(attributes: Mapping[str, Any]) -> str:
+    """Return the model that anybody's span of an LLM call names, empty where none is."""
+    named = (attributes.get(key) for key in _MODELS)
+    return next((name for name in named if isinstance(name, str)), "")
 
 
 def span_name(operation: str, subject: str = "") -> str:

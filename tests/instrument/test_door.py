@@ -85,7 +85,7 @@ def test_an_unknown_sdk_is_told_with_the_known_ones(caplog):
     """A misspelled SDK is one warning that names those there are."""
     with capture(sdks=["opneai"]):
         assert "opneai" in caplog.text
-        assert "anthropic, openai" in caplog.text
+        assert "anthropic, groq, openai, together" in caplog.text
 
 
 @pytest.mark.parametrize("guard", ["warn", 5, {}])

@@ -1,7 +1,8 @@
 """The guard: what it is told.
 
 The rest of it goes by this name too: `limit_of` finds the limit, `decide` is a pure function of a
-count, `settle` runs the callbacks that may change it, `act` warns or refuses.
+count, `settle` runs the callbacks that may change it, `act` warns or refuses, `learn` and `confirm`
+hear how calls ended.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tokentrace.guard.acting import Body, Settled, act, reset, settle, unguarded, unsettled
+from tokentrace.guard import acting
+from tokentrace.guard.acting import Body, Settled, act, settle, unguarded, unsettled
 from tokentrace.guard.deciding import LARGEST, decide, exceeds
+from tokentrace.guard.learned import LESSONS, confirm, learn, learned_limits
 from tokentrace.guard.limits import limit_of, soft_limit_of
 from tokentrace.prompt import LimitReport
 
 __all__ = [
-    "Guard", "Settled", "act", "decide", "exceeds", "limit_of", "reset", "settle", "soft_limit_of", "unguarded",
-    "unsettled",
+    "Guard", "Settled", "act", "confirm", "decide", "exceeds", "learn", "learned_limits", "limit_of", "reset", "settle",
+    "soft_limit_of", "unguarded", "unsettled",
 ]  # fmt: skip
 
 THRESHOLDS = (0.8, 0.95)
@@ -101,6 +104,12 @@ class Guard:
         prompt, count = counter.measure(body, api=api, provider=provider, limit=limit)
         soft = soft_limit_of(self, provider, "", prompt)
         return decide(replace(self, verify=None), count, soft=soft)
+
+
+def reset() -> None:
+    """Forget which models were told to be unknown, and what was learned (tests)."""
+    acting.reset()
+    LESSONS.clear()
 
 
 # ── construction ─────────────────────────────────────────────────────────────────────────────────

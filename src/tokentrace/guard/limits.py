@@ -1,4 +1,4 @@
-"""The limit of a call: the guard's own, else the registry's."""
+"""The limit of a call: the guard's own, else a learned one, else the registry's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokentrace.guard.acting import Callback
 from tokentrace.guard.deciding import LARGEST
+from tokentrace.guard.learned import LEARNED, LESSONS, key_of
 from tokentrace.prompt import Limit, Prompt
 
 if TYPE_CHECKING:
@@ -14,17 +15,32 @@ if TYPE_CHECKING:
 
 
 def limit_of(guard: Guard | None, provider: str, base_url: str, prompt: Prompt) -> Limit:
-    """Return the limit of a call: the guard's own, else the registry's."""
+    """Return the limit of a call: the guard's own, else a learned one, else the registry's.
+
+    A learned limit below the registry's holds at once, though it only warns before it is confirmed;
+    one above it holds when it is confirmed.
+    """
     from tokentrace import providers
 
     configured = None if guard is None else _configured(guard.limit, prompt.model)
     if configured is not None:
         return Limit(configured, "configured")
     _, model = providers.find(prompt.model, provider, base_url)
-    if model is None:
-        return Limit()
     reserve = guard is None or guard.reserve_output
-    return providers.limit(model, prompt.max_output, reserve)
+    known = Limit() if model is None else providers.limit(model, prompt.max_output, reserve)
+    if not LESSONS:
+        return known
+    output = (prompt.max_output or 0) if reserve else 0
+    summed = model is not None and model.refuses_sum
+    found = LESSONS.find(key_of(provider, base_url, prompt.model), output, summed=summed)
+    return found if found is not None and _wins(found, known) else known
+
+
+def _wins(learned: Limit, known: Limit) -> bool:
+    """Whether a learned limit stands in for the registry's, which knows more where both agree."""
+    if known.tokens is None or learned.tokens is None:
+        return learned.tokens is not None
+    return learned.tokens < known.tokens or (learned.hard and learned.tokens > known.tokens)
 
 
 def _configured(limit: Any, model: str) -> int | None:
@@ -52,7 +68,7 @@ def _matching(limits: Mapping[str, int], model: str) -> int | None:
 def soft_limit_of(guard: Guard | None, provider: str, base_url: str, prompt: Prompt) -> int | None:
     """Return the input above which the requested output no longer fits, where nobody refuses that.
 
-    None where there is no such number, or the guard has a limit of its own.
+    None where there is no such number, or the limit is the guard's own or a learned one.
     """
     from tokentrace import providers
 
@@ -62,6 +78,8 @@ def soft_limit_of(guard: Guard | None, provider: str, base_url: str, prompt: Pro
         return None
     _, model = providers.find(prompt.model, provider, base_url)
     if model is None:
+        return None
+    if LESSONS and limit_of(guard, provider, base_url, prompt).source == LEARNED:
         return None
     soft = providers.soft_limit(model, prompt.max_output)
     return None if soft.hard else soft.tokens

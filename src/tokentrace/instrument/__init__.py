@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,11 +14,11 @@ from tokentrace import _failsafe
 from tokentrace._failsafe import LOG, attempt
 from tokentrace.guard import Guard
 from tokentrace.instrument import state
-from tokentrace.instrument.hooks import HOOKS, VOCABULARIES, Hook
+from tokentrace.instrument.hooks import HOOKS, VOCABULARIES, WATCHED, WATCHED_FOR, Hook
 from tokentrace.instrument.state import Settings
 
 _lock = threading.RLock()
-_listening: set[Hook] = set()
+_listening: set[Hook | str] = set()
 
 
 def _after_fork() -> None:
@@ -80,6 +81,8 @@ def _begin(settings: Settings, **providers: Any) -> None:
         telemetry.configure(**providers)
         for hook in HOOKS:
             attempt(_stand, hook)
+        for module in WATCHED_FOR:
+            attempt(_watch, module)
         if telemetry.enabled():
             attempt(sources.tracer)  # loads what the first span needs, off the first call's path
         _tell_unknown(settings.sdks)
@@ -93,6 +96,8 @@ def uninstrument() -> None:
 
     with _lock:
         for hook, (owner, name, wrapper) in tuple(state.hooked.items()):
+            for undo in state.taken.pop(hook, ()):
+                attempt(undo)
             attempt(_restore, owner, name, wrapper)
             del state.hooked[hook]
         state.configure(None)
@@ -165,11 +170,40 @@ def _arrived(hook: Hook) -> None:
             _wrap(hook)
 
 
+def _watch(module: str) -> None:
+    """See spans that another instrumentation does not make current, as soon as it is imported."""
+    if module in sys.modules:
+        _watching()
+    elif module not in _listening:
+        from wrapt import register_post_import_hook
+
+        _listening.add(module)
+        register_post_import_hook(lambda _module: attempt(_watching), module)
+
+
+def _watching() -> None:
+    with _lock:
+        if state.settings is not None and WATCHED not in state.hooked:
+            import_module(WATCHED.module)
+            _wrap(WATCHED)
+
+
+def _maker(hook: Hook) -> Any:
+    """Return what makes the wrapper of a row."""
+    if hook is WATCHED:
+        from tokentrace.telemetry import peers
+
+        return peers.watch
+    from tokentrace.instrument.calls import around
+
+    return around
+
+
 def _wrap(hook: Hook) -> None:
     from wrapt import FunctionWrapper
 
     from tokentrace.counting import vocab
-    from tokentrace.instrument.calls import around
+    from tokentrace.instrument import captured
 
     owner: Any = sys.modules[hook.module]
     *path, name = hook.attr.split(".")
@@ -180,9 +214,10 @@ def _wrap(hook: Hook) -> None:
         place = f"{hook.module}:{hook.attr}"
         _failsafe.warn_once(f"hook:{place}", "%s is not there; its calls are not traced", place)
         return
-    wrapper = FunctionWrapper(original, around(hook))
+    wrapper = FunctionWrapper(original, _maker(hook)(hook))
     setattr(owner, name, wrapper)
     state.hooked[hook] = (owner, name, wrapper)
+    state.taken[hook] = attempt(captured.take, owner, name, original, default=[])
     for vocabulary in VOCABULARIES.get(hook.sdk, ()):
         vocab.load_in_background(vocabulary)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from tokentrace import _shapes, context, dialects, guard, schema, telemetry, turns
@@ -19,7 +20,9 @@ from tokentrace._failsafe import OnError, attempt, outcome
 from tokentrace._sessions import Registry
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
+from tokentrace.errors import TokentraceError
 from tokentrace.instrument import records, state
+from tokentrace.instrument.answers import Answer
 from tokentrace.instrument.hooks import Hook
 from tokentrace.instrument.requests import READERS, Request
 from tokentrace.prompt import EXACT, CallRecord, Count, LimitReport, Prompt, Usage
@@ -49,15 +52,35 @@ def around(hook: Hook) -> Callable[..., Any]:
     return wrapper
 
 
+def inside() -> bool:
+    """Whether the caller runs inside a call that is counted already."""
+    return _inside.get()
+
+
 def live(call: Call, work: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Run the call's first half, then the host's own call, followed to its end."""
+    waiting = prepared(call, can_wait=inspect.iscoroutinefunction(work))
+    then = partial(_shapes.run, work, args, kwargs, call)
+    return then() if waiting is None else _after(waiting, then)
+
+
+def prepared(call: Call, *, can_wait: bool) -> Coroutine[Any, Any, None] | None:
+    """Run the call's first half; return the rest of it where a callback must be awaited.
+
+    Where the caller cannot wait, such a callback is told so and counted.
+    """
     steps = call.begin()
     waiting = attempt(_advance, steps, default=DONE)
-    if waiting is not DONE and inspect.iscoroutinefunction(work):
-        return _wait(steps, waiting, partial(_shapes.run, work, args, kwargs, call))
+    if waiting is not DONE and can_wait:
+        return _wait(steps, waiting)
     while waiting is not DONE:
         waiting = attempt(_refuse, steps, waiting, default=DONE)
-    return _shapes.run(work, args, kwargs, call)
+    return None
+
+
+async def _after(waiting: Coroutine[Any, Any, None], then: Callable[[], Any]) -> Any:
+    await waiting
+    return await then()
 
 
 def _advance(steps: Generator[Any, Any, None], value: Any = None) -> Any:
@@ -82,15 +105,14 @@ def _refuse(steps: Generator[Any, Any, None], waiting: Any) -> Any:
     return _throw(steps, TypeError("an async callback needs an async client"))
 
 
-async def _wait(steps: Generator[Any, Any, None], waiting: Any, then: Callable[[], Any]) -> Any:
-    """Await what a callback gave, as often as it does, then make the host's call."""
+async def _wait(steps: Generator[Any, Any, None], waiting: Any) -> None:
+    """Await what a callback gave, as often as it does."""
     while waiting is not DONE:
         value, error = await outcome(waiting)
         if error is None:
             waiting = attempt(_advance, steps, value, default=DONE)
         else:
             waiting = attempt(_throw, steps, error, default=DONE)
-    return await then()
 
 
 def _lens(registry: Registry) -> tuple[Lens, set[Any]]:
@@ -116,6 +138,7 @@ class Call:
         self.place = turns.current()
         self.guard = self._guard()
         self.usage = UNKNOWN
+        self.report: LimitReport | None = None
         self.record: CallRecord | None = None
         self.span: Any = None
         self.lineage: Any = None
@@ -135,7 +158,7 @@ class Call:
 
     def begin(self) -> Generator[Any, Any, None]:
         """Count, have the guard decide, open the span. Yields what a callback wants awaited."""
-        if self.guard is None and not telemetry.enabled():
+        if self.guard is None and not telemetry.wanted():
             return
         self._clock()
         report = self._report(self.request.body)
@@ -147,6 +170,7 @@ class Call:
             )
             self._clock()
             report, saved = self._settled(settled)
+        self.report = report
         attempt(self._open, report, saved)  # a broken processor keeps no guard from its work
         self._clock()
         self._act(report, saved)
@@ -204,7 +228,9 @@ class Call:
             state.estimates[count.method] += 1
         where = records.Where(self.place, self.lineage, self.standing)
         self.record = records.record(self.request, self.prompt, report, where, saved)
-        self.span = telemetry.open_call(self.record, attributes=self.place.attributes)
+        self.span = telemetry.open_call(
+            self.record, attributes=self.place.attributes, sdk=self.request.sdk
+        )
         if self.span.recording:
             self.request.hush()
             if state.settings and state.settings.capture_content:
@@ -255,18 +281,38 @@ class Call:
         """End well: the usage is the response's, or what the stream told."""
         if value is not None:
             self.usage = self._dialect().usage(value)
+        request = self.request
+        guard.confirm(request.provider, request.base_url, self.prompt, self.usage.input)
         self._close(None)
 
     def fail(self, error: BaseException) -> None:
-        """End with the error that the caller sees."""
+        """End with the error that the caller sees; a provider's refusal may tell a limit."""
+        if isinstance(error, Exception) and not isinstance(error, TokentraceError):
+            attempt(self._learn, error)
         self._close(error)
+
+    def _learn(self, error: Any) -> None:
+        """Take the limit from a context-length error, and tell of it."""
+        request, report = self.request, self.report
+        count = None if report is None else report.count
+        found = guard.learn(request.provider, request.base_url, self.prompt, count, error)
+        if found is not None and report is not None and self.span is not None:
+            told = records.overflowed(report, found.limit, found.tokens)
+            telemetry.emit(schema.LIMIT_EXCEEDED, told, self.span)
+
+    def refused(self, answer: Answer) -> None:
+        """End because the provider answered with an error."""
+        self._learn(SimpleNamespace(status_code=answer.status, body=answer.body))
+        if self.record is not None:
+            self.record = replace(self.record, error_type=answer.error)
+        self._close(None)
 
     def abandon(self) -> None:
         """End because the caller let go; what the stream told so far counts."""
         self._close(None)
 
     def _dialect(self) -> Any:
-        return dialects.find(self.request.api)
+        return dialects.find(self.request.api) or dialects.find("generic")
 
     def _close(self, error: BaseException | None) -> None:
         span, self.span = self.span, None

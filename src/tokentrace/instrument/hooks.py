@@ -31,6 +31,18 @@ HOOKS = (
     Hook("openai", "openai._base_client", "AsyncAPIClient.request", "stainless"),
     Hook("anthropic", "anthropic._base_client", "SyncAPIClient.request", "stainless"),
     Hook("anthropic", "anthropic._base_client", "AsyncAPIClient.request", "stainless"),
+    Hook("groq", "groq._base_client", "SyncAPIClient.request", "stainless"),
+    Hook("groq", "groq._base_client", "AsyncAPIClient.request", "stainless"),
+    Hook("together", "together._base_client", "SyncAPIClient.request", "stainless"),
+    Hook("together", "together._base_client", "AsyncAPIClient.request", "stainless"),
+)
+
+# Where spans are seen that somebody starts without making them current, or only after the call; it
+# stands as soon as one of the instrumentations is imported that do so (see `telemetry.peers`).
+WATCHED = Hook("opentelemetry", "opentelemetry.sdk.trace", "Tracer.start_span", "spans")
+WATCHED_FOR = tuple(
+    f"opentelemetry.instrumentation.{sdk}"
+    for sdk in ("openai", "anthropic", "groq", "together", "mistralai", "cohere", "ollama")
 )
 
 # The path a client posts to, without its query, by the api it speaks. An unknown path is not ours.
@@ -40,6 +52,11 @@ ROUTES = {
     "/responses/input_tokens": "openai.responses.input_tokens",
     "/completions": "openai.completions",
     "/embeddings": "openai.embeddings",
+    "/openai/v1/chat/completions": "openai.chat",
+    "/openai/v1/embeddings": "openai.embeddings",
+    "/v1/chat/completions": "openai.chat",
+    "/v1/completions": "openai.completions",
+    "/v1/embeddings": "openai.embeddings",
     "/v1/messages": "anthropic.messages",
     "/v1/messages/count_tokens": "anthropic.count_tokens",
 }
@@ -56,6 +73,8 @@ FLAVOURS = {
 VOCABULARIES = {
     "openai": ("o200k_base",),
     "anthropic": ("o200k_base",),
+    "groq": ("o200k_base",),
+    "together": ("o200k_base",),
 }
 
 # The standard operation name of each api (OpenTelemetry gen_ai.operation.name, 2026-10).

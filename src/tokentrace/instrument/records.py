@@ -14,7 +14,7 @@ from tokentrace.instrument.hooks import OPERATIONS
 from tokentrace.instrument.requests import Request
 from tokentrace.lineage import Lineage, Standing
 from tokentrace.names import SECTION
-from tokentrace.prompt import CallRecord, Count, Detail, LimitReport, Prompt
+from tokentrace.prompt import PROVIDER, CallRecord, Count, Detail, LimitReport, Prompt
 from tokentrace.turns import Place
 
 OTHER = "other"
@@ -119,6 +119,12 @@ def events(report: LimitReport, saved: int, *, fresh: bool) -> Iterator[tuple[st
         return
     over = report.decision == "refuse" or guard.exceeds(report)
     yield schema.LIMIT_EXCEEDED if over else schema.LIMIT_WARNING, _limits(report)
+
+
+def overflowed(report: LimitReport, limit: int | None, tokens: int | None) -> dict[str, Any]:
+    """Return what a provider's context-length error tells, beside what we counted ourselves."""
+    told = {"limit": limit, "tokens": tokens, "method": PROVIDER if tokens else None}
+    return {**_limits(report), **{key: value for key, value in told.items() if value is not None}}
 
 
 def _limits(report: LimitReport) -> dict[str, Any]:

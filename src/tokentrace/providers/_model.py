@@ -39,6 +39,7 @@ class Provider:
         hosts: globs over host names of base URLs.
         models: rows in order of precedence: the first that matches holds.
         dated: when the rows were read, ISO date; empty where there are none.
+        source: where their numbers come from, in one line; empty where there are none.
     """
 
     name: str
@@ -46,3 +47,4 @@ class Provider:
     hosts: tuple[str, ...] = ()
     models: tuple[Model, ...] = ()
     dated: str = ""
+    source: str = ""

@@ -1,8 +1,8 @@
 """Anthropic's models.
 
-Limits: the model file of litellm 1.109.1 (``model_prices_and_context_window_backup.json``, MIT),
-read 2026-11-22; Claude 4.1 and older from its Bedrock rows, Claude 3.7's output from Anthropic's
-model page, as remembered on that date. Claude 4.5 and newer answer when input + max_tokens > window and stop with
+Claude 4.1 and older are from the Bedrock rows of litellm's model file
+(``model_prices_and_context_window_backup.json``), Claude 3.7's output from Anthropic's model page, as
+remembered on that date. Claude 4.5 and newer answer when input + max_tokens > window and stop with
 ``model_context_window_exceeded``; older ones refuse (Anthropic's page on context windows).
 
 A beta header gives Sonnet 4 and 4.5 a window of 1,000,000: a body does not show it, so the common
@@ -53,4 +53,11 @@ MODELS = (
     _old("claude-instant*", 100_000, 4_096, "claude-3"),
 )
 
-ANTHROPIC = Provider("anthropic", "anthropic", ("api.anthropic.com",), MODELS, "2026-11-22")
+ANTHROPIC = Provider(
+    "anthropic",
+    "anthropic",
+    ("api.anthropic.com",),
+    MODELS,
+    "2026-11-22",
+    "model file of litellm 1.109.1 (MIT); Anthropic's pages on its models and context windows",
+)

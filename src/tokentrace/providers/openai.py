@@ -1,10 +1,10 @@
 """OpenAI's models.
 
-Limits: the model file of litellm 1.109.1 (``model_prices_and_context_window_backup.json``, MIT),
-read 2026-11-22. From gpt-5 on the input has a maximum of its own, window - output; that file gives
-the whole window as input for some of these (gpt-5.1-codex, gpt-5.4, gpt-5.5): there window - output
-stands here. Models that the file no longer lists (gpt-4.5, o1-preview, gpt-3.5-turbo-0301 …) and the
-8,192 tokens of an embedding's input: OpenAI's model pages, as remembered on that date.
+From gpt-5 on the input has a maximum of its own, window - output; litellm's model file
+(``model_prices_and_context_window_backup.json``) gives the whole window as input for some of these
+(gpt-5.1-codex, gpt-5.4, gpt-5.5): there window - output stands here. Models that the file no longer
+lists (gpt-4.5, o1-preview, gpt-3.5-turbo-0301 …) and the 8,192 tokens of an embedding's input:
+OpenAI's model pages, as remembered on that date.
 
 Older chat models refuse prompt + requested output > window ("maximum context length is ... However,
 you requested ..."). No such refusal is known for o-series models, so none is claimed.
@@ -87,4 +87,11 @@ MODELS = (
     Model("gpt-oss*", None, None, 131_072),
 )
 
-OPENAI = Provider("openai", "openai", ("api.openai.com", "*.api.openai.com"), MODELS, "2026-11-22")
+OPENAI = Provider(
+    "openai",
+    "openai",
+    ("api.openai.com", "*.api.openai.com"),
+    MODELS,
+    "2026-11-22",
+    "model file of litellm 1.109.1 (MIT); OpenAI's model pages, as remembered, for what it lacks",
+)

@@ -8,13 +8,13 @@ costs a span, never the host's call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tokentrace import schema
+from tokentrace._failsafe import attempt
 from tokentrace.prompt import CallRecord, Event, Record
-from tokentrace.telemetry import sources
+from tokentrace.telemetry import peers, sources
 from tokentrace.telemetry.sources import (
     Settings,
     configure,
@@ -26,189 +26,22 @@ from tokentrace.telemetry.sources import (
     settings,
     shutdown,
 )
-from tokentrace.values import error_type, foreign, text, whole
+from tokentrace.telemetry.spans import Awaited, Handle
+from tokentrace.values import foreign, text, whole
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span, SpanContext
+    from opentelemetry.trace import SpanContext
 
 __all__ = [
     "Handle", "Settings", "configure", "dropped", "emit", "enabled", "flush", "folder", "open_assembly", "open_call",
-    "open_turn", "record_of", "reset", "settings", "shutdown",
+    "open_turn", "record_of", "reset", "settings", "shutdown", "wanted",
 ]  # fmt: skip
 
-LATE = 16  # room kept for what is known only at the end
 _NOTHING: Mapping[str, Any] = {}
 
 
 # ── spans ────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Handle:
-    """A span that is open, or nothing at all, with the same methods.
-
-    Attributes:
-        span: OpenTelemetry's span, or None.
-        context: the context in which it is the current span; None where there is no span.
-        measured: closing it with a call records the call's metrics.
-    """
-
-    def __init__(self) -> None:
-        self.span: Span | None = None
-        self.context: Context | None = None
-        self._sent: set[str] = set()
-        self._theirs: frozenset[str] = frozenset()
-        self._record: Record | None = None
-        self._before: Context | None = None
-        self._open = [True]
-        self._owned = True
-        self.measured = False
-        self._room = sources.CAPACITY
-        self._wall = sources.settings().wall()
-        self._started = sources.settings().steady()
-
-    @property
-    def recording(self) -> bool:
-        """Whether somebody will see the span: only then is its detail worth work."""
-        return self.span is not None and self.span.is_recording()
-
-    @property
-    def span_context(self) -> SpanContext | None:
-        """The span's identity, for links; None where there is none."""
-        known = self.span.get_span_context() if self.span is not None else None
-        return known if known is not None and known.is_valid else None
-
-    def start(
-        self,
-        name: str,
-        kind: str,
-        attributes: dict[str, Any],
-        record: Record | None = None,
-        **more: Any,
-    ) -> None:
-        """Start the span with what is known: ``attributes``, those of ``record`` among them."""
-        tracer = sources.tracer()
-        if tracer is None:
-            return
-        otel = sources.otel()
-        self._room = sources.room()
-        first = max(self._room - LATE, self._room // 2)
-        if len(attributes) > first:
-            attributes = schema.shrink(attributes, first)
-        self._sent = set(attributes)
-        self._record = record
-        self.span = tracer.start_span(
-            name, kind=otel.kinds[kind], attributes=attributes, start_time=self._wall, **more
-        )
-        self.context = otel.within(self.span, more.get("context"))
-
-    def ride(self, span: Span) -> None:
-        """Stand on a span of somebody else, who ends it and counts its tokens."""
-        self.span, self._owned, self.measured = span, False, False
-        used = getattr(span, "attributes", None) or _NOTHING
-        limits = getattr(span, "_limits", None)
-        limit = getattr(limits, "max_span_attributes", None) or sources.CAPACITY
-        self._room = max(0, min(schema.MOST_ATTRIBUTES, limit - len(used) - LATE))
-        self._theirs = frozenset(used)
-
-    @contextmanager
-    def active(self) -> Iterator[None]:
-        """Make the span current around a call. Never around a ``yield``."""
-        self.attach()
-        try:
-            yield
-        finally:
-            self.detach()
-
-    def attach(self) -> None:
-        """Make the span current from here on."""
-        if self.context is not None:
-            otel = sources.otel()
-            before = otel.current()
-            if before is not self.context:
-                self._before = before
-                otel.attach(self.context)
-
-    def detach(self) -> None:
-        """Put back what was current before, unless another is current now.
-
-        Attaching the old context rather than detaching by token: the token of another task or
-        thread makes the API log an error.
-        """
-        if self._before is not None:
-            otel = sources.otel()
-            if otel.current() is self.context:
-                otel.attach(self._before)
-            self._before = None
-
-    def set(self, attributes: Mapping[str, Any]) -> None:
-        """Set attributes in one go, and never so many that older ones fall out."""
-        if self.span is None or not attributes or not self.recording:
-            return
-        known = {key: attributes[key] for key in attributes if key not in self._theirs}
-        if len(self._sent | known.keys()) > self._room:
-            known = schema.refit(known, self._sent)
-            room = self._room - len(self._sent - known.keys())
-            known = schema.shrink(known, room)
-        self._sent |= known.keys()
-        self.span.set_attributes(known)
-
-    def update(self, record: Record) -> None:
-        """Set what is new in ``record`` since the last time."""
-        before, self._record = self._record, record
-        self.set(schema.dump(record, before))
-
-    def event(self, name: str, attributes: Mapping[str, Any]) -> None:
-        """Put an event on the span."""
-        if self.span is not None and self.recording:
-            self.span.add_event(name, dict(attributes))
-
-    def close(
-        self,
-        record: Record | None = None,
-        error: BaseException | None = None,
-        overhead: float | None = None,
-    ) -> None:
-        """Set what is known now, end the span and record the metrics. Only the first call counts.
-
-        Args:
-            record: the call or assembly as it stands now.
-            error: what the host is about to see. Only its type leaves the process.
-            overhead: seconds that we added to the call, where measured.
-        """
-        try:
-            self._open.pop()
-        except IndexError:
-            return
-        lasted = max(0, sources.settings().steady() - self._started)
-        failure = error_type(error) if error is not None else getattr(record, "error_type", "")
-        self.detach()
-        try:
-            self._finish(record, failure, lasted)
-        finally:
-            meters = sources.instruments() if self.measured else None
-            if meters is not None and isinstance(record, CallRecord):
-                meters.call(record, failure, lasted / 1e9, overhead, self.context)
-
-    def _finish(self, record: Record | None, failure: str, lasted: int) -> None:
-        if self.span is None:
-            return
-        try:
-            if self.recording:
-                late = {} if record is None else schema.dump(record, self._record)
-                if failure:
-                    late[schema.ERROR_TYPE] = failure
-                self.set(late)
-        finally:
-            if self._owned:
-                self._end(failure, self._wall + lasted)
-
-    def _end(self, failure: str, end: int) -> None:
-        if self.span is None:
-            return
-        if failure:
-            self.span.set_status(sources.otel().statuses.ERROR)
-        self.span.end(end)
 
 
 def _under(parent: Context | Handle | None) -> Context:
@@ -230,27 +63,59 @@ def open_call(
     *,
     parent: Context | Handle | None = None,
     attributes: Mapping[str, Any] = _NOTHING,
-    span: Span | None = None,
+    sdk: str = "",
 ) -> Handle:
     """Start the span of a call with everything that is known before it.
 
+    Where somebody else's span of this very call is there, or on its way, the call stands on that:
+    its owner ends it, and has the standard's metrics where it records them.
+
     Args:
         record: the call so far.
-        parent: another parent than the current span.
+        parent: another parent than the current span; then the span is our own.
         attributes: the session's own, cleaned here.
-        span: a span of somebody else for this very call: its owner ends it and has the metrics.
+        sdk: whose client makes the call; two instrumentations around it are told once.
     """
-    handle = Handle()
-    if not enabled():
-        return handle
+    theirs = attempt(peers.span_of, record) if parent is None and wanted() else None
+    if theirs is None and not enabled():
+        return Handle()
+    handle = _own(record, parent, attributes) if theirs is None else _on(theirs, record)
     handle.measured = True
-    if span is not None:
-        handle.ride(span)
-        handle.update(record)
-        return handle
+    if theirs is not None:
+        peers.tell(sdk)
+    return handle
+
+
+def _on(theirs: peers.Found, record: CallRecord) -> Handle:
+    """Stand on somebody else's span."""
+    handle = Handle()
+    handle.ride(theirs.span, standard=theirs.standard)
+    handle.update(record)
+    return handle
+
+
+def wanted() -> bool:
+    """Whether a call may have telemetry here: on a span of ours, or on one that is there already.
+
+    Logfire suppresses other instrumentations under its own span: we may still stand on that.
+    """
+    return enabled() or (sources.on() and bool(sources.otel().span().is_recording()))
+
+
+def _own(
+    record: CallRecord, parent: Context | Handle | None, attributes: Mapping[str, Any]
+) -> Handle:
+    """Start a span of our own, or wait for somebody's that comes late."""
     known = schema.dump(record) | foreign(attributes)
     name = schema.span_name(record.operation, record.model)
-    handle.start(name, "CLIENT", known, record, context=_under(parent))
+    under = _under(parent)
+    if parent is None and peers.is_late(record):
+        late = Awaited(name, known, under)
+        late.update(record)
+        peers.expect(late)
+        return late
+    handle = Handle()
+    handle.start(name, "CLIENT", known, record, context=under)
     return handle
 
 
@@ -332,7 +197,7 @@ def emit(name: str, attributes: Mapping[str, Any], handle: Handle | None = None)
         attributes: by the short names of `schema.EVENTS`, cleaned here.
         handle: whose span; None is the current span, whosever it is.
     """
-    if not enabled():
+    if not enabled() and (handle is None or handle.span is None):
         return
     from opentelemetry import context, trace
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tokentrace import schema
-from tokentrace._failsafe import failures
 from tokentrace.prompt import CallRecord
+from tokentrace.telemetry import losses
 from tokentrace.values import fold, spelled, text
 
 _names: set[str] = set()
@@ -37,10 +37,7 @@ class Meters:
     """
 
     def __init__(self, meter: Any, dropped: Mapping[str, int]) -> None:
-        sources: dict[str, tuple[Mapping[str, int], str]] = {
-            schema.INTERNAL_ERRORS: (failures, schema.FAILURE),
-            schema.DROPPED: (dropped, schema.DROP_REASON),
-        }
+        sources = losses.counts(dropped)
         self._made: dict[str, Any] = {
             name: _make(meter, name, metric, *sources.get(name, ({}, "")))
             for name, metric in schema.METRICS.items()
@@ -53,6 +50,8 @@ class Meters:
         seconds: float,
         overhead: float | None = None,
         context: Any = None,
+        *,
+        standard: bool = True,
     ) -> None:
         """Record a call that has ended, however it ended.
 
@@ -62,11 +61,13 @@ class Meters:
             seconds: how long it took.
             overhead: seconds of it that were ours.
             context: with its span, for exemplars.
+            standard: record the standard's own metrics too; not where somebody else does.
         """
         base = _base(record)
-        self._usage(record, base, context)
-        ended = base | {schema.ERROR_TYPE: failure} if failure else base
-        self._made[schema.DURATION].record(seconds, ended, context)
+        if standard:
+            self._usage(record, base, context)
+            ended = base | {schema.ERROR_TYPE: failure} if failure else base
+            self._made[schema.DURATION].record(seconds, ended, context)
         model = {schema.REQUEST_MODEL: base.get(schema.REQUEST_MODEL, "")}
         tokens = self._made[schema.COMPONENT_TOKENS]
         for name, count in fold(record.components):

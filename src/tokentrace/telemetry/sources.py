@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from tokentrace import _config, schema
+from tokentrace._failsafe import attempt
 from tokentrace.telemetry import meters
 from tokentrace.telemetry.meters import Meters
 
@@ -70,6 +71,8 @@ class _State:
 
 
 _state = _State()
+# What has spans left to end when everything is sent or closed.
+CLOSING: list[Callable[[], Any]] = []
 _dropped: Counter[str] = Counter()
 
 
@@ -102,6 +105,8 @@ def shutdown() -> None:
 
     A thread that died with the lock does not hold the exit.
     """
+    for work in CLOSING:
+        attempt(work)
     locked = _state.lock.acquire(timeout=PATIENCE)
     private, _state.private = _state.private, None
     if locked:
@@ -125,6 +130,8 @@ def room() -> int:
 
 def flush(timeout: float = 4.0) -> bool:
     """Send what waits in the private providers; False when ``timeout`` seconds were not enough."""
+    for work in CLOSING:
+        attempt(work)
     return _state.private is None or _state.private.flush(timeout)
 
 
@@ -166,6 +173,11 @@ def otel() -> SimpleNamespace:
     )
 
 
+def on() -> bool:
+    """Whether OpenTelemetry is not switched off for this process."""
+    return not _state.disabled
+
+
 def enabled() -> bool:
     """Whether spans and metrics are wanted here: neither switched off nor suppressed."""
     return not _state.disabled and bool(otel().enabled())
@@ -196,7 +208,9 @@ def _private() -> Private:
         with _state.lock:
             if _state.private is None:
                 wanted = _state.settings
-                _state.private = Private(wanted.service_name, wanted.exporter, _count_dropped)
+                _state.private = Private(
+                    wanted.service_name, wanted.exporter, _count_dropped, _dropped
+                )
     return _state.private
 
 
