@@ -25,6 +25,16 @@ SDKS = {
     "newest": ("3.13", "openai>=3", "anthropic[bedrock]>=2"),
 }
 
+# The other instrumentations beside which a call has one span (see telemetry/peers.py).
+PEERS = (
+    "logfire",
+    "openinference-instrumentation-anthropic",
+    "openinference-instrumentation-openai",
+    "opentelemetry-instrumentation-anthropic",
+    "opentelemetry-instrumentation-genai-openai",
+    "opentelemetry-instrumentation-openai",
+)
+
 
 def at_hand(version: str) -> str | None:
     """Return ``version`` when its interpreter runs here, else None: the Python that runs nox."""
@@ -60,6 +70,13 @@ def hooks(session: nox.Session, openai: str, anthropic: str) -> None:
     ]
     session.install(".", openai, anthropic, *others)
     session.run("pytest", "tests/instrument", *session.posargs)
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """Run the tests beside other instrumentations, each of them installed."""
+    session.install(".", *TESTING, *PEERS)
+    session.run("pytest", "tests/peers", *session.posargs)
 
 
 @nox.session

@@ -11,10 +11,11 @@ import wrapt
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, use_span
 
 import tokentrace
 from instrument.forms import SDKS, Shop
-from tokentrace import schema, telemetry
+from tokentrace import _failsafe, schema, telemetry
 from tokentrace.instrument import captured
 from tokentrace.prompt import CallRecord, Usage
 from tokentrace.telemetry import peers, sources
@@ -162,6 +163,24 @@ def test_two_instrumentations_are_told_once(spans, openllmetry, monkeypatch, cap
     for _ in range(2):
         peers.tell("openai")
     assert caplog.text.count("Logfire and OpenLLMetry all trace the calls of openai") == 1
+
+
+def test_a_broken_span_of_another_is_no_harm(spans, monkeypatch, caplog):
+    """A span that cannot be asked is one line and one count: the call has a span of ours."""
+    monkeypatch.setenv("TOKENTRACE_STRICT", "0")
+
+    class Broken(NonRecordingSpan):
+        attributes = property(lambda _self: 1 / 0)
+
+        def is_recording(self):
+            return True
+
+    with use_span(Broken(INVALID_SPAN_CONTEXT)):
+        telemetry.open_call(RECORD).close(ENDED)
+        telemetry.open_call(RECORD).close(ENDED)
+    assert names(spans) == ["chat gpt-4o"] * 2
+    assert caplog.text.count("ZeroDivisionError") == 1
+    assert _failsafe.failures == {"span_of:ZeroDivisionError": 2}
 
 
 # ── who came first ───────────────────────────────────────────────────────────────────────────────

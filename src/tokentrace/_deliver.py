@@ -78,41 +78,53 @@ def around(fn: F, begin: Begin) -> F:
 def _wrapper(fn: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
     """Return a function of the kind of ``fn``."""
     if inspect.iscoroutinefunction(fn):
-
-        async def coroutine(*args: Any, **kwargs: Any) -> Any:
-            visit = _begun(begin, args, kwargs)
-            await _ready(visit)
-            args, kwargs = _arguments(visit, args, kwargs)
-            return await _awaited(fn(*args, **kwargs), visit)
-
-        return coroutine
+        return _coroutine(fn, begin)
     if inspect.isasyncgenfunction(fn):
-
-        async def chunks(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            visit = _begun(begin, args, kwargs)
-            await _ready(visit)
-            args, kwargs = _arguments(visit, args, kwargs)
-            steps = AsyncChunks(fn(*args, **kwargs), visit)
-            relay = Relay(steps)
-            try:
-                while True:
-                    item = await relay.resume()
-                    with relay:
-                        relay.sent = yield item
-            except StopAsyncIteration:
-                return
-            finally:
-                await steps.aclose()
-
-        return chunks
+        return _async_generator(fn, begin)
     if inspect.isgeneratorfunction(fn):
+        return _generator(fn, begin)
+    return _function(fn, begin)
 
-        def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            visit, args, kwargs = _at_once(begin, args, kwargs)
-            return (yield from Chunks(fn(*args, **kwargs), visit))
 
-        return generator
+def _coroutine(fn: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+    async def coroutine(*args: Any, **kwargs: Any) -> Any:
+        visit = _begun(begin, args, kwargs)
+        await _ready(visit)
+        args, kwargs = _arguments(visit, args, kwargs)
+        return await _awaited(fn(*args, **kwargs), visit)
 
+    return coroutine
+
+
+def _async_generator(fn: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+    async def chunks(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        visit = _begun(begin, args, kwargs)
+        await _ready(visit)
+        args, kwargs = _arguments(visit, args, kwargs)
+        steps = AsyncChunks(fn(*args, **kwargs), visit)
+        relay = Relay(steps)
+        try:
+            while True:
+                item = await relay.resume()
+                with relay:
+                    relay.sent = yield item
+        except StopAsyncIteration:
+            return
+        finally:
+            await steps.aclose()
+
+    return chunks
+
+
+def _generator(fn: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+    def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        visit, args, kwargs = _at_once(begin, args, kwargs)
+        return (yield from Chunks(fn(*args, **kwargs), visit))
+
+    return generator
+
+
+def _function(fn: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
     def function(*args: Any, **kwargs: Any) -> Any:
         visit, args, kwargs = _at_once(begin, args, kwargs)
         with step(visit):

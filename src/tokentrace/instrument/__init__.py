@@ -112,9 +112,10 @@ def status() -> dict[str, Any]:
         ``missing`` (the SDK is there, the place is not), ``not installed`` or ``off``;
         ``errors``: internal errors by kind; ``dropped``: telemetry lost, by reason;
         ``estimates``: calls whose count was no exact one, by method; ``marks``: what became of
-        the names that the application gave.
+        the names that the application gave; ``learned``: limits that providers' refusals told, by
+        model and host.
     """
-    from tokentrace import context, telemetry
+    from tokentrace import context, guard, telemetry
 
     rows = {f"{hook.module}:{hook.attr}": _state_of(hook) for hook in HOOKS}
     return {
@@ -124,6 +125,7 @@ def status() -> dict[str, Any]:
         "dropped": dict(telemetry.dropped()),
         "estimates": dict(state.estimates),
         "marks": dict(context.status()),
+        "learned": guard.learned_limits(),
     }
 
 
