@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any
 
 from tokentrace import testing
@@ -31,7 +32,7 @@ class Sdk:
     refused: Reply
     create: str
     reported: int
-    tokens: int
+    tokens: int | None
 
 
 OPENAI = Sdk(
@@ -64,7 +65,17 @@ ANTHROPIC = Sdk(
     tokens=14,
 )
 
-SDKS = {sdk.name: sdk for sdk in (OPENAI, ANTHROPIC)}
+GROQ = replace(
+    OPENAI,
+    name="groq",
+    client="Groq",
+    request={**OPENAI.request, "model": "openai/gpt-oss-20b"},
+    tokens=None,
+)
+TOGETHER = replace(GROQ, name="together", client="Together")
+
+MAIN = {sdk.name: sdk for sdk in (OPENAI, ANTHROPIC)}
+SDKS = {**MAIN, **{sdk.name: sdk for sdk in (GROQ, TOGETHER) if find_spec(sdk.name)}}
 
 
 @dataclass
@@ -91,6 +102,12 @@ class Shop:
         return resource
 
 
+def beta_of(client: Any) -> Any:
+    """Return the client's beta resources where they talk, else None."""
+    beta = getattr(client, "beta", None)
+    return beta if hasattr(beta, "chat") or hasattr(beta, "messages") else None
+
+
 class MissingFormError(LookupError):
     """This version of the SDK has no such method anywhere."""
 
@@ -98,8 +115,8 @@ class MissingFormError(LookupError):
 def method(shop: Shop, name: str) -> Any:
     """Return a method of the resource, or of its beta namesake in older SDKs."""
     client = shop.make()
-    for home in (client, client.beta):
-        found = getattr(shop.resource(home), name, None)
+    for home in (client, beta_of(client)):
+        found = getattr(home and shop.resource(home), name, None)
         if found is not None:
             return found
     raise MissingFormError(f"{shop.sdk.name} has no {name} here")
@@ -237,7 +254,8 @@ async def parse(shop: Shop) -> Any:
 
 
 async def beta(shop: Shop) -> Any:
-    resource = shop.resource(shop.make().beta)
+    home = beta_of(shop.make())
+    resource = home and shop.resource(home)
     if not hasattr(resource, "create"):
         raise MissingFormError(f"{shop.sdk.name} has no beta create here")
     return await maybe(resource.create(**shop.sdk.request))

@@ -121,8 +121,10 @@ def test_standard_names_are_the_standards():
 
 @pytest.mark.parametrize(("provider", "row"), ROWS)
 def test_rows_are_sound(provider, row):
-    """Each row has a window or an input, sane sizes, and a dated table."""
+    """Each row has a window or an input, sane sizes, and a dated table that names its source."""
     assert re.fullmatch(r"20\d\d-\d\d-\d\d", provider.dated)
+    assert provider.source
+    assert provider.source.isprintable()
     assert row.window or row.input
     assert row.input is None or row.window is None or row.input <= row.window
     assert row.output is None or row.window is None or row.output <= row.window

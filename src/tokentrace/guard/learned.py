@@ -175,7 +175,7 @@ def key_of(provider: str, base_url: str, model: str) -> Key:
 
 
 def learn(
-    provider: str, base_url: str, prompt: Prompt, count: Count | None, error: BaseException
+    provider: str, base_url: str, prompt: Prompt, count: Count | None, error: object
 ) -> Overflow | None:
     """Learn from the error that a call ended with; return what it says of a prompt too long.
 
@@ -184,7 +184,7 @@ def learn(
         base_url: of the client.
         prompt: as read.
         count: its count, None where there is none.
-        error: as the SDK raised it.
+        error: as the SDK raised it, or anything else with a ``status_code`` and a ``body``.
     """
     from tokentrace.providers import overflow
 

@@ -1,6 +1,6 @@
 """What providers say when a prompt does not fit: wordings as a dated table, and how they are read.
 
-Wordings: error texts in public issues and in error lists of other clients, read 2026-11-22; few
+Wordings: error texts in public issues and in error lists of other clients, read 2026-11-25; few
 makers document theirs, and any may reword. Numbers are read only where the words around them say
 what they are; an error that speaks of a rate, a quota or a time is none of ours, whatever else it
 says. Nothing here keeps a text, and nothing takes longer for a longer one.
@@ -18,7 +18,7 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
-DATED = "2026-11-22"
+DATED = "2026-11-25"
 CLIP = 4_000
 LARGEST = 2**40
 DEPTH = 4
@@ -212,7 +212,7 @@ NAMES = ("code", "Code", "type", "status")
 SIZES = ("n_ctx", "n_prompt_tokens")  # llama.cpp
 
 
-def of_error(error: BaseException) -> Overflow | None:
+def of_error(error: object) -> Overflow | None:
     """Return what an SDK's exception says about a prompt that is too long; None for any other.
 
     Known by shape: ``status_code``, ``body``, ``code`` and ``message`` (openai, anthropic, and SDKs
@@ -280,10 +280,10 @@ def _field(fields: Any, name: str) -> Any:
     return fields.get(name) if isinstance(fields, dict) else None
 
 
-def _held(error: BaseException, name: str) -> Any:
+def _held(error: object, name: str) -> Any:
     """Return an attribute without running code of its class; a property is as good as absent."""
     for holder in (error, *type(error).__mro__):
-        held = vars(holder)
+        held = getattr(holder, "__dict__", {})
         if name in held:
             return held[name]
     return None
