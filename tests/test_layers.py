@@ -35,7 +35,7 @@ ROOMS = {
     "providers": BASE,
     "counting": BASE | SETTINGS | {"dialects", "providers"},
     "_deliver": SETTINGS,
-    "_shapes": SETTINGS,
+    "_shapes": SETTINGS | {"_deliver"},
     "_scope": SETTINGS | {"_deliver"},
     "lineage": CORE,
     "guard": CORE | GUARDING,

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from tokentrace import _deliver
 from tokentrace._failsafe import OnError, Stretch, attempt
 
 
@@ -48,6 +49,8 @@ def deliver(result: Any, follower: Follower) -> Any:
     """Return the host's ``result``; ``follower`` hears of its end."""
     if inspect.iscoroutine(result):
         return _awaiting(result, follower)
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        return _deliver.deliver(result, Steps(follower))
     attempt(_follow, result, follower)
     return result
 
@@ -81,6 +84,32 @@ def _follow(result: Any, follower: Follower) -> None:
         _follow_raw(result, follower)
     else:
         follower.end(result)
+
+
+class Steps(_deliver.Visit):
+    """A generator of either colour, followed item by item; its code runs between two of them."""
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+
+    def enter(self) -> None:
+        """The SDK's code goes on."""
+        self._follower.enter()
+
+    def leave(self) -> None:
+        """It hands an item on, or is over."""
+        self._follower.leave()
+
+    def chunk(self, item: Any) -> None:
+        """It gave an item."""
+        self._follower.chunk(item)
+
+    def close(self, error: BaseException | None) -> None:
+        """It is over."""
+        if error is None:
+            self._follower.end()
+        else:
+            self._follower.fail(error)
 
 
 # ── streams ──────────────────────────────────────────────────────────────────────────────────────

@@ -24,7 +24,7 @@ from tokentrace.errors import TokentraceError
 from tokentrace.instrument import records, state
 from tokentrace.instrument.answers import Answer
 from tokentrace.instrument.hooks import Hook
-from tokentrace.instrument.requests import READERS, Request
+from tokentrace.instrument.requests import Request, reader
 from tokentrace.prompt import EXACT, CallRecord, Count, LimitReport, Prompt, Usage
 
 UNKNOWN = Usage()
@@ -38,7 +38,7 @@ _inside: ContextVar[bool] = ContextVar("tokentrace_inside", default=False)
 
 def around(hook: Hook) -> Callable[..., Any]:
     """Return the wrapper that stands around the callable of ``hook``."""
-    read = READERS[hook.reader]
+    read = reader(hook.reader)
 
     def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         if state.settings is None or _inside.get():
@@ -273,14 +273,14 @@ class Call:
 
     def chunk(self, item: Any) -> None:
         """Fold a stream's item into the usage."""
-        self.usage = self._dialect().fold(self.usage, item)
+        self.usage = self._dialect().fold(self.usage, self.request.answer(item))
 
     # ── its end ──────────────────────────────────────────────────────────────────────────────────
 
     def end(self, value: Any = None) -> None:
         """End well: the usage is the response's, or what the stream told."""
         if value is not None:
-            self.usage = self._dialect().usage(value)
+            self.usage = self._dialect().usage(self.request.answer(value))
         request = self.request
         guard.confirm(request.provider, request.base_url, self.prompt, self.usage.input)
         self._close(None)

@@ -17,7 +17,7 @@ class Hook:
         sdk: the distribution's name.
         module: the module that must have been imported.
         attr: dotted path in it of the callable to wrap.
-        reader: how the callable's arguments are read, a name of `instrument.requests.READERS`.
+        reader: how the callable's arguments are read: the name of a file of `instrument.places`.
     """
 
     sdk: str

@@ -235,7 +235,7 @@ class LLMCall:
         counted = body if self._model is None else {**body, MODEL: self._model}
         stream = body.get("stream") is True
         request = Request(
-            "", self._api, counted, self._provider, self._base_url, stream, under.send, _nothing
+            "", self._api, counted, self._provider, self._base_url, stream, under.send
         )
         call = attempt(Call, request)
         if call is not None:
@@ -305,10 +305,6 @@ NO_WAY = (
 
 def _is_body(body: Any) -> bool:
     return isinstance(body, Mapping)
-
-
-def _nothing() -> None:
-    """There is no span of somebody else to be kept from opening."""
 
 
 def _instrumented() -> bool:

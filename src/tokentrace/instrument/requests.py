@@ -1,23 +1,25 @@
-"""From an SDK's own arguments to the body that is about to leave.
-
-A reader returns a `Request`, or None for a call that is none of our business. It never consumes an
-iterator that the SDK would not find again, and changes nothing but where it says so.
-"""
+"""One request on its way out, read from an SDK's own arguments by one of `places`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
-from types import TracebackType
+from functools import cache
+from importlib import import_module
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from tokentrace.instrument.hooks import FLAVOURS, ROUTES, SILENT, Hook
-
-ITERATOR_KEYS = ("messages", "system", "tools")
 DEPTH = 64
 NODES = 100_000
+
+
+def nothing() -> None:
+    """There is no span of the SDK's own."""
+
+
+def same(answer: Any) -> Any:
+    """Return an answer that the dialect can read as it is."""
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Request:
         stream: whether a stream was asked for.
         replace: puts another body in its place.
         hush: keeps the SDK from opening a span of its own for this call.
+        answer: makes of what the place gives back, or of a piece of its stream, what the dialect reads.
     """
 
     sdk: str
@@ -42,115 +45,18 @@ class Request:
     base_url: str
     stream: bool
     replace: Callable[[dict[str, Any]], None]
-    hush: Callable[[], None]
+    hush: Callable[[], None] = nothing
+    answer: Callable[[Any], Any] = same
 
 
-def stainless(
-    hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Request | None:
-    """Read ``request(cast_to, options, *, stream, stream_cls)`` of openai and anthropic clients."""
-    options: Any = kwargs.get("options") or (args[1] if len(args) > 1 else None)
-    api = ROUTES.get(str(getattr(options, "url", "")).partition("?")[0])
-    if api is None or api in SILENT or str(options.method).lower() != "post":
-        return None
-    body = options.json_data
-    if not isinstance(body, dict):
-        return None
-    _materialise(body)
-    extra = options.extra_json
-    merged = {**body, **extra} if isinstance(extra, Mapping) else body
-
-    def replace(new: dict[str, Any]) -> None:
-        options.json_data = new
-        options.extra_json = None
-
-    def hush() -> None:
-        if getattr(options, "span_name", None):
-            options.span_name = None
-
-    base_url = _base_url(client)
-    stream = bool(kwargs.get("stream")) or merged.get("stream") is True
-    flavour = _flavour(hook, client)
-    return Request(hook.sdk, api, _plain(merged), flavour, base_url, stream, replace, hush)
+@cache
+def reader(name: str) -> Callable[..., Request | None]:
+    """Return what reads the arguments at a kind of place."""
+    read: Callable[..., Request | None] = import_module(f"tokentrace.instrument.places.{name}").read
+    return read
 
 
-READERS: dict[str, Callable[..., Request | None]] = {"stainless": stainless}
-
-
-_urls: WeakKeyDictionary[Any, tuple[Any, str]] = WeakKeyDictionary()
-
-
-def _base_url(client: Any) -> str:
-    """Return the client's base URL as text; spelling one out is slow, so it is remembered."""
-    url = getattr(client, "base_url", "")
-    known = _urls.get(client)
-    if known is None or known[0] is not url:
-        known = _urls[client] = (url, str(url))
-    return known[1]
-
-
-def _flavour(hook: Hook, client: Any) -> str:
-    name = type(client).__name__
-    found = (provider for word, provider in FLAVOURS.items() if word in name)
-    return next(found, "" if hook.sdk == "openai" else hook.sdk)
-
-
-def _materialise(body: dict[str, Any]) -> None:
-    """Read one-shot iterators ahead, in the SDK's own body: it would read them itself, later."""
-    for key in ITERATOR_KEYS:
-        value = body.get(key)
-        if value is not None and hasattr(value, "__next__"):
-            body[key] = value = ReadAhead(value).again()
-        if key == "messages" and type(value) is list:
-            body[key] = _contents(value)
-
-
-def _contents(messages: list[Any]) -> list[Any]:
-    """Read contents ahead that are one-shot iterators; the caller's own messages stay as they are."""
-    found = {
-        place: ReadAhead(message["content"]).again()
-        for place, message in enumerate(messages)
-        if type(message) is dict and hasattr(message.get("content"), "__next__")
-    }
-    if not found:
-        return messages
-    return [
-        {**message, "content": found[place]} if place in found else message
-        for place, message in enumerate(messages)
-    ]
-
-
-class ReadAhead:
-    """The items of a one-shot iterator, and the error at its end: the caller's own, not ours."""
-
-    def __init__(self, source: Iterator[Any]) -> None:
-        self._items: list[Any] = []
-        self._error: BaseException | None = None
-        with self:
-            self._items.extend(source)
-
-    def __enter__(self) -> None:
-        """Begin to read."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        self._error = error
-        return isinstance(error, Exception)
-
-    def again(self) -> Any:
-        """Return the items as a list; where the source failed, an iterator that fails in its place."""
-        return self._items if self._error is None else self._failing(self._error)
-
-    def _failing(self, error: BaseException) -> Iterator[Any]:
-        yield from self._items
-        raise error
-
-
-def _plain(body: Mapping[str, Any]) -> Mapping[str, Any]:
+def plain(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the body as JSON data where it still holds the SDK's model objects and sentinels."""
     messages = body.get("messages")
     odd = {key: value for key, value in body.items() if _is_odd(value)}
