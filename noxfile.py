@@ -16,6 +16,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 TESTING = nox.project.dependency_groups(PROJECT, "test")
 LINTING = nox.project.dependency_groups(PROJECT, "lint")
+DOCS = nox.project.dependency_groups(PROJECT, "docs")
 CODE = ("src", "tests", "examples", "noxfile.py")
 
 # The SDK generations whose hooks are promised, each on another Python where one is at hand.
@@ -85,6 +86,13 @@ def lint(session: nox.Session) -> None:
     session.install(*LINTING)
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation strictly: a broken link, anchor or name fails."""
+    session.install(*DOCS)
+    session.run("mkdocs", "build", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session
