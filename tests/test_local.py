@@ -11,15 +11,16 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, SpanContext, StatusCode
 
-from tokentrace import schema, telemetry
+from tokentrace import _failsafe, readers, schema, telemetry
 from tokentrace.prompt import CallRecord, Usage
-from tokentrace.telemetry import exporting, local
+from tokentrace.telemetry import exporting, local, losses, sources
 from tokentrace.telemetry.local import LocalExporter
 
 RECORD = CallRecord(
@@ -162,7 +163,7 @@ def test_a_folder_that_is_none_is_one_warning_and_off(tmp_path, caplog):
     """A file in the folder's place switches the exporter off, with one line."""
     (tmp_path / "t").write_text("not a folder")
     exporter = LocalExporter(str(tmp_path / "t"))
-    assert [exporter.send(spans()) for _ in range(3)] == [local.LOST] * 3
+    assert [exporter.send(spans()) for _ in range(3)] == [losses.UNWRITTEN] * 3
     assert len(caplog.records) == 1
     assert "t from now on" in caplog.text
 
@@ -182,7 +183,7 @@ def test_a_read_only_folder_is_one_warning_and_counted(tmp_path, caplog, monkeyp
     for _ in range(3):
         telemetry.open_call(RECORD).close(RECORD)
         telemetry.flush()
-    assert telemetry.dropped() == {local.LOST: 3}
+    assert telemetry.dropped() == {losses.UNWRITTEN: 3}
     assert len(caplog.records) == 1
 
 
@@ -192,9 +193,9 @@ def test_a_full_disk_leaves_whole_lines(tmp_path, caplog, monkeypatch):
     assert exporter.send(spans(3)) == ""
     real = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[: len(data) // 2]))
-    assert exporter.send(spans(3)) == local.LOST
+    assert exporter.send(spans(3)) == losses.UNWRITTEN
     monkeypatch.undo()
-    assert exporter.send(spans(3)) == local.LOST
+    assert exporter.send(spans(3)) == losses.UNWRITTEN
     assert len(lines(tmp_path / "t")) == 3
     assert "No space left" in caplog.text
 
@@ -212,7 +213,7 @@ def test_a_really_full_disk(tmp_path):
         exporter = LocalExporter(str(place / "t"))
         results = [exporter.send(spans(20, text="x" * 500)) for _ in range(20)]
         assert results[0] == ""
-        assert results[-1] == local.LOST
+        assert results[-1] == losses.UNWRITTEN
         assert lines(place / "t")
     finally:
         subprocess.run(["umount", place], check=True)
@@ -357,6 +358,88 @@ def test_a_child_writes_a_file_of_its_own(tmp_path):
     run(body, TOKENTRACE_DIR=str(tmp_path / "t"))
     sizes = sorted(len(file.read_text().splitlines()) for file in (tmp_path / "t").glob("*.jsonl"))
     assert sizes == [1, 2]
+
+
+def test_losses_are_the_last_line(tmp_path):
+    """What was lost stands at the end as OTLP metrics, once, and is no damage for who reads spans."""
+    telemetry.configure(exporter="local")
+    telemetry.open_call(RECORD).close(RECORD)
+    sources._count_dropped(losses.QUEUE_FULL, 3)
+    _failsafe.record(KeyError("a secret"), "measure")
+    telemetry.shutdown()
+    folder = tmp_path / "traces"
+    span, told = lines(folder)
+    assert "resourceSpans" in span
+    (scope,) = told["resourceMetrics"][0]["scopeMetrics"]
+    found = {
+        metric["name"]: [
+            (point["attributes"][0]["value"]["stringValue"], point["asInt"])
+            for point in metric["sum"]["dataPoints"]
+        ]
+        for metric in scope["metrics"]
+    }
+    assert found == {
+        schema.DROPPED: [(losses.QUEUE_FULL, "3")],
+        schema.INTERNAL_ERRORS: [("measure:KeyError", "1")],
+    }
+    assert all(metric["sum"]["isMonotonic"] for metric in scope["metrics"])
+    problems = readers.Problems()
+    assert [record.tokens for record in readers.read([str(folder)], problems)] == [85]
+    assert problems.count == 0
+
+
+def test_losses_are_told_again_only_when_there_are_more(tmp_path):
+    """Exporters of one process that follow each other tell one folder of each loss once."""
+    dropped = Counter({losses.FAILED: 1})
+    for _ in range(3):
+        LocalExporter(str(tmp_path / "t"), losses.counts(dropped)).shutdown()
+    assert len(lines(tmp_path / "t")) == 1
+    dropped[losses.FAILED] += 1
+    LocalExporter(str(tmp_path / "t"), losses.counts(dropped)).shutdown()
+    counts = [
+        line["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["sum"]["dataPoints"][0]["asInt"]
+        for line in lines(tmp_path / "t")
+    ]
+    assert sorted(counts) == ["1", "2"]
+
+
+def test_losses_that_cannot_be_told_harm_nobody(tmp_path):
+    """Where the folder cannot be made the losses stay untold, and the exporter ends as it should."""
+    (tmp_path / "t").write_text("not a folder")
+    exporter = LocalExporter(str(tmp_path / "t"), losses.counts(Counter({losses.LEFT: 1})))
+    assert exporter.send(spans()) == losses.UNWRITTEN
+    exporter.shutdown()
+    assert (tmp_path / "t").read_text() == "not a folder"
+
+
+def test_a_child_tells_of_its_own_losses(tmp_path):
+    """After a fork each process tells what it lost itself, under a beginning of its own."""
+    body = """
+        import os
+        from tokentrace import _failsafe, telemetry
+        from tokentrace.prompt import CallRecord
+        telemetry.configure(exporter="local")
+        telemetry.open_call(CallRecord()).close(CallRecord())
+        telemetry.flush()
+        _failsafe.record(KeyError(), "parent")
+        child = os.fork()
+        if child == 0:
+            _failsafe.record(KeyError(), "child")
+            telemetry.shutdown()
+            os._exit(0)
+        os.waitpid(child, 0)
+    """
+    run(body, TOKENTRACE_DIR=str(tmp_path / "t"))
+    points = [
+        point
+        for line in lines(tmp_path / "t")
+        for resource in line.get("resourceMetrics", ())
+        for metric in resource["scopeMetrics"][0]["metrics"]
+        for point in metric["sum"]["dataPoints"]
+    ]
+    told = {point["attributes"][0]["value"]["stringValue"]: point["asInt"] for point in points}
+    assert told == {"parent:KeyError": "1", "child:KeyError": "1"}
+    assert len({point["startTimeUnixNano"] for point in points}) == 2
 
 
 def test_the_bound_holds_for_the_defaults():

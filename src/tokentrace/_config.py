@@ -142,6 +142,11 @@ def traceparent() -> dict[str, str]:
     return {name: value for name, value in known.items() if value} if known["traceparent"] else {}
 
 
+def environment() -> dict[str, str]:
+    """Return a copy of all variables: for a child process, or to look for those that nobody reads."""
+    return dict(os.environ)
+
+
 def folder() -> str:
     """Return the folder of the local trace files, as it was given."""
     return text("TOKENTRACE_DIR", ".tokentrace")

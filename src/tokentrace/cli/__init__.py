@@ -1,6 +1,6 @@
 """The command line: parsing and printing only.
 
-Exit codes: 0 fine, 1 a bad verdict, 2 usage or input, 130 interrupted.
+Exit codes: 0 fine, 1 a bad verdict or an unknown model, 2 usage or input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from tokentrace import __version__
-from tokentrace.cli import counting, demo, reporting
+from tokentrace.cli import counting, demo, doctor, models, reporting
 from tokentrace.errors import TokentraceError
 
 
@@ -79,6 +79,8 @@ def _complain(text: str) -> None:
 for command, examples in (
     (reporting.report, reporting.EXAMPLES),
     (counting.count, counting.EXAMPLES),
+    (models.models, models.EXAMPLES),
     (demo.demo, demo.EXAMPLES),
+    (doctor.doctor, doctor.EXAMPLES),
 ):
     app.command(epilog=examples)(command)

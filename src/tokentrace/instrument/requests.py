@@ -52,7 +52,7 @@ class Request:
 @cache
 def reader(name: str) -> Callable[..., Request | None]:
     """Return what reads the arguments at a kind of place."""
-    read: Callable[..., Request | None] = import_module(f"tokentrace.instrument.places.{name}").read
+    read: Callable[..., Request | None] = import_module(f"{__package__}.places.{name}").read
     return read
 
 

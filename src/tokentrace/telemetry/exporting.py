@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakSet
 
@@ -25,16 +25,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
 from tokentrace import _config, schema
 from tokentrace._failsafe import attempt
+from tokentrace.telemetry import losses
 from tokentrace.telemetry.local import LocalExporter
+from tokentrace.telemetry.losses import CLOSED, FAILED, LEFT, QUEUE_FULL
 
 EXIT = 3.5
 EXIT_LOCAL = 2.0
 LOCAL_DELAY = 1.0
-
-QUEUE_FULL = "queue full"
-FAILED = "export failed"
-CLOSED = "after shutdown"
-LEFT = "left at exit"
 
 Count = Callable[[str, int], None]
 _batches: WeakSet[Batch] = WeakSet()
@@ -259,13 +256,21 @@ class Logs(LogRecordProcessor):
 class Private:
     """Providers of our own, for as long as the application has none.
 
+    Args:
+        service: the name of the service, empty for OpenTelemetry's own choice.
+        exporter: as for `tokentrace.instrument`.
+        count: told of everything lost: reason, number of items.
+        dropped: all that was lost so far in this process; the local files tell of it.
+
     Attributes:
         kind: ``otlp``, ``local``, ``none`` or ``given``.
         tracer_provider, meter_provider, logger_provider: None where that signal goes nowhere.
         folder: where the local exporter writes, empty for the others.
     """
 
-    def __init__(self, service: str, exporter: Any, count: Count) -> None:
+    def __init__(
+        self, service: str, exporter: Any, count: Count, dropped: Mapping[str, int] | None = None
+    ) -> None:
         self.kind = _config.exporter(exporter) if isinstance(exporter, str) else "given"
         self.tracer_provider: Any = None
         self.meter_provider: Any = None
@@ -282,16 +287,23 @@ class Private:
             given = Given(exporter, count) if collects else Spans(self._batch(exporter))
             self.tracer_provider.add_span_processor(given)
         elif self.kind == "local":
-            self._local()
+            self._local({} if dropped is None else dropped)
         else:
             self._otlp()
         atexit.register(self.close)
 
-    def _local(self) -> None:
-        exporter = LocalExporter(_config.folder())
+    def _local(self, dropped: Mapping[str, int]) -> None:
+        exporter = LocalExporter(_config.folder(), losses.counts(dropped))
         self.folder = exporter.folder
+
+        def count(reason: str, items: int) -> None:
+            self._count(reason, items)
+            if reason == CLOSED:  # its file has been told of the losses already: once more at exit
+                atexit.unregister(exporter.shutdown)
+                atexit.register(exporter.shutdown)
+
         batch = Batch(
-            exporter.send, exporter.close, self._count, delay=LOCAL_DELAY, size=64, inline=True
+            exporter.send, exporter.shutdown, count, delay=LOCAL_DELAY, size=64, inline=True
         )
         self._batches.append(batch)
         self.tracer_provider.add_span_processor(Spans(batch))

@@ -21,6 +21,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from tokentrace import _failsafe
+from tokentrace.telemetry import losses
+from tokentrace.telemetry.losses import UNWRITTEN
 
 FOLDER_BYTES = 64 * 2**20
 FILE_BYTES = 8 * 2**20
@@ -30,19 +32,36 @@ KEEP_BYTES = FOLDER_BYTES - FILE_BYTES
 LEAST_LOOK = 64 * 2**10
 
 OURS = re.compile(r"tokentrace-\d{8}T\d{6}-\d+(-\d+)?\.jsonl\Z")
-LOST = "file not writable"
+
+_born = time.time_ns()  # since when this process counts what it loses
+_told: dict[str, dict[str, dict[str, int]]] = {}  # what a folder was told of it already
+
+
+def _after_fork() -> None:
+    global _born  # noqa: PLW0603 - a child counts anew
+    _born = time.time_ns()
+    _told.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class LocalExporter(SpanExporter):
     """Writes spans to a file of this process in ``folder``; off after the first failure.
+
+    Args:
+        folder: where to write.
+        lost: what is counted of losses (see `losses.counts`); told in the file at the end.
 
     Attributes:
         folder: absolute, so that a process may change its directory.
         path: the file being written, empty before the first span.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, lost: losses.Counts | None = None) -> None:
         self.folder = str(Path(folder).absolute())
+        self._lost = {} if lost is None else lost
         self.path = ""
         self._fd = -1
         self._pid = 0
@@ -59,13 +78,13 @@ class LocalExporter(SpanExporter):
     def send(self, spans: Sequence[ReadableSpan]) -> str:
         """Write ``spans``; return an empty text, or why they are lost."""
         if self._off:
-            return LOST
+            return UNWRITTEN
         try:
             for block in blocks(self._line(span) for span in spans):
                 self._write(block)
         except OSError as error:
             self._give_up(error)
-            return LOST
+            return UNWRITTEN
         return ""
 
     def _give_up(self, error: OSError) -> None:
@@ -130,7 +149,13 @@ class LocalExporter(SpanExporter):
             os.close(fd)
 
     def shutdown(self) -> None:
-        """Close the file."""
+        """Write what was lost in this process, if anything, and close the file."""
+        lost = losses.totals(self._lost)
+        if lost and lost != _told.get(self.folder):
+            # What cannot be written now is lost with its spans.
+            with suppress(OSError):
+                self._write(b"%s\n" % encoded(losses.export(self._lost, _born)))
+                _told[self.folder] = lost
         self.close()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the interface
@@ -187,7 +212,7 @@ def prune(folder: str, current: str) -> int:
 
     ``current`` stays in any case. A process whose file goes opens another at its next span.
     """
-    found = sorted(_files(folder), reverse=True)
+    found = sorted(files(folder), reverse=True)
     total = sum(size for _, size, _ in found)
     left = [entry for entry in found if entry[2] != current]
     while left and total > KEEP_BYTES:
@@ -198,7 +223,7 @@ def prune(folder: str, current: str) -> int:
     return len(left)
 
 
-def _files(folder: str) -> Iterator[tuple[int, int, str]]:
+def files(folder: str) -> Iterator[tuple[int, int, str]]:
     """Yield our files: when they were written last, their sizes and paths."""
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
