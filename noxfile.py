@@ -80,6 +80,27 @@ def peers(session: nox.Session) -> None:
     session.run("pytest", "tests/peers", *session.posargs)
 
 
+def apart(session: nox.Session, sdk: str, *needs: str) -> None:
+    """Run the tests of an SDK's hooks that the other sessions skip."""
+    session.install(".", *TESTING, *needs)
+    session.run("pytest", "tests/instrument", "-k", sdk, *session.posargs)
+
+
+@nox.session
+def litellm(session: nox.Session) -> None:
+    """Run the tests of litellm's hooks: it weighs more than all others, and leaves sockets open."""
+    open_sockets = ("-W", "ignore::pytest.PytestUnraisableExceptionWarning")
+    # hypothesis reads its sources at the end, while threads of litellm still run: CPython 3.11 trips
+    session.posargs.extend((*open_sockets, "-p", "no:hypothesispytest"))
+    apart(session, "litellm", "litellm>=1.110", "tenacity")
+
+
+@nox.session
+def aiobotocore(session: nox.Session) -> None:
+    """Run the tests of aiobotocore's hook: it wants a botocore of its own."""
+    apart(session, "aiobotocore", "aiobotocore>=3.10")
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check rules and format."""

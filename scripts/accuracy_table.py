@@ -52,7 +52,9 @@ def evidence() -> str:
 
     rows = []
     for row, kinds in sorted(openai_table.SEEN.items()):
-        labelled = [seen for seen in kinds.values() if openai_evidence.holds(row, *seen)]
+        labelled = [
+            seen for marks, seen in kinds.items() if (row, marks) in openai_evidence.LABELLED
+        ]
         sums = (
             sum(seen for seen, _ in kinds.values()),
             sum(exact for _, exact in kinds.values()),

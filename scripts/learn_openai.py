@@ -2,9 +2,9 @@
 
 usage: learn_openai.py RECORDS.jsonl[.xz] [DATE]
 
-Each line is an object with ``id``, ``api``, ``provider``, ``model``, ``request`` and
-``input_tokens``. Writes ``counting/rules/openai_table.py``: numbers by family and marks only,
-nothing of any request. Prints what one half of the records says about the other.
+Each line is an object with ``id``, ``api``, ``provider``, ``model``, ``request``,
+``input_tokens`` and ``source`` (repository and path). Writes ``counting/rules/openai_table.py``: numbers by family and marks only,
+nothing of any request. Prints what a part of the records says about the rest.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import lzma
 import math
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,7 +55,8 @@ class Seen:
     summed: Tally
     tokens: int
     truths: frozenset[int]
-    half: int
+    fifth: int
+    repository: str
 
     def miss(self) -> int:
         """Return reported - counted, the nearest where recordings differ."""
@@ -83,18 +84,18 @@ def seen(record: dict, api: str) -> Seen:
         summed.add(openai.message(message, prompt.messages[:index], scope))
     tokens = openai.finish(prompt, summed.copy(), scope).total
     truths = frozenset({record["input_tokens"], *map(int, record.get("other_counts") or ())})
-    return Seen(prompt, scope, summed, tokens, truths, int(record["id"], 16) % 2)
+    repository = record.get("source", "").partition(":")[0]
+    return Seen(prompt, scope, summed, tokens, truths, int(record["id"], 16) % 5, repository)
 
 
 # ── how often the rules were right ───────────────────────────────────────────────────────────────
 
 
 def evidence(found: list[Seen]) -> dict[str, dict[str, tuple[int, int]]]:
-    """Return (seen, exact) by api and family, then by marks."""
+    """Return (seen, exact) by api and family, then by marks, of OpenAI's own answers."""
     table: dict = defaultdict(lambda: defaultdict(lambda: (0, 0)))
     for one in found:
-        family = openai_marks.kin(one.scope)
-        if not family:
+        if one.scope.provider != "openai" or not openai_marks.kin(one.scope):
             continue
         row, marks = openai_evidence.place(one.prompt, one.scope)
         number, exact = table[row][marks]
@@ -102,19 +103,22 @@ def evidence(found: list[Seen]) -> dict[str, dict[str, tuple[int, int]]]:
     return {row: dict(sorted(marks.items())) for row, marks in sorted(table.items())}
 
 
-def crossed(found: list[Seen]) -> None:
-    """Print what labels learned on one half are worth on the other."""
-    labelled = right = 0
-    for half in (0, 1):
-        table = evidence([one for one in found if one.half != half])
-        for one in found:
-            if one.half != half or not openai_marks.kin(one.scope):
-                continue
-            row, marks = openai_evidence.place(one.prompt, one.scope)
-            if openai_evidence.holds(row, *table.get(row, {}).get(marks, (0, 0))):
-                labelled += 1
-                right += one.miss() == 0
-    print(f"across halves: {labelled} labelled exact, {right / max(1, labelled):.4f} of them exact")
+def crossed(found: list[Seen], apart: str) -> None:
+    """Print what labels learned on all other groups are worth on each, by api."""
+    groups: dict = defaultdict(list)
+    for one in found:
+        if one.scope.provider == "openai" and openai_marks.kin(one.scope):
+            groups[getattr(one, apart)].append(one)
+    labelled, right = Counter(), Counter()
+    for group, ours in groups.items():
+        others = [one for name, held in groups.items() if name != group for one in held]
+        known = openai_evidence.labels(evidence(others))
+        for one in ours:
+            if openai_evidence.place(one.prompt, one.scope) in known:
+                labelled[one.prompt.api] += 1
+                right[one.prompt.api] += one.miss() == 0
+    for api, number in labelled.items():
+        print(f"{api}, each {apart} from the others: {right[api]} of {number} labels right")
 
 
 # ── what other hosts add ─────────────────────────────────────────────────────────────────────────
@@ -223,7 +227,8 @@ def main(arguments: list[str]) -> None:
     """Learn, print, write."""
     found = list(records(Path(arguments[0])))
     table, rows = evidence(found), hosts(found)
-    crossed(found)
+    for apart in ("fifth", "repository"):
+        crossed(found, apart)
     for row in rows:
         print(row)
     date = arguments[1] if len(arguments) > 1 else "undated"

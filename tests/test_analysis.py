@@ -89,8 +89,8 @@ def test_order_of_records_does_not_matter():
 def test_agent_and_service_are_those_of_the_main_calls():
     """A session is the main agent's, whichever sub-agent spoke first."""
     records = [
-        call(1, turn=1, agent="search", lineage="sub", service="x"),
-        call(2, turn=1, agent="devops", service="y"),
+        call(1, turn=1, agent="search", lineage="sub", service="x", trace_id="t"),
+        call(2, turn=1, agent="devops", service="y", trace_id="t"),
         call(3, turn=2, agent="devops", service="y"),
     ]
     assert (only(records).agent, only(records).service) == ("devops", "y")
@@ -142,6 +142,54 @@ def test_turns_go_on_after_compaction_and_in_new_processes():
     """A lineage that begins when the last one has ended carries the numbering on."""
     records = [call(n, lineage=f"process-{n}") for n in range(1, 6)]
     assert [number for number, _ in numbers(records)] == [1, 2, 3, 4, 5]
+
+
+def process(name, first, *turns, span="", **changes):
+    """Return the calls of a process that counts for itself, one for each number of ``turns``."""
+    mine = {"lineage": name, "trace_id": span or name, "parent_id": span} | changes
+    return [call(first + step, turn=number, **mine) for step, number in enumerate(turns)]
+
+
+def test_processes_that_each_count_from_1_follow_one_another():
+    """Each goes on where the last one ended, with a tool loop or several turns in it."""
+    records = process("a", 1, 1, 1) + process("b", 10, 1, 2, 2) + process("c", 20, 1)
+    assert numbers(records) == [(1, [1, 2]), (2, [10]), (3, [11, 12]), (4, [20])]
+
+
+def test_processes_at_the_same_time_have_turns_of_their_own():
+    """Spans set them apart; turns are in the order of their beginning."""
+    records = process("a", 1, 1, span="p") + process("b", 2, 1, 1, 2, span="q")
+    records += process("a", 6, 1, 2, span="p")
+    assert numbers(records) == [(1, [1, 6]), (2, [2, 3]), (3, [4]), (4, [7])]
+
+
+def test_processes_in_one_trace_are_one_turn():
+    """A caller that hands down its trace, and no number, says that they belong together."""
+    records = process("a", 1, 1, trace_id="t") + process("b", 5, 1, trace_id="t")
+    assert numbers(records) == [(1, [1, 5])]
+
+
+def test_numbers_that_cannot_be_counted_are_the_agents():
+    """Two processes that were told turn 1, and then 2, are in those turns."""
+    records = process("a", 1, 1) + process("b", 5, 1) + process("c", 9, 2) + process("d", 12, 7)
+    assert numbers(records) == [(1, [1, 5]), (2, [9]), (7, [12])]
+    assert numbers(records[:2] + records[3:]) == [(1, [1]), (2, [5]), (7, [12])]
+
+
+def test_a_lineage_on_the_side_counts_for_nothing():
+    """Under one span the conversation says in which turn a summary helps."""
+    talk = process("talk", 2, 1, 1, span="p", components={"history": 9})
+    talk += process("talk", 5, 2, span="p")
+    side = process("side", 1, 1, span="p") + process("side", 4, 2, span="p")
+    side += process("side", 6, 3, span="p")
+    records = [*talk, *side, *process("later", 30, 1)]
+    assert numbers(records) == [(1, [1, 2, 3, 4]), (2, [5, 6]), (3, [30])]
+
+
+def test_an_assembly_follows_its_process():
+    """Its number is counted like that of the calls in its trace."""
+    records = process("a", 1, 1) + process("b", 5, 1) + [context(4, turn=1, trace_id="b")]
+    assert [len(turn.contexts) for turn in only(records).turns] == [0, 1]
 
 
 def test_total_is_the_largest_input_of_the_main_lineage():

@@ -1,4 +1,4 @@
-"""`tokentrace models`: the whole table, single names, JSON, and names that nobody knows."""
+"""`tokentrace models`: the table, single names, JSON, and names that nobody knows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from tokentrace import cli, providers
 from tokentrace.cli import models
+from tokentrace.providers import generated
 
 ROWS = [(p.name, row) for p in providers.PROVIDERS.values() for row in p.models]
 
@@ -51,7 +52,7 @@ def facts_of(page):
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_every_row_is_shown_and_none_wraps(width, monkeypatch):
+def test_every_row_by_hand_is_shown_and_none_wraps(width, monkeypatch):
     """Each glob stands in the table, in full, and no line of it is wider than the terminal."""
     monkeypatch.setenv("COLUMNS", str(width))
     page = invoke().stdout
@@ -65,6 +66,7 @@ def test_rows_stand_under_their_provider_with_source_and_date():
     page = invoke().stdout
     first, second = page.index("openai · "), page.index("anthropic · ")
     assert first < page.index("gpt-4o") < second < page.index("claude-opus-5")
+    assert second < page.index("gemini · ") < page.index("\ngemini-2.5-pro ")
     for maker in (providers.PROVIDERS["openai"], providers.PROVIDERS["anthropic"]):
         assert f"read {maker.dated}" in page
         assert maker.source in " ".join(page.split())
@@ -77,7 +79,7 @@ def test_rows_stand_under_their_provider_with_source_and_date():
         ("gpt-5", ["272,000", "128,000", "400,000", "no", "o200k", "exact"]),
         ("o3*", ["200,000", "100,000", "200,000", "yes", "o200k", "exact"]),
         ("gpt-oss*", ["131,072", "-", "131,072", "yes", "o200k", "estimated"]),
-        ("gpt-3.5-turbo-instruct", ["4,096", "4,096", "4,096", "refused", "cl100k", "estimated"]),
+        ("gpt-3.5-turbo-instruct*", ["4,096", "4,096", "4,096", "refused", "cl100k", "estimated"]),
         ("text-embedding-3-*", ["8,192", "-", "-", "-", "cl100k", "exact"]),
         ("claude-sonnet-4-5", ["200,000", "64,000", "200,000", "yes", "o200k", "calibrated"]),
         ("claude-sonnet-4", ["200,000", "64,000", "200,000", "refused", "o200k", "calibrated"]),
@@ -89,19 +91,53 @@ def test_a_row_tells_limits_window_vocabulary_and_method(match, told):
 
 
 @pytest.mark.parametrize("provider", ["anthropic", "openai"])
-def test_one_provider(provider):
+def test_one_maker(provider):
     """--provider leaves the rows of the others out."""
     document = asked("--provider", provider)
-    assert [row["match"] for row in document["models"]] == [
-        row.match for name, row in ROWS if name == provider
-    ]
+    known = [row.match for name, row in ROWS if name == provider]
+    assert [row["match"] for row in document["models"]][: len(known)] == known
+    assert {row["provider"] for row in document["models"]} == {provider}
+
+
+@pytest.mark.parametrize("provider", ["bedrock", "aws.bedrock"])
+def test_one_host(provider):
+    """A host's rows are shown by its short name and by the standard's, the newest release first."""
+    document = asked("--provider", provider)
+    found = generated.load().blocks["bedrock"]
+    assert sorted(row["match"] for row in document["models"]) == sorted(found)
+    sources = [row["source"] for row in document["models"]]
+    assert sources == sorted(sources, key=sources.index)
+    assert generated.releases()[0] in sources[0]
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_host_is_readable(width, monkeypatch):
+    """No line of a host's rows is wider than the terminal, long names fold where it is narrow."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    page = invoke("--provider", "fireworks").stdout
+    assert max(cell_len(line) for line in page.splitlines()) <= width
+    assert "not shown" not in page
+    assert cells_of(page, "kimi-k2-instruct")[2:] == ["131,072", "yes", "-", "estimated"]
+
+
+def test_what_the_table_leaves_out_is_told():
+    """Hosts and retired names are named with how many rows they have, and shown with --all."""
+    page = invoke().stdout
+    told = " ".join(page.partition("not shown: ")[2].split())
+    assert f"groq ({len(generated.load().blocks['groq'])})" in told
+    assert "gemini-1.5-pro" not in page
+    matches = {row["match"] for row in asked("--all")["models"]}
+    assert {"gpt-4o", "gemini-1.5-pro", "llama-3.3-70b-versatile"} <= matches
+    assert len(asked("--all")["models"]) == len(ROWS) + sum(
+        map(len, generated.load().blocks.values())
+    )
 
 
 def test_the_document_holds_every_row_and_field():
-    """Without a name the document is the whole registry, raw numbers and all."""
+    """Without a name the document holds the makers' rows, raw numbers and all."""
     document = asked()
     assert (document["version"], document["unknown"]) == (1, [])
-    for told, (provider, row) in zip(document["models"], ROWS, strict=True):
+    for told, (provider, row) in zip(document["models"], ROWS, strict=False):
         fields = ("match", "input", "output", "window", "refuses_sum", "tokenizer")
         assert {name: told[name] for name in fields} == {
             name: getattr(row, name) for name in fields
@@ -111,6 +147,9 @@ def test_the_document_holds_every_row_and_field():
         assert told["method"] in {"exact", "calibrated", "estimated"}
         assert told["shared"] is (row.window is not None and row.input is None)
         assert told["limit"] == (row.input or row.window)
+    (gemini,) = [row for row in document["models"] if row["match"] == "gemini-2.5-pro"]
+    assert (gemini["input"], gemini["output"], gemini["window"]) == (1_048_576, 65_536, None)
+    assert (gemini["tokenizer"], gemini["dated"]) == (None, generated.load().dated)
 
 
 # ── names ────────────────────────────────────────────────────────────────────────────────────────
@@ -124,6 +163,12 @@ def test_the_document_holds_every_row_and_field():
         (
             "us.anthropic.claude-sonnet-4-20250514-v1:0",
             "claude-sonnet-4 of anthropic, served by bedrock",
+        ),
+        ("models/gemini-2.5-flash", "gemini-2.5-flash of gemini"),
+        ("eu.amazon.nova-lite-v1:0", "nova-lite-v1 of bedrock"),
+        (
+            "openrouter/meta-llama/llama-3.1-8b-instruct",
+            "llama-3.1-8b-instruct of any-host, served by openrouter",
         ),
     ],
 )
@@ -243,8 +288,11 @@ def test_known_names_are_shown_beside_unknown_ones():
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["--provider", "azure"], "there are: openai, anthropic"),
+        (["--provider", "acme"], "there are: anthropic, azure, bedrock"),
+        (["--ask"], "give a NAME"),
+        (["--base-url", "http://localhost:1"], "give a NAME"),
         (["--max-output", "5"], "give a NAME"),
+        (["--max-output", "0"], "give a NAME"),
         (["gpt-4o", "--max-output", "-1"], "--max-output"),
     ],
 )

@@ -10,6 +10,8 @@ TOKENTRACE_SESSION           session of this process                            
 TOKENTRACE_TURN              turn number of this process                                 none
 TOKENTRACE_EXPORTER          auto, otlp, local or none                                   auto
 TOKENTRACE_LIMIT             input limit in tokens for every model                       none
+TOKENTRACE_LIMITS            input limits by model, provider/model or base URL, as JSON  none
+                             or in a JSON or TOML file
 TOKENTRACE_THRESHOLDS        shares of the limit that warn, e.g. 0.8,0.95                0.8,0.95
 TOKENTRACE_ON_EXCEED         warn or raise                                               warn
 TOKENTRACE_SECTIONS          1, 0, or names separated by commas                          1
@@ -25,7 +27,7 @@ OpenTelemetry's own ``OTEL_SDK_DISABLED``, ``OTEL_{TRACES,METRICS,LOGS}_EXPORTER
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 TRUE = frozenset({"1", "true", "yes", "on"})
@@ -145,6 +147,22 @@ def traceparent() -> dict[str, str]:
 def environment() -> dict[str, str]:
     """Return a copy of all variables: for a child process, or to look for those that nobody reads."""
     return dict(os.environ)
+
+
+def handed_down(given: Mapping[str, str], first: str) -> dict[str, str]:
+    """Return the variables for a program: ``given`` over ours, and ``first`` on its import path.
+
+    A turn's number belongs to its session, and is not handed on into another.
+    """
+    known = environment()
+    session = known.get("TOKENTRACE_SESSION", "")
+    if given.get("TOKENTRACE_SESSION", session) != session:
+        known.pop("TOKENTRACE_TURN", None)
+    path = known.get("PYTHONPATH", "")
+    others = [entry for entry in path.split(os.pathsep) if entry != first] if path else []
+    known["PYTHONPATH"] = os.pathsep.join([first, *others])
+    known.update(given)
+    return known
 
 
 def folder() -> str:

@@ -14,14 +14,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from tokentrace.counting.anchoring import History
+from tokentrace.counting.digests import SALT, WIDTH, common, digest, digests_of
 from tokentrace.insights import trend_of
-from tokentrace.prompt import Count, Media, Message, Prompt
+from tokentrace.prompt import Count, Message, Prompt
 
-SALT = int.from_bytes(os.urandom(8), "big")
-WIDTH = 8
-LONGEST = 4_096
 REMEMBERED_TURNS = 32
 OPENING = 32
 NOTHING: Mapping[str, int] = {}
@@ -65,6 +63,7 @@ class Lineage:
         leading: how many of those bytes are leading system messages.
         turns: the last 32 turns, oldest first.
         turn: the number of its newest turn.
+        known: what the provider reported for its calls so far.
         level: the largest threshold that its last call had reached.
         alarms: what else its last call had a warning for.
     """
@@ -78,6 +77,7 @@ class Lineage:
     leading: int = 0
     turns: list[Turn] = field(default_factory=list)
     turn: int = 0
+    known: History = field(default_factory=History)
     level: float = 0.0
     alarms: frozenset[str] = frozenset()
     used: float = 0.0
@@ -129,7 +129,7 @@ class Lineage:
     @property
     def weight(self) -> int:
         """Bytes held, about."""
-        return 2_000 + len(self.digests) + 100 * len(self.turns)
+        return 2_000 + len(self.digests) + 100 * len(self.turns) + self.known.weight
 
 
 class Lineages:
@@ -172,11 +172,11 @@ class Lineages:
         digests = digests_of(prompt.messages)
         seen = _Seen(prompt, agent, digests, _leading(prompt.messages), _tools(prompt), turn)
         with self._lock:
-            found, common = self._nearest(seen)
+            found, shared = self._nearest(seen)
             if found is None:
                 found = Lineage(agent=agent)
                 self._all[found.id] = found
-            self._take(found, seen, common)
+            self._take(found, seen, shared)
             self._trim()
             return found
 
@@ -187,9 +187,9 @@ class Lineages:
         near = self._starts.get(seen.start, ()) if seen.start else ()
         best, longest = None, 0
         for one in reversed(near):
-            common = _common(one.digests, seen.digests)
-            if common > longest and one.agent == seen.agent:
-                best, longest = one, common
+            shared = common(one.digests, seen.digests)
+            if shared > longest and one.agent == seen.agent:
+                best, longest = one, shared
         if best is not None:
             return best, longest
         relative = self._relative(seen) if self._named else self._behind(seen)
@@ -225,10 +225,10 @@ class Lineages:
 
     # ── keeping ──────────────────────────────────────────────────────────────────────────────────
 
-    def _take(self, lineage: Lineage, seen: _Seen, common: int) -> None:
+    def _take(self, lineage: Lineage, seen: _Seen, shared: int) -> None:
         """Make ``lineage`` the one that ends in this prompt."""
         self._forget_start(lineage)
-        _begin_turn(lineage, seen, common)
+        _begin_turn(lineage, seen, shared)
         lineage.model, lineage.tools, lineage.opening = seen.prompt.model, seen.tools, seen.opening
         lineage.digests, lineage.leading = seen.digests, seen.leading
         lineage.used = time.monotonic()
@@ -282,10 +282,10 @@ class _Seen:
 # ── turns without a number ───────────────────────────────────────────────────────────────────────
 
 
-def _begin_turn(lineage: Lineage, seen: _Seen, common: int) -> None:
+def _begin_turn(lineage: Lineage, seen: _Seen, shared: int) -> None:
     """Set the number of the turn that the prompt belongs to."""
-    appended = common == len(lineage.digests)
-    fresh = _newest_user(seen.prompt.messages, common // WIDTH)
+    appended = shared == len(lineage.digests)
+    fresh = _newest_user(seen.prompt.messages, shared // WIDTH)
     if seen.turn is not None:
         lineage.turn = seen.turn
     elif not lineage.used or (fresh and (appended or fresh != lineage._newest)):  # noqa: SLF001 - ours
@@ -303,31 +303,7 @@ def _newest_user(messages: Sequence[Message], start: int) -> bytes:
     return b""
 
 
-# ── hashes ───────────────────────────────────────────────────────────────────────────────────────
-
-
-def digest(message: Message) -> bytes:
-    """Return 8 bytes that tell this message from others in this process; kept with the message."""
-    known = message.memo.get("digest")
-    if known is None:
-        parts = tuple((p.kind, p.text, p.name, p.id, _data(p.data)) for p in message.parts)
-        mark = hash((SALT, message.role, message.name, parts))
-        known = message.memo["digest"] = (mark & (2**64 - 1)).to_bytes(WIDTH, "big")
-    return known
-
-
-def digests_of(messages: Sequence[Message]) -> bytes:
-    """Return the digests of the first 4,096 messages, one after the other."""
-    messages = messages[:LONGEST]
-    try:
-        return b"".join([message.memo["digest"] for message in messages])
-    except KeyError:
-        return b"".join([digest(message) for message in messages])
-
-
-def _data(data: Any) -> Any:
-    """Return what of a part's data can be hashed at no cost."""
-    return data if isinstance(data, Media | str | int) else None
+# ── what tells lineages apart ────────────────────────────────────────────────────────────────────
 
 
 def _tools(prompt: Prompt) -> int:
@@ -340,18 +316,3 @@ def _leading(messages: Sequence[Message]) -> int:
         if message.role not in LEADING:
             return index * WIDTH
     return len(messages) * WIDTH
-
-
-def _common(one: bytes, other: bytes) -> int:
-    """Return the length of the common prefix in bytes, whole hashes only."""
-    shorter = min(len(one), len(other))
-    if one[:shorter] == other[:shorter]:
-        return shorter
-    low, high = 0, shorter // WIDTH
-    while high - low > 1:
-        middle = (low + high) // 2
-        if one[: middle * WIDTH] == other[: middle * WIDTH]:
-            low = middle
-        else:
-            high = middle
-    return low * WIDTH

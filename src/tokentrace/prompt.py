@@ -94,6 +94,7 @@ class Prompt:
         server: names of what the provider adds and the body cannot tell, e.g.
             ``previous_response_id``, ``web_search``. Empty when the body is the whole prompt.
         features: facts a counting rule needs and the parts do not tell (``thinking``, ``batch`` …).
+        memo: what the counter keeps of this very prompt.
     """
 
     api: str
@@ -106,6 +107,7 @@ class Prompt:
     settings: Mapping[str, Any] = field(default_factory=dict)
     server: tuple[str, ...] = ()
     features: frozenset[str] = frozenset()
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,10 +158,15 @@ class Wire:
     def client(self, sdk: str, *, asynchronous: bool = False) -> Any:
         """Return an HTTP client for ``sdk``'s ``http_client=``, of the library that it is built on."""
         library = http_library(sdk)
-        transport = library.MockTransport(
+        transport = self.transport(sdk, asynchronous=asynchronous)
+        return (library.AsyncClient if asynchronous else library.Client)(transport=transport)
+
+    def transport(self, sdk: str, *, asynchronous: bool = False) -> Any:
+        """Return a transport of that library, for an SDK that makes its HTTP client itself."""
+        library = http_library(sdk)
+        return library.MockTransport(
             self._awaiting(library) if asynchronous else self._call(library)
         )
-        return (library.AsyncClient if asynchronous else library.Client)(transport=transport)
 
     def answer(self, sent: Sent) -> Reply:
         """Return the reply to ``sent`` and keep the request."""
@@ -186,8 +191,13 @@ class Wire:
 
 def http_library(sdk: str) -> Any:
     """Return the HTTP library that an installed SDK is built on: httpx2 since 2026, else httpx."""
-    base = importlib.import_module(f"{sdk}._base_client")
-    return importlib.import_module("httpx2" if hasattr(base, "httpx2") else "httpx")
+    from tokentrace.instrument.hooks import HOOKS
+
+    for module in dict.fromkeys(hook.module for hook in HOOKS if hook.sdk == sdk):
+        with suppress(ModuleNotFoundError):
+            base = importlib.import_module(module)
+            return getattr(base, "httpx2", None) or base.httpx
+    raise ModuleNotFoundError(f"no version of {sdk} that tokentrace hooks is installed")
 
 
 def _sent(request: Any) -> Sent:

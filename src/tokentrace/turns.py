@@ -6,14 +6,18 @@ kind of function. Nothing stays set in the caller between two items of a decorat
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from tokentrace import _config, _deliver, _scope
+from tokentrace import _config, _deliver, _scope, _sessions
 from tokentrace._failsafe import attempt
-from tokentrace._sessions import PROCESS, SESSIONS, Registry, reset
+from tokentrace._sessions import PROCESS, SESSIONS, Registry
 
 if TYPE_CHECKING:
     from tokentrace.guard import Guard
@@ -71,6 +75,13 @@ _places: ContextVar[tuple[Place, ...]] = ContextVar("tokentrace_places", default
 
 def current() -> Place:
     """Return where the caller is; outside of any session, what the environment says."""
+    place = _here()
+    if place.session and place.turn is None:
+        attempt(ONLY.begin, place)
+    return place
+
+
+def _here() -> Place:
     places = _places.get()
     return places[-1] if places else _environment()
 
@@ -88,6 +99,79 @@ def _given_turn(session: str) -> int | None:
     if _config.text("TOKENTRACE_SESSION", session) != session:
         return None
     return _config.read("TOKENTRACE_TURN", _config.positive, None)  # type: ignore[no-any-return]
+
+
+class OnlyTurn:
+    """The turn that a process is, where the environment names its session and it opens no turn.
+
+    Its span begins before the first call, is the parent of all spans that have none here, and ends
+    with the process; without a call it is no turn. As soon as the program says itself what a turn
+    or a session is, it is over.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._registry: Registry | None = None
+        self._handle: Any = None
+        self._parent: dict[str, str] = {}
+        self._over = False
+
+    def begin(self, place: Place) -> None:
+        """Begin it, unless it is there, or over, or nothing is recorded in this process."""
+        if self._over or place.session != _config.text("TOKENTRACE_SESSION"):
+            return
+        if f"{__package__}.telemetry" not in sys.modules:
+            return
+        from tokentrace.telemetry import sources
+
+        with self._lock:
+            if not self._parent:
+                self._open(place)
+            sources.carrier().update(self._parent)
+
+    def _open(self, place: Place) -> None:
+        from opentelemetry import trace
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        if trace.get_current_span().get_span_context().is_valid:
+            return  # a span of the host's is the parent here
+        handle = _open(place)
+        if handle.context is not None:
+            TraceContextTextMapPropagator().inject(self._parent, handle.context)
+            self._handle, self._registry = handle, place.registry
+            atexit.register(self.end)
+
+    def end(self) -> None:
+        """End it for good."""
+        with self._lock:
+            self._over = True
+            handle, self._handle = self._handle, None
+            parent, self._parent = self._parent, {}
+        if parent:
+            from tokentrace.telemetry import sources
+
+            sources.carrier().clear()
+            sources.carrier().update(_config.traceparent())
+        if handle is not None and self._registry is not None and len(self._registry.lineages):
+            handle.close()
+
+    def inherit(self) -> None:
+        """In the child after a fork: its parent ends the span, under which it goes on."""
+        self._lock = threading.RLock()
+        self._handle = None
+
+
+ONLY = OnlyTurn()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=ONLY.inherit)
+
+
+def reset() -> None:
+    """Forget every session and what happened outside of them (tests)."""
+    atexit.unregister(ONLY.end)
+    ONLY.__init__()  # type: ignore[misc]
+    _sessions.reset()
 
 
 # ── being there ──────────────────────────────────────────────────────────────────────────────────
@@ -116,7 +200,7 @@ class Scope(_scope.Scope):
 
     def fallback(self) -> Stay:
         """Stay where the caller is."""
-        return Stay(replace(current()))
+        return Stay(replace(_here()))
 
     def __enter__(self) -> Place:
         place: Place = super().__enter__()
@@ -162,8 +246,10 @@ class Session(Scope):
 
     def _at(self, name: Any) -> Stay:
         session = "" if name is None else str(name)
-        outer = current()
+        outer = _here()
         same = session == outer.session
+        if not same:
+            ONLY.end()
         registry = outer.registry if same else SESSIONS.open(session) if session else PROCESS
         if session:
             SESSIONS.weigh(registry)
@@ -226,7 +312,8 @@ class TurnScope(Scope):
 
     def stay(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Stay:  # noqa: ARG002 - as declared
         """Begin a turn."""
-        outer = current()
+        outer = _here()
+        ONLY.end()
         number = self._of(outer)
         place = replace(outer, turn_number=number, turn=None)
         handle = attempt(_open, place)
@@ -277,7 +364,7 @@ def carry(fn: F) -> F:
 
     For example ``executor.submit(tokentrace.carry(recall), query)``.
     """
-    place, around = current(), attempt(_spans_context)
+    place, around = _here(), attempt(_spans_context)
 
     def stay(args: Any, kwargs: Any) -> Stay:  # noqa: ARG001 - as declared
         return Stay(place, around)

@@ -34,6 +34,10 @@ def count(*messages, model="gpt-4o", provider="openai", **body):
     return tokentrace.count(held, api="openai.chat", provider=provider)
 
 
+def labelled(kinds, row="openai.chat gpt-4o"):
+    return {marks for _, marks in openai_evidence.labels({row: kinds})}
+
+
 def marks(body, api="openai.chat"):
     prompt = dialects.find(api).parse({"model": "gpt-4o", **body})
     return openai_marks.marks(prompt, Scope(None, None, "gpt-4o", prompt.api, "openai"))
@@ -92,13 +96,54 @@ def test_stored_context_has_a_wide_bound():
 
 
 def test_no_row_is_labelled_with_too_little_evidence():
-    """The label needs enough requests, all or nearly all exact."""
-    assert not openai_evidence.holds("openai.chat gpt-4o", 2, 2)
-    assert openai_evidence.holds("openai.chat gpt-4o", 3, 3)
-    assert not openai_evidence.holds("openai.chat gpt-4o", 10, 9)
-    assert not openai_evidence.holds("openai.responses gpt-4o", 5, 5)
-    assert openai_evidence.holds("openai.chat gpt-4o", 100, 98)
-    assert not openai_evidence.holds("openai.chat gpt-4o", 0, 0)
+    """The label needs enough requests, all or nearly all exact: more in a family with misses."""
+    clean = {"": (100, 98), "tools": (3, 3), "schema": (2, 2), "name": (10, 9), "calls": (0, 0)}
+    assert labelled(clean) == {"", "tools"}
+    noisy = {"": (24, 20), "tools": (9, 9), "schema": (10, 10)}
+    assert labelled(noisy) == {"schema"}
+    short = {"tools": (9, 9), "schema": (10, 10)}
+    assert labelled(short) == {"schema"}
+
+
+def test_assorted_marks_are_never_labelled():
+    """A mark that stands for many things, or for what the provider adds, carries no label."""
+    kinds = {"": (50, 50), "odd_schema tools": (9, 9), "image": (9, 9), "server": (9, 9)}
+    assert labelled(kinds) == {""}
+
+
+def test_rows_whose_count_hangs_on_more_than_the_body_are_not_labelled():
+    """Months that no body shows, and answers that change what is reported, take the label away."""
+    kinds = {"": (50, 50), "tools": (50, 50), "calls tools": (9, 9)}
+    assert labelled(kinds, "openai.responses gpt-4o") == set()
+    assert labelled(kinds, "openai.responses gpt-4.1") == {""}
+    assert labelled(kinds, "openai.responses gpt-5.4") == set(kinds)
+
+
+def test_a_deployment_is_not_promised_to_be_the_model_of_its_name():
+    """On Azure the body names a deployment: an estimate with a small bound."""
+    counted = count(provider="azure")
+    assert counted.method == "estimated"
+    assert 0 < counted.error < 5
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "marked"),
+    [
+        ("gpt-5", {}, True),
+        ("gpt-5", {"reasoning": {"effort": "none"}}, False),
+        ("gpt-5.6", {}, True),
+        ("gpt-4.1", {}, False),
+        ("gpt-5.4", {}, False),
+        ("gpt-5.4", {"reasoning": {"effort": "none"}}, False),
+        ("gpt-5.4", {"reasoning": {"effort": "high"}}, True),
+    ],
+)
+def test_calls_without_their_reasoning_are_marked(model, more, marked):
+    """The provider may put reasoning back to a call that the body sends without it."""
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    prompt = dialects.find("openai.responses").parse({"model": model, "input": [call], **more})
+    scope = Scope(None, None, model, prompt.api, "openai")
+    assert ("unsealed" in openai_marks.marks(prompt, scope)) is marked
 
 
 def test_the_table_is_dated_and_sound():
@@ -191,6 +236,9 @@ def test_marks_name_what_a_prompt_holds():
         ("o3", (512, 512), "", 75 + 150),
         ("gpt-4.1-mini", (1024, 1024), "", 1659),
         ("gpt-4.1-mini", (1800, 2400), "", 2353),
+        ("gpt-5-mini", (400, 301), "", 156),
+        ("gpt-5-nano", (239, 178), "", 72),
+        ("gpt-5.4", (240, 278), "", 87),
         ("gpt-4o", (0, 0), "", 85 + 4 * 170),
         ("gpt-4o", (1, 1_000_000), "", 85 + 4 * 170),
         ("gpt-4.1-mini", (1, 1_000_000), "", 2489),

@@ -191,8 +191,21 @@ def test_sealed_reasoning_counts_in_its_own_turn():
     """Sealed reasoning costs by its size until the user speaks again."""
     sealed = {"type": "reasoning", "summary": [], "encrypted_content": "A" * 2200}
     now = responses(user(), sealed, model="gpt-5")
-    assert now.components["reasoning"] == (1650 - 650) // 5
+    assert now.components["reasoning"] == (1650 - 625) // 5
+    newer = responses(user(), sealed, model="gpt-5.4")
+    assert newer.components["reasoning"] == (1650 - 650) // 5
     assert "reasoning" not in responses(user(), sealed, user(), model="gpt-5").components
+
+
+@pytest.mark.parametrize(("model", "once"), [("gpt-4o", 1), ("gpt-4.1", 1), ("gpt-5", 0)])
+def test_a_schema_over_responses_costs_the_same_with_and_without_instructions(model, once):
+    """Over the Responses API a schema is a text of its own, whatever the instructions end with."""
+    schema = {"type": "json_schema", "name": "bird", "schema": {"type": "object"}}
+    text = len('# Response Formats\n\n## bird\n\n{"type":"object"}')
+    for more in ({}, {"instructions": "be kind."}):
+        bare = responses(user(), model=model, **more).total
+        asked = responses(user(), model=model, text={"format": schema}, **more).total
+        assert asked == bare + text + once
 
 
 def test_embeddings_are_their_text():

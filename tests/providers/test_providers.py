@@ -71,7 +71,7 @@ def test_models_find_their_row(model, match):
 
 @pytest.mark.parametrize(
     "model",
-    ["", "llama3", "gpt-5.9", "gpt-10", "gpt-6.7-sol", "claude-zebra", "*", "[", "x" * 5000],
+    ["", "llama3:8b", "gpt-5.9", "gpt-10", "gpt-6.7-sol", "claude-zebra", "*", "[", "x" * 5000],
 )
 def test_unknown_models_have_no_row(model):
     """A name nobody knows gives None, never a guess."""

@@ -1,8 +1,8 @@
 """Records → sessions → turns: pure functions, no I/O.
 
 A session is one conversation with a name; calls without one are grouped by their lineage. A turn is
-one user input and all calls that serve it. What a span says (turn number, delta, trend) is taken;
-what it leaves open is derived here, from the order of the calls.
+one user input and all calls that serve it. What a span says (delta, trend) is taken; what it leaves
+open is derived here, from the order of the calls. Turn numbers are the subject of `numbering`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from tokentrace import schema
+from tokentrace.analysis.numbering import Name, lineage_of, numbers, ranks
 from tokentrace.analysis.shapes import (
     COMPRESSED,
     EXCEEDED,
@@ -30,8 +31,6 @@ from tokentrace.analysis.shapes import (
 from tokentrace.insights import trend_of
 from tokentrace.prompt import CallRecord, ContextRecord, Event, Record
 
-TOOL_RESULTS = "tool_results"
-USER = "user"
 TRENDS = frozenset({"increase", "decrease", "stable"})
 KINDS = {
     schema.COMPONENT_EXCLUDED: EXCLUDED,
@@ -89,8 +88,8 @@ def _key(call: CallRecord) -> Key:
 
 
 def _session(key: Key, calls: Sequence[CallRecord], contexts: Sequence[ContextRecord]) -> Session:
-    ranks = _ranks(calls)
-    numbered = list(zip(_numbers(calls), calls, strict=True))
+    numbered = list(zip(numbers(calls), calls, strict=True))
+    best = ranks(numbered)
     spoken: dict[int, list[CallRecord]] = defaultdict(list)
     for number, call in numbered:
         spoken[number].append(call)
@@ -100,7 +99,7 @@ def _session(key: Key, calls: Sequence[CallRecord], contexts: Sequence[ContextRe
     turns: list[Turn] = []
     before: CallRecord | None = None
     for number in sorted({*spoken, *built}):
-        turns.append(_turn(number, spoken[number], built[number], ranks, before))
+        turns.append(_turn(number, spoken[number], built[number], best, before))
         before = turns[-1].main or before
     main = next((turn.main for turn in turns if turn.main), None)
     owner: Any = main or next(iter(contexts), None)
@@ -109,93 +108,17 @@ def _session(key: Key, calls: Sequence[CallRecord], contexts: Sequence[ContextRe
     )
 
 
-# ── lineages and turn numbers ────────────────────────────────────────────────────────────────────
+# ── the turns' calls and assemblies ──────────────────────────────────────────────────────────────
 
 
-def _lineage(call: CallRecord) -> tuple[str, str]:
-    return call.agent, call.lineage
-
-
-def _lineages(calls: Sequence[CallRecord]) -> dict[tuple[str, str], list[CallRecord]]:
-    """Return calls by lineage: those of the most turns first, then those that began first."""
-    found: dict[tuple[str, str], list[CallRecord]] = defaultdict(list)
-    for call in calls:
-        found[_lineage(call)].append(call)
-    return dict(sorted(found.items(), key=lambda pair: -_breadth(pair[1])))
-
-
-def _breadth(calls: Sequence[CallRecord]) -> int:
-    numbers = {call.turn for call in calls if call.turn is not None}
-    return len(numbers) or len(calls)
-
-
-def _ranks(calls: Sequence[CallRecord]) -> dict[tuple[str, str], int]:
-    return {lineage: rank for rank, lineage in enumerate(_lineages(calls))}
-
-
-def _main(calls: Sequence[CallRecord], ranks: Mapping[tuple[str, str], int]) -> CallRecord | None:
+def _main(calls: Sequence[CallRecord], ranks: Mapping[Name, int]) -> CallRecord | None:
     """Return the largest call of the best lineage present; a refused one only if none was sent."""
     if not calls:
         return None
-    best = min(ranks[_lineage(call)] for call in calls)
-    mine = [call for call in calls if ranks[_lineage(call)] == best]
+    best = min(ranks[lineage_of(call)] for call in calls)
+    mine = [call for call in calls if ranks[lineage_of(call)] == best]
     sent = [call for call in mine if not _refused(call)]
     return max(sent or mine, key=lambda call: call.tokens)
-
-
-def _numbers(calls: Sequence[CallRecord]) -> list[int]:
-    """Return each call's turn number; one without takes that of the turn it happened in."""
-    known = [call.turn for call in calls if call.turn is not None]
-    if not known:
-        return _counted(calls)
-    numbers, now = [], known[0]
-    for call in calls:
-        now = now if call.turn is None else call.turn
-        numbers.append(now)
-    return numbers
-
-
-def _counted(calls: Sequence[CallRecord]) -> list[int]:
-    """Number calls that bear no number: each call of the main line is a turn of its own.
-
-    Except one that goes on with its forerunner's tool results: the same user text, more results.
-    Calls of sub-agents belong to the turn in which they happen.
-    """
-    line = _line(calls)
-    numbers: list[int] = []
-    now, before = 0, None
-    for call in calls:
-        if _lineage(call) in line:
-            now += 0 if before is not None and _continues(before, call) else 1
-            before = call
-        numbers.append(max(now, 1))
-    return numbers
-
-
-def _line(calls: Sequence[CallRecord]) -> set[tuple[str, str]]:
-    """Return the lineages that follow one another without overlap, the broadest among them.
-
-    A compacted history and one process a turn start a new lineage when the old one has ended; a
-    sub-agent's lies inside its caller's.
-    """
-    chosen: set[tuple[str, str]] = set()
-    taken: list[tuple[int, int]] = []
-    for lineage, mine in _lineages(calls).items():
-        first, last = mine[0].start, mine[-1].start
-        place = bisect_left(taken, (first, last))
-        after = not place or taken[place - 1][1] < first
-        if after and (place == len(taken) or last < taken[place][0]):
-            taken.insert(place, (first, last))
-            chosen.add(lineage)
-    return chosen
-
-
-def _continues(before: CallRecord, call: CallRecord) -> bool:
-    """Whether a call is the next step of the same turn's tool loop."""
-    same = _lineage(before) == _lineage(call)
-    had, has = before.components, call.components
-    grew = has.get(TOOL_RESULTS, 0) > had.get(TOOL_RESULTS, 0)
-    return same and grew and has.get(USER, 0) == had.get(USER, 0)
 
 
 Numbered = Sequence[tuple[int, CallRecord]]
@@ -206,13 +129,17 @@ def _placed(
 ) -> Iterator[tuple[int, ContextRecord]]:
     """Yield each assembly with its turn: its own number, else that of the call it was made for."""
     traces: dict[str, list[tuple[int, CallRecord]]] = defaultdict(list)
-    for pair in numbered:
-        traces[pair[1].trace_id].append(pair)
+    told: dict[tuple[str, int | None], int] = {}
+    for number, call in numbered:
+        traces[call.trace_id].append((number, call))
+        if call.turn is not None:
+            told.setdefault((call.trace_id, call.turn), number)
     last = numbered[-1][0] if numbered else 1
     for context in contexts:
         near = _following(traces.get(context.trace_id, ()), context.start)
         after = _following(numbered, context.start)
-        yield next(one for one in (context.turn, near, after, last) if one is not None), context
+        own = told.get((context.trace_id, context.turn), context.turn)
+        yield next(one for one in (own, near, after, last) if one is not None), context
 
 
 def _following(numbered: Numbered, start: int) -> int | None:
@@ -228,7 +155,7 @@ def _turn(
     number: int,
     calls: Sequence[CallRecord],
     contexts: Sequence[ContextRecord],
-    ranks: Mapping[tuple[str, str], int],
+    ranks: Mapping[Name, int],
     before: CallRecord | None,
 ) -> Turn:
     main = _main(calls, ranks)

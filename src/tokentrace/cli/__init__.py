@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from tokentrace import __version__
-from tokentrace.cli import counting, demo, doctor, models, reporting
+from tokentrace.cli import counting, demo, doctor, models, reporting, run
 from tokentrace.errors import TokentraceError
 
 
@@ -80,7 +80,9 @@ for command, examples in (
     (reporting.report, reporting.EXAMPLES),
     (counting.count, counting.EXAMPLES),
     (models.models, models.EXAMPLES),
+    (run.run, run.EXAMPLES),
     (demo.demo, demo.EXAMPLES),
     (doctor.doctor, doctor.EXAMPLES),
 ):
-    app.command(epilog=examples)(command)
+    settings = run.SETTINGS if command is run.run else {}
+    app.command(epilog=examples, context_settings=settings)(command)

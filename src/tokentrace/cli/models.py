@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,12 +15,18 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
-    "tokentrace models                          every row\n\n"
+    "tokentrace models                          the rows of those who make models\n\n"
+    "tokentrace models --provider bedrock       those of a host\n\n"
     "tokentrace models gpt-4o-2024-08-06        what is known of this one\n\n"
     "tokentrace models gpt-4 --max-output 1000  and the input that is left\n\n"
-    "tokentrace models --provider anthropic --json"
+    "tokentrace models claude-sonnet-4-5 --ask  what its provider's endpoint says\n\n"
+    "tokentrace models --all --json"
 )
 NEAREST = 3
+# Whose rows the table shows of itself, besides those written by hand: who makes models and serves them.
+MAKING = frozenset(
+    {"gemini", "mistral", "cohere", "deepseek", "xai", "moonshot", "zai", "perplexity", "dashscope"}
+)
 
 
 def models(
@@ -35,61 +42,140 @@ def models(
     provider: Annotated[
         str, typer.Option(metavar="NAME", help="Only its rows; with a NAME: who serves it.")
     ] = "",
+    every: Annotated[
+        bool, typer.Option("--all", help="Every row: of hosts and retired names too.")
+    ] = False,
     max_output: Annotated[
         int | None,
         typer.Option(metavar="N", min=0, help="Requested output in tokens: say what is left."),
     ] = None,
+    asked: Annotated[
+        bool,
+        typer.Option("--ask", help="Ask the provider's model endpoint; needs network and its key."),
+    ] = False,
+    base_url: Annotated[
+        str, typer.Option(metavar="URL", help="With a NAME: of the client; decides who serves it.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show what is known of models: limits, tokenizer, how they are counted, and from where."""
+    about_one = {"--max-output": max_output is not None, "--ask": asked, "--base-url": base_url}
+    alone = [option for option, given in about_one.items() if given and not names]
+    if alone:
+        raise InputError("asks about one model", source=alone[0], mend="give a NAME")
+    if asked:
+        _ask(names or [], provider, base_url, as_json=as_json)
+    elif names:
+        _each(names, provider, base_url, max_output, as_json=as_json)
+    else:
+        _table(_rows(provider, every=every), as_json=as_json)
+
+
+def _table(known: list[Entry], *, as_json: bool) -> None:
+    """Print rows."""
     from tokentrace.report import models as form
 
-    if max_output is not None and not names:
-        raise InputError("asks about one model", source="--max-output", mend="give a NAME")
-    found = {name: _named(name, provider) for name in names or ()}
+    if as_json:
+        typer.echo(form.document(known, {}), nl=False)
+    else:
+        form.table(known, showing.Output(), _others(known))
+
+
+def _each(
+    names: list[str], provider: str, base_url: str, max_output: int | None, *, as_json: bool
+) -> None:
+    """Print what each name finds, and complain of those that find nothing."""
+    from tokentrace.report import models as form
+
+    found = {name: _named(name, provider, base_url) for name in names}
     unknown = {name: _nearest(name) for name, entry in found.items() if entry is None}
-    known = [entry for entry in found.values() if entry] if names else _rows(provider)
+    known = [entry for entry in found.values() if entry]
     if as_json:
         typer.echo(form.document(known, unknown, max_output), nl=False)
-    elif names:
-        form.each(known, showing.Output(), max_output)
     else:
-        form.table(known, showing.Output())
+        form.each(known, showing.Output(), max_output)
     for name, near in unknown.items():
         _complain(name, near)
     if unknown:
         raise typer.Exit(1)
 
 
-def _rows(provider: str) -> list[Entry]:
-    """Return the rows of all providers, or of one."""
+def _ask(names: list[str], provider: str, base_url: str, *, as_json: bool) -> None:
+    """Print what the providers' own endpoints say."""
+    from tokentrace.cli import asking
+    from tokentrace.report import models as form
+
+    answers = [asking.ask(name, provider, base_url) for name in names]
+    if as_json:
+        typer.echo(form.told(answers), nl=False)
+    else:
+        form.answers(answers, showing.Output())
+
+
+def _rows(provider: str, *, every: bool) -> list[Entry]:
+    """Return the rows of a provider, of all of them, or of those who make models."""
+    from tokentrace import providers
+    from tokentrace.providers import generated
+
+    blocks = generated.load().blocks
+    makers = [maker for maker in generated.MAKERS if maker in MAKING and maker in blocks]
+    owners = [*(maker.name for maker in providers.MAKERS), *makers]
+    if every or provider:
+        owners = list(dict.fromkeys([*owners, *blocks]))
+    known = providers.PROVIDERS
+    if provider:
+        owners = [
+            name
+            for name in owners
+            if provider in {name, getattr(known.get(name), "otel_name", name)}
+        ]
+    if not owners:
+        there = ", ".join(
+            sorted({maker.name for maker in providers.MAKERS} | blocks.keys() - {"*"})
+        )
+        raise InputError(
+            f"no rows of {provider!r}", source="--provider", mend=f"there are: {there}"
+        )
+    return [entry for name in owners for entry in _entries(name, retired=every or bool(provider))]
+
+
+def _entries(owner: str, *, retired: bool) -> Iterator[Entry]:
+    """Yield the rows of one provider: those written by hand, then the generated ones."""
     from tokentrace import providers
     from tokentrace.counting.methods import surest
+    from tokentrace.providers import generated
     from tokentrace.report.models import Entry
 
-    having = [one for one in providers.PROVIDERS.values() if one.models]
-    chosen = [one for one in having if provider in ("", one.name, one.otel_name)]
-    if not chosen:
-        mend = f"there are: {', '.join(one.name for one in having)}; others serve those models"
-        raise InputError(f"no rows of {provider!r}", source="--provider", mend=mend)
-    return [
-        Entry(maker, row, surest(row, _plain(row.match)[0], maker.name))
-        for maker in chosen
-        for row in maker.models
-    ]
+    maker = providers.PROVIDERS.get(owner, providers.UNKNOWN)
+    for row in maker.models:
+        yield Entry(maker, row, surest(row, _plain(row.match)[0], owner))
+    for row in generated.rows(owner, retired=retired):
+        held = providers.holder(owner, row.match)
+        yield Entry(held, row, surest(row, row.match, owner))
 
 
-def _named(name: str, provider: str) -> Entry | None:
+def _others(shown: list[Entry]) -> list[tuple[str, int]]:
+    """Return whose rows the table leaves out, and how many there are; none where one was asked for."""
+    from tokentrace.providers import generated
+
+    seen = {entry.maker.name for entry in shown}
+    if len(seen) == 1:
+        return []
+    blocks = generated.load().blocks.items()
+    return sorted((name, len(block)) for name, block in blocks if name not in {*seen, "*"})
+
+
+def _named(name: str, provider: str, base_url: str) -> Entry | None:
     """Return the row that a name finds; None where nobody knows it."""
     from tokentrace import providers
     from tokentrace.counting.methods import surest
     from tokentrace.report.models import Entry
 
-    server, row = providers.find(name, provider)
-    if row is None:
+    found = providers.look_up(name, provider, base_url)
+    if found.row is None:
         return None
-    held = (one for one in providers.PROVIDERS.values() if any(row is own for own in one.models))
-    return Entry(next(held), row, surest(row, name, server.name), name, server.name)
+    method = surest(found.row, name, found.server.name or found.holder.name)
+    return Entry(found.holder, found.row, method, name, found.server.name)
 
 
 def _plain(match: str) -> list[str]:
@@ -106,11 +192,17 @@ def _nearest(name: str) -> list[str]:
     from difflib import get_close_matches
 
     from tokentrace import providers
+    from tokentrace.providers import generated
 
     rows = (row.match for one in providers.PROVIDERS.values() for row in one.models)
     known = {plain: glob for glob in rows for plain in _plain(glob) if "*" not in plain}
-    near = get_close_matches(providers.plain(name[:100]), known, n=NEAREST)
-    return [plain if providers.find(plain)[1] else known[plain] for plain in near]
+    asked = providers.plain(name[:100])
+    near = get_close_matches(asked, known, n=NEAREST)
+    told = [plain if providers.find(plain)[1] else known[plain] for plain in near]
+    if len(told) < NEAREST:
+        others = {name for block in generated.load().blocks.values() for name in block}
+        told += get_close_matches(asked, sorted(others), n=NEAREST - len(told))
+    return told
 
 
 def _complain(name: str, near: list[str]) -> None:

@@ -9,24 +9,23 @@ from types import ModuleType
 from typing import Any
 
 from tokentrace import _failsafe, dialects, providers
-from tokentrace.counting import rules
+from tokentrace.counting import anchoring, rules, tekken
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.memory import Snapshot, Walker
-from tokentrace.counting.rules import Scope
-from tokentrace.counting.tally import Tally, scaled
+from tokentrace.counting.rules import Scope, gemini, mistral
+from tokentrace.counting.tally import Tally
 from tokentrace.counting.text import ruler
-from tokentrace.prompt import ANCHORED, ESTIMATED, EXACT, Count, Detail, Limit, Message, Prompt
+from tokentrace.prompt import ESTIMATED, EXACT, Count, Detail, Limit, Message, Prompt
 
 Limiter = Callable[[Prompt], Limit]
 
 GENERIC = "generic"
+FAMILIES = {"openai": "openai", "anthropic": "claude", "gemini": "gemini"}
 EMBEDDINGS = "openai.embeddings"
 RELAY = "relay"  # a host that nobody knows
 DETAILS = 200
-ANCHOR_SHARE = 0.6
 UNKNOWN_SHARE = 0.4
-ANCHOR_TOKENS = 40
 SUMS = 8
 CONVERSATIONS = ("messages", "contents")
 UNREAD = 2**31  # the bound of a count whose messages nobody could read
@@ -62,12 +61,13 @@ def measure(
     walker = Walker(api)
     prompt = _parsed(body, api, walker)
     found, model = providers.find(prompt.model, provider, base_url)
-    rule = rules.find(_family(api, model))
+    rule = rules.find(_family(api, prompt.model, model))
     host = provider or found.name or (RELAY if base_url else "")
     scope = _scope(prompt, lens, host, model)
     if budget_s is not None:
         scope = replace(scope, ruler=Hurried(scope.ruler, budget_s))
     summed = _sum(rule, prompt, scope, walker.snapshot)
+    anchoring.mark(prompt, summed)
     tally = rule.finish(prompt, summed, scope)
     verdict = rule.judge(prompt, tally, scope)
     if _unread(body):
@@ -141,32 +141,23 @@ def _itemwise(bound: Limit, prompt: Prompt, tally: Tally, scope: Scope) -> Limit
 
 def _body(body: Any, api: str, provider: str, anchor: Any) -> Count:
     body = body if isinstance(body, Mapping) else {}
-    _, counted = measure(body, api=api, provider=provider)
+    if mistral.ours(api, ""):
+        tekken.load()  # nobody's call waits here
+    prompt, counted = measure(body, api=api, provider=provider)
     if anchor is None or counted.method == EXACT:
         return counted
-    return _anchored(counted, anchor, api, provider)
+    return _anchored(counted, prompt, anchor, api, provider)
 
 
-def _anchored(now: Count, anchor: Any, api: str, provider: str) -> Count:
+def _anchored(now: Count, prompt: Prompt, anchor: Any, api: str, provider: str) -> Count:
     """Put ``now`` on what was reported for an earlier call: only the difference is estimated."""
     earlier, usage = anchor if isinstance(anchor, tuple | list) and len(anchor) == 2 else ({}, None)
-    reported = _dialect(api).usage({"usage": usage}).input
-    if not reported or not isinstance(earlier, Mapping):
+    if not isinstance(earlier, Mapping):
         return now
-    _, before = measure(earlier, api=api, provider=provider)
-    total = max(0, reported + now.total - before.total)
-    new, old = _settled_parts(now), _settled_parts(before)
-    moved = sum(abs(new.get(name, 0) - old.get(name, 0)) for name in {*new, *old})
-    error = math.ceil(ANCHOR_SHARE * moved) + ANCHOR_TOKENS
-    tally = scaled(Tally(dict(now.components)), total)
-    return replace(now, total=total, components=tally.components, method=ANCHORED, error=error)
-
-
-def _settled_parts(counted: Count) -> dict[str, int]:
-    """Return the components without the newest user text apart: it is the next call's history."""
-    parts = dict(counted.components)
-    parts["history"] = parts.get("history", 0) + parts.pop("user", 0)
-    return parts
+    past, before = measure(earlier, api=api, provider=provider)
+    history = anchoring.History()
+    history.note(past, anchoring.footprint(past, before), _dialect(api).usage({"usage": usage}))
+    return anchoring.anchored(now, prompt, history)
 
 
 def _text(text: str, model: str, provider: str) -> Count:
@@ -212,17 +203,22 @@ def _dialect(api: str) -> ModuleType:
     return found
 
 
-def _family(api: str, model: providers.Model | None) -> str:
+def _family(api: str, name: str, model: providers.Model | None) -> str:
     """Return the name of the rules that count: a Claude's are its own, whoever's api it speaks."""
+    if mistral.ours(api, name):
+        return "mistral"
     if model is not None and model.family.startswith("claude"):
         return "claude"
-    return {"openai": "openai", "anthropic": "claude"}.get(api.partition(".")[0], GENERIC)
+    return FAMILIES.get(api.partition(".")[0], GENERIC)
 
 
 def _scope(prompt: Prompt, lens: Lens, provider: str, model: providers.Model | None) -> Scope:
     name = model.tokenizer if model and model.tokenizer else TOKENIZER
     family = model.family if model else ""
-    return Scope(ruler(name), lens, prompt.model, prompt.api, provider, family)
+    scope = Scope(ruler(name), lens, prompt.model, prompt.api, provider, family)
+    by = {"mistral": mistral.measured, "gemini": gemini.measured}
+    measured = by.get(_family(prompt.api, prompt.model, model))
+    return measured(scope) if measured else scope
 
 
 def _sum(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Tally:
@@ -257,6 +253,7 @@ def _tally(
     tally = _kept(message, key)
     if tally is None:
         tally = rule.message(message, before, scope)
+        tally.marks = anchoring.marks(message)
         if not tally.error:
             message.memo["tally"] = (key, tally)
     return tally

@@ -1,8 +1,8 @@
-"""Tokens of an image by its size, as OpenAI publishes them.
+"""Tokens of an image by its size, as OpenAI publishes them and as recorded requests correct them.
 
-Constants from OpenAI's page "Images and vision" (read 2026-11-22). Of 12 recorded requests with
-images in the body (2026-11-22) the tile models' 10 gave 9 exact counts, the other 1 off; the patch
-models' 2 were 1 and 2 off, and users report other multipliers than the page does.
+Constants from OpenAI's page "Images and vision" (read 2026-11-22). Recorded requests (2026-11-25):
+all 11 of tile models with the image in the body are exact, among them gpt-4o, gpt-4o-mini, gpt-4.1
+and gpt-5. The multipliers of the gpt-5 family's patch models contradict the page, see `MODELS`.
 """
 
 from __future__ import annotations
@@ -61,16 +61,22 @@ class Patches:
         return min(self.budget, fitted)
 
 
+# The page says 1.62 for gpt-5-mini, 2.46 for the nano models and 1 for gpt-5.4. Recorded are 1.2 for
+# gpt-5-mini (3 requests, one picture) and gpt-5.4 (2 requests), 1.5 for gpt-5-nano (2 requests, one
+# picture) and gpt-5.4-nano (1); gpt-5.4-mini follows its siblings. In most the picture is a
+# well-known one by URL. 1.72 and gpt-4.1-nano's 2.46 fit one request each.
 MODELS: tuple[tuple[str, Tiles | Patches], ...] = (
     ("gpt-4o-mini", Tiles(2833, 5667)),
     ("gpt-4.1-mini", Patches(1.62)),
     ("gpt-4.1-nano", Patches(2.46)),
     ("o4-mini", Patches(1.72)),
-    ("gpt-5-mini", Patches(1.62)),
-    ("gpt-5-nano", Patches(2.46)),
-    ("gpt-5.4-mini", Patches(1.62)),
-    ("gpt-5.4-nano", Patches(2.46)),
-    ("gpt-5.", Patches(1.0, 2500)),
+    ("gpt-5-mini", Patches(1.2)),
+    ("gpt-5-nano", Patches(1.5)),
+    ("gpt-5.4-mini", Patches(1.2)),
+    ("gpt-5.4-nano", Patches(1.5)),
+    ("gpt-5.5", Patches(1.2, 10_000)),
+    ("gpt-5.6", Patches(1.2, 10**6)),
+    ("gpt-5.", Patches(1.2, 2500)),
     ("gpt-5", Tiles(70, 140)),
     ("computer-use", Tiles(65, 129)),
     ("o1", Tiles(75, 150)),
@@ -81,7 +87,15 @@ MODELS: tuple[tuple[str, Tiles | Patches], ...] = (
 
 def tokens(model: str, width: int, height: int, detail: str) -> int:
     """Return the tokens of an image; an unknown size (0) is taken for 1024 by 1024."""
-    rule = next(rule for prefix, rule in MODELS if model.startswith(prefix))
     if width <= 0 or height <= 0:
         width, height = DEFAULT
-    return rule.tokens(width, height, detail)
+    return _rule(model).tokens(width, height, detail)
+
+
+def patched(model: str) -> bool:
+    """Whether a model sees patches rather than tiles."""
+    return isinstance(_rule(model), Patches)
+
+
+def _rule(model: str) -> Tiles | Patches:
+    return next(rule for prefix, rule in MODELS if model.startswith(prefix))

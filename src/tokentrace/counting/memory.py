@@ -70,7 +70,7 @@ class Walker:
 def _fingerprint(raw: list[Any]) -> tuple[int, ...]:
     """Tell conversations apart by their first two messages that are not the system's."""
     own = [m for m in raw[:4] if type(m) is dict and not _is_system(m.get("role"))]
-    return tuple(hash(_shape(m.get("content"))) for m in own[:2])
+    return tuple(hash(_shape(m.get("content", m.get("parts")))) for m in own[:2])
 
 
 def _is_system(role: Any) -> bool:

@@ -13,11 +13,14 @@ class Tally:
         components: tokens by component name; their sum is the tally's total.
         details: tokens by (component, name): tools, tools' results, sections. Outside the sum.
         error: ± tokens of texts that were estimated rather than encoded.
+        marks: letters (in fives), digits and line breaks of the text: what other tokenizers cut
+            otherwise than ours.
     """
 
     components: dict[str, int] = field(default_factory=dict)
     details: dict[tuple[str, str], int] = field(default_factory=dict)
     error: int = 0
+    marks: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def total(self) -> int:
@@ -42,10 +45,12 @@ class Tally:
             for key, tokens in other.details.items():
                 shares[key] = shares.get(key, 0) + tokens
         self.error += other.error
+        (a, b, c), (x, y, z) = self.marks, other.marks
+        self.marks = (a + x, b + y, c + z)
 
     def copy(self) -> Tally:
         """Return a tally that can change without changing this one."""
-        return Tally(dict(self.components), dict(self.details), self.error)
+        return Tally(dict(self.components), dict(self.details), self.error, self.marks)
 
 
 def scaled(tally: Tally, total: int) -> Tally:
@@ -59,4 +64,5 @@ def scaled(tally: Tally, total: int) -> Tally:
     for name in by_rest[: total - sum(whole.values())]:
         whole[name] += 1
     details = {key: round(tokens * total / before) for key, tokens in tally.details.items()}
-    return Tally(whole, details, round(tally.error * total / before))
+    error = round(tally.error * total / before)
+    return Tally(whole, details, error, tally.marks)

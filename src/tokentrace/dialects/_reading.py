@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,7 @@ DEPTH = 64
 NODES = 10_000
 LONGEST = 20_000
 JPEG_SEGMENTS = 2_000
+HEAD = 2**18  # bytes of an image that are looked at for its size
 DATA_URL = re.compile(r"data:([^;,]*)[^,]*?(;base64)?,", re.ASCII)
 
 Walk = Callable[[Any, Callable[[Any], Message]], Sequence[Message]]
@@ -152,6 +154,14 @@ def media(url: Any, detail: Any = "", mime: str = "") -> Media:
         return Media(detail=hint, size=len(url) - start, mime=kind)
     width, height = image_size(url, start) if kind.startswith("image/") or not kind else (0, 0)
     return Media(width, height, hint, max(0, (len(url) - start) * 3 // 4), kind)
+
+
+def payload(given: Any, mime: str) -> Media:
+    """Describe a payload given as bytes, which an SDK will encode, or as `media` takes it."""
+    if not isinstance(given, bytes | bytearray):
+        return media(given, mime=mime)
+    head = given[:HEAD] if mime.startswith("image/") else b""
+    return replace(media(b64encode(head).decode("ascii"), mime=mime), size=len(given), remote=False)
 
 
 class Payload:

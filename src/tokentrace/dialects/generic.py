@@ -1,41 +1,53 @@
 """Any JSON body: the dialect of apis that have none of their own, and of unknown ones.
 
-Knows how Gemini, Bedrock Converse and Invoke, Cohere and Ollama lay out a request; in a body of no
-known layout every text is user text. Its counts are estimates, see `counting.rules.generic`.
+A body in Bedrock's or Cohere's layout is read by their dialects, others as well as their layout is
+known; in a body of no known layout every text is user text. Its counts are estimates, see
+`counting.rules.generic`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
+from tokentrace.dialects import bedrock_converse, bedrock_invoke, cohere_chat
 from tokentrace.dialects._reading import (
     DEPTH,
     NODES,
     compact,
     each,
+    fields,
     get,
     items,
     media,
     number,
     text_of,
 )
-from tokentrace.dialects.anthropic_messages import CITED, DOCUMENT, cited
 from tokentrace.prompt import Media, Message, Part, Prompt, Usage
 
 API = "generic"
 ROLES = {"model": "assistant", "chatbot": "assistant", "function": "tool"}
-CONVERSATIONS = ("messages", "contents", "input", "chat_history", "message", "prompt", "inputText")
-SYSTEMS = ("system", "systemInstruction", "system_instruction", "instructions", "preamble")
-WRAPPED = ("generateContentRequest", "converse", "invokeModel", "input", "body")
-CONFIGS = ("generationConfig", "generation_config", "inferenceConfig", "textGenerationConfig")
+# The layouts of others, by the keys that no other layout has.
+LAYOUTS: tuple[tuple[frozenset[str], ModuleType], ...] = (
+    (frozenset({"inferenceConfig", "toolConfig", "guardrailConfig"}), bedrock_converse),
+    (frozenset({"additionalModelRequestFields", "outputConfig"}), bedrock_converse),
+    (frozenset({"message", "chat_history", "preamble"}), cohere_chat),
+    (frozenset({"inputText", "textGenerationConfig", "schemaVersion"}), bedrock_invoke),
+)
+COUNTED = frozenset({"converse", "invokeModel"})
+CONVERSATIONS = ("messages", "contents", "input", "prompt")
+SYSTEMS = ("system", "systemInstruction", "system_instruction", "instructions")
+WRAPPED = ("generateContentRequest", "input", "body")
+CONFIGS = ("generationConfig", "generation_config")
 CAPS = (
     *("maxOutputTokens", "max_output_tokens", "maxTokens", "max_tokens", "max_completion_tokens"),
-    *("maxTokenCount", "max_gen_len", "num_predict", "max_new_tokens"),
+    *("num_predict", "max_new_tokens"),
 )
 SCHEMAS = (
     *("responseSchema", "response_schema", "responseJsonSchema", "response_json_schema"),
-    *("_responseJsonSchema", "responseFormat", "response_format", "format", "outputConfig"),
+    *("_responseJsonSchema", "responseFormat", "response_format", "format"),
 )
 SETTINGS = {"temperature": "temperature", "topP": "top_p", "top_p": "top_p", "topK": "top_k"}
 SCHEMA_MARKS = ("properties", "$ref", "anyOf", "items")
@@ -48,6 +60,10 @@ Walk = Callable[[Any, Callable[[Any], Message]], Sequence[Message]]
 
 def parse(body: Mapping[str, Any], messages: Walk = each) -> Prompt:
     """Read any body as well as its layout is known; never raises."""
+    known = _layout(body)
+    if known is not None:
+        found: Prompt = known.parse(body, messages)
+        return replace(found, api=API)
     body = _unwrapped(body)
     configs = [body, *(found for name in CONFIGS if (found := get(body, name)) is not None)]
     configs += [get(body, "options")]
@@ -63,6 +79,16 @@ def parse(body: Mapping[str, Any], messages: Walk = each) -> Prompt:
         server=_server(body),
         features=_features(body),
     )
+
+
+def _layout(body: Mapping[str, Any]) -> ModuleType | None:
+    """Return the dialect of another's layout."""
+    if COUNTED & (fields(get(body, "input")) or {}).keys():
+        return bedrock_invoke
+    keys = (fields(body) or {}).keys()
+    if "contents" in keys:
+        return None
+    return next((module for names, module in LAYOUTS if names & keys), None)
 
 
 def message(raw: Any) -> Message:
@@ -96,12 +122,7 @@ def _unwrapped(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _features(body: Mapping[str, Any]) -> frozenset[str]:
-    fields = get(body, "additionalModelRequestFields")
-    extra = get(get(fields, "thinking", get(fields, "reasoning_config")), "type")
-    found = {"thinking"} if extra in ("enabled", "adaptive") else set()
-    if extra == "adaptive":
-        found.add("adaptive")
-    return frozenset(found | ({"unknown_layout"} if _unknown(body) else set()))
+    return frozenset({"unknown_layout"} if _unknown(body) else ())
 
 
 def _unknown(body: Mapping[str, Any]) -> bool:
@@ -150,7 +171,7 @@ def _tools(body: Mapping[str, Any]) -> Iterator[Part]:
     config = get(body, "toolConfig") or get(body, "tool_config")
     for tool in (*items(get(body, "tools")), *items(get(config, "tools"))):
         declared = get(tool, "functionDeclarations") or get(tool, "function_declarations")
-        inner = get(tool, "toolSpec") or get(tool, "function")
+        inner = get(tool, "function")
         for one in items(declared) or ((tool if inner is None else inner),):
             if get(one, "name") is not None:
                 yield Part("tool", name=text_of(get(one, "name")), data=one)
@@ -161,10 +182,10 @@ def _server(body: Mapping[str, Any]) -> tuple[str, ...]:
     names = []
     config = get(body, "toolConfig") or get(body, "tool_config")
     for tool in (*items(get(body, "tools")), *items(get(config, "tools"))):
-        if isinstance(tool, Mapping) and not {"name", "function", "toolSpec"} & tool.keys():
+        if isinstance(tool, Mapping) and not {"name", "function"} & tool.keys():
             plain = (k for k in tool if "unctionDecl" not in k and "function_decl" not in k)
-            names += [k for k in plain if isinstance(k, str) and k != "cachePoint"]
-    stored = ("cachedContent", "cached_content", "conversation_id", "guardrailConfig", "documents")
+            names += [k for k in plain if isinstance(k, str)]
+    stored = ("cachedContent", "cached_content", "conversation_id", "documents")
     names += [name for name in stored if get(body, name)]
     return tuple(dict.fromkeys(names))
 
@@ -185,7 +206,7 @@ def _schema_in(value: Any, depth: int) -> Any:
         return None
     if any(mark in value for mark in SCHEMA_MARKS):
         return value
-    names = ("json_schema", "jsonSchema", "schema", "textFormat", "structure")
+    names = ("json_schema", "schema")
     inner = (_schema_in(value.get(name), depth + 1) for name in names)
     return next((one for one in inner if one is not None), None)
 
@@ -195,13 +216,7 @@ def _choice(body: Mapping[str, Any]) -> str:
     mode = get(get(config, "functionCallingConfig"), "mode")
     choice = get(body, "tool_choice") if mode is None else mode
     known = {"auto": "auto", "any": "required", "required": "required", "none": "none"}
-    if isinstance(choice, str):
-        return known.get(choice.lower(), "")
-    choice = get(config, "toolChoice")
-    name = get(get(choice, "tool"), "name")
-    if isinstance(name, str):
-        return f"name:{name}"
-    return "required" if get(choice, "any") is not None else ""
+    return known.get(choice.lower(), "") if isinstance(choice, str) else ""
 
 
 def _first(configs: Sequence[Any], names: Sequence[str]) -> int | None:
@@ -237,7 +252,7 @@ def _block(block: Any) -> tuple[Part, ...]:
         value = get(block, name)
         if value is not None:
             return read(value, block)
-    return () if get(block, "cachePoint") is not None else (Part("other", compact(block)),)
+    return (Part("other", compact(block)),)
 
 
 def _text(value: Any, block: Any) -> tuple[Part, ...]:
@@ -247,9 +262,7 @@ def _text(value: Any, block: Any) -> tuple[Part, ...]:
 
 
 def _thinking(value: Any, _: Any) -> tuple[Part, ...]:
-    inner = get(value, "reasoningText")
-    found = _parts(value if inner is None else inner)
-    return tuple(Part("reasoning", part.text) for part in found)
+    return tuple(Part("reasoning", part.text) for part in _parts(value))
 
 
 def _inline(value: Any, _: Any) -> tuple[Part, ...]:
@@ -271,38 +284,11 @@ def _payload(seen: Media) -> Part:
     return Part(kind if kind in {"image", "audio", "video"} else "file", data=seen)
 
 
-def _converse(kind: str) -> Callable[[Any, Any], tuple[Part, ...]]:
-    """Read Bedrock's ``{"image": {"format": "png", "source": {"bytes": …}}}`` and its like."""
-
-    def read(value: Any, _: Any) -> tuple[Part, ...]:
-        source = get(value, "source")
-        text = get(source, "text")
-        if isinstance(text, str):
-            return (Part("other", data=CITED if cited(value) else DOCUMENT), Part("text", text))
-        given = get(source, "bytes")
-        if isinstance(given, bytes | bytearray):
-            return (Part(kind, data=Media(size=len(given))),)
-        mime = f"{kind}/{text_of(get(value, 'format'))}"
-        held = get(value, "data")
-        if held is not None:
-            return (Part("text", compact(held)),)
-        return (Part(kind, data=media(given, mime=mime)),)
-
-    return read
-
-
-def _found(value: Any, _: Any) -> tuple[Part, ...]:
-    shown = [text_of(get(value, name)) for name in ("source", "title")]
-    head = tuple(Part("text", text) for text in shown if text)
-    mark = (Part("other", data=CITED),) if cited(value) else ()
-    return (*mark, *head, *_parts(get(value, "content")))
-
-
 def _call(value: Any, _: Any) -> tuple[Part, ...]:
     found = (get(value, name) for name in ("input", "args", "arguments"))
     given: Any = next((one for one in found if one is not None), {})
     text = given if isinstance(given, str) else compact(given)
-    tied = text_of(get(value, "toolUseId", get(value, "id")))
+    tied = text_of(get(value, "id"))
     return (Part("call", text, text_of(get(value, "name")), tied),)
 
 
@@ -313,7 +299,7 @@ def _function_call(call: Any) -> Part:
 
 
 def _result(value: Any, _: Any) -> tuple[Part, ...]:
-    tied = text_of(get(value, "toolUseId", get(value, "id")))
+    tied = text_of(get(value, "id"))
     name = text_of(get(value, "name"))
     response = get(value, "response")
     if response is not None:
@@ -328,25 +314,15 @@ BLOCKS: dict[str, Callable[[Any, Any], tuple[Part, ...]]] = {
     "text": _text,
     "functionCall": _call,
     "function_call": _call,
-    "toolUse": _call,
     "functionResponse": _result,
     "function_response": _result,
-    "toolResult": _result,
     "inlineData": _inline,
     "inline_data": _inline,
     "fileData": _remote,
     "file_data": _remote,
     "image_url": _url,
-    "image": _converse("image"),
-    "document": _converse("file"),
-    "searchResult": _found,
-    "video": _converse("video"),
-    "audio": _converse("audio"),
-    "reasoningContent": _thinking,
     "thinking": _thinking,
     "uri": lambda _, block: _remote(block, block),
-    "json": lambda value, _: (Part("text", compact(value)),),
-    "guardContent": lambda value, _: _parts(get(value, "text")),
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from tokentrace.dialects import _documents as documents
 from tokentrace.dialects._reading import (
     Walk,
     compact,
@@ -243,12 +244,13 @@ def _video(raw: Any) -> Part:
 
 
 def _file(raw: Any) -> Part:
-    """Read a file: chat puts it under ``file``, responses beside ``type``."""
+    """Read a file, with its text: chat puts it under ``file``, responses beside ``type``."""
     held = get(raw, "file", raw)
     name, data = text_of(get(held, "filename")), get(held, "file_data")
     mime = "application/pdf" if name.lower().endswith(".pdf") else "application/octet-stream"
     seen = media(data or get(held, "file_url"), mime=mime if data else "")
-    return Part("file", name=name, id=text_of(get(held, "file_id")), data=seen)
+    text = documents.text(data, name) if isinstance(data, str) else ""
+    return Part("file", text, name, text_of(get(held, "file_id")), seen)
 
 
 def _thought(raw: Any) -> Part:

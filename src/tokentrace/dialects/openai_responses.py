@@ -75,7 +75,8 @@ def _settings(body: Mapping[str, Any]) -> dict[str, Any]:
 def _server(body: Mapping[str, Any], read: Any) -> tuple[str, ...]:
     """Name what the provider adds: stored context, templates, and what its own tools bring."""
     names = [name for name in STORED if body.get(name)]
-    kinds = [text_of(get(tool, "type")) for tool in items(body.get("tools"))]
+    hosted = [one for one in items(body.get("tools")) if get(one, "execution") != "client"]
+    kinds = [text_of(get(tool, "type")) for tool in hosted]
     names += [kind for kind in kinds if kind not in LOCAL_TOOLS]
     if any(part.name == "item_reference" for m in read for part in m.parts if part.kind == "other"):
         names.append("item_reference")

@@ -54,14 +54,24 @@ def sdk(names: list[str], say: Any) -> None:
     instrument(exporter="none", sdks=[name])
     begun = time.perf_counter()
     import_module(top)
-    say(seconds=round(time.perf_counter() - begun, 2))
-    gone = [hook for hook in rows if find_spec(hook.module) is None]
-    for module in {hook.module for hook in rows if hook not in gone}:
+    here = [hook for hook in rows if _found(hook.module)]  # the others are of other generations
+    for module in {hook.module for hook in here}:
         import_module(module)
+    say(seconds=round(time.perf_counter() - begun, 2))
     seen = status()
-    places = {f"{hook.module}:{hook.attr}": hook in gone for hook in rows}
-    hooks = {place: "missing" if lost else seen["hooks"][place] for place, lost in places.items()}
+    places = [f"{hook.module}:{hook.attr}" for hook in here or rows]
+    hooks = {place: seen["hooks"][place] if here else "missing" for place in places}
     say(hooks=hooks, errors=seen["errors"])
+
+
+def _found(module: str) -> bool:
+    """Whether there is a module, the packages that it lies in imported."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError as error:
+        if f"{module}.".startswith(f"{error.name}."):
+            return False
+        raise
 
 
 def _installed(name: str, top: str) -> str:

@@ -14,6 +14,9 @@ RANGES = {
     "anthropic": Range("0.66", "3"),
     "groq": Range("0.13", "2"),
     "together": Range("2", "4"),
+    "google-genai": Range("1.11", "4"),
+    "mistralai": Range("1.3", "4"),
+    "cohere": Range("5.21", "8"),
 }
 
 # SDKs of providers whose calls pass no hook (2026-11).

@@ -1,12 +1,10 @@
-"""The limit of a call: the guard's own, else a learned one, else the registry's."""
+"""The limit of a call: a configured one, else a learned one, else the registry's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tokentrace.guard.acting import Callback
-from tokentrace.guard.deciding import LARGEST
+from tokentrace.guard.configured import configured, given
 from tokentrace.guard.learned import LEARNED, LESSONS, key_of
 from tokentrace.prompt import Limit, Prompt
 
@@ -14,17 +12,25 @@ if TYPE_CHECKING:
     from tokentrace.guard import Guard
 
 
+def load() -> None:
+    """Read the table of models and ``TOKENTRACE_LIMITS`` now, so that no call waits for them."""
+    from tokentrace import providers
+
+    providers.load()
+    given()
+
+
 def limit_of(guard: Guard | None, provider: str, base_url: str, prompt: Prompt) -> Limit:
-    """Return the limit of a call: the guard's own, else a learned one, else the registry's.
+    """Return the limit of a call: a configured one, else a learned one, else the registry's.
 
     A learned limit below the registry's holds at once, though it only warns before it is confirmed;
     one above it holds when it is confirmed.
     """
     from tokentrace import providers
 
-    configured = None if guard is None else _configured(guard.limit, prompt.model)
-    if configured is not None:
-        return Limit(configured, "configured")
+    own = configured(guard, provider, base_url, prompt.model)
+    if own is not None:
+        return Limit(own, "configured")
     _, model = providers.find(prompt.model, provider, base_url)
     reserve = guard is None or guard.reserve_output
     known = Limit() if model is None else providers.limit(model, prompt.max_output, reserve)
@@ -43,38 +49,16 @@ def _wins(learned: Limit, known: Limit) -> bool:
     return learned.tokens < known.tokens or (learned.hard and learned.tokens > known.tokens)
 
 
-def _configured(limit: Any, model: str) -> int | None:
-    if isinstance(limit, Mapping):
-        return _matching(limit, model)
-    if not callable(limit):
-        return limit  # type: ignore[no-any-return]
-    with Callback("limit"):
-        tokens = limit(model)
-        if isinstance(tokens, int) and 0 <= tokens < LARGEST:
-            return int(tokens)
-    return None
-
-
-def _matching(limits: Mapping[str, int], model: str) -> int | None:
-    """Return the tokens of the model's own name, else of the first pattern that matches it."""
-    if model in limits:
-        return limits[model]
-    from fnmatch import fnmatchcase
-
-    name = model.lower()
-    return next((n for glob, n in limits.items() if fnmatchcase(name, glob.lower())), None)
-
-
 def soft_limit_of(guard: Guard | None, provider: str, base_url: str, prompt: Prompt) -> int | None:
     """Return the input above which the requested output no longer fits, where nobody refuses that.
 
-    None where there is no such number, or the limit is the guard's own or a learned one.
+    None where there is no such number, or the limit is a configured or a learned one.
     """
     from tokentrace import providers
 
     if guard is None or not guard.reserve_output or not prompt.max_output:
         return None
-    if _configured(guard.limit, prompt.model) is not None:
+    if configured(guard, provider, base_url, prompt.model) is not None:
         return None
     _, model = providers.find(prompt.model, provider, base_url)
     if model is None:

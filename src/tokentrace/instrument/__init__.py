@@ -14,7 +14,15 @@ from tokentrace import _failsafe
 from tokentrace._failsafe import LOG, attempt
 from tokentrace.guard import Guard
 from tokentrace.instrument import state
-from tokentrace.instrument.hooks import HOOKS, VOCABULARIES, WATCHED, WATCHED_FOR, Hook
+from tokentrace.instrument.hooks import (
+    HOOKS,
+    ITEMS,
+    OWN_SPAN,
+    VOCABULARIES,
+    WATCHED,
+    WATCHED_FOR,
+    Hook,
+)
 from tokentrace.instrument.state import Settings
 
 _lock = threading.RLock()
@@ -136,14 +144,24 @@ def _state_of(hook: Hook) -> str:
         return "off"
     if hook.module in sys.modules:
         return "missing" if state.settings is not None else "off"
-    return "waiting" if _installed(hook.sdk) else "not installed"
+    return "waiting" if _installed(hook.module) else "not installed"
 
 
-def _installed(sdk: str) -> bool:
-    try:
-        return find_spec(sdk) is not None
-    except (ImportError, ValueError):
-        return False
+def _installed(module: str) -> bool:
+    """Whether a module may be there; only packages without code are imported to find out."""
+    steps = module.split(".")
+    for name in (".".join(steps[: n + 1]) for n in range(len(steps))):
+        if name in sys.modules:
+            continue
+        try:
+            spec = find_spec(name)
+        except (ImportError, ValueError):
+            return False
+        if spec is None or name == module:
+            return spec is not None
+        if spec.origin is not None:
+            return spec.submodule_search_locations is not None
+    return True
 
 
 def _tell_unknown(chosen: frozenset[str] | None) -> None:
@@ -159,7 +177,7 @@ def _stand(hook: Hook) -> None:
         return
     if hook.module in sys.modules:
         _wrap(hook)
-    elif hook not in _listening and _installed(hook.sdk):
+    elif hook not in _listening and _installed(hook.module):
         from wrapt import register_post_import_hook
 
         _listening.add(hook)
@@ -196,6 +214,14 @@ def _maker(hook: Hook) -> Any:
         from tokentrace.telemetry import peers
 
         return peers.watch
+    if hook.reader == ITEMS:
+        from tokentrace.instrument.unread import relay
+
+        return relay
+    if hook.reader == OWN_SPAN:
+        from tokentrace.instrument.places.speakeasy import hushed
+
+        return hushed
     from tokentrace.instrument.calls import around
 
     return around

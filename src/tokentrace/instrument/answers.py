@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tokentrace._shapes.responses import FIRST_ERROR
+
 LONGEST_LINE = 16 * 2**20
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 OTHER = "_OTHER"
 # Where HTTP libraries keep a body that was read (httpx, requests; aiohttp), and a status.
 BODIES = ("_content", "_body")
 STATUSES = ("status_code", "status")
-FIRST_ERROR = 400
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -18,11 +19,12 @@ from typing import Any
 from tokentrace import _shapes, context, dialects, guard, schema, telemetry, turns
 from tokentrace._failsafe import OnError, attempt, outcome
 from tokentrace._sessions import Registry
+from tokentrace.counting import anchoring
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
 from tokentrace.errors import TokentraceError
 from tokentrace.instrument import records, state
-from tokentrace.instrument.answers import Answer
+from tokentrace.instrument.answers import Answer, Lines
 from tokentrace.instrument.hooks import Hook
 from tokentrace.instrument.requests import Request, reader
 from tokentrace.prompt import EXACT, CallRecord, Count, LimitReport, Prompt, Usage
@@ -43,6 +45,7 @@ def around(hook: Hook) -> Callable[..., Any]:
     def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         if state.settings is None or _inside.get():
             return wrapped(*args, **kwargs)
+        args = list(args)  # a place may put something else there
         request = attempt(read, hook, instance, args, kwargs)
         call = None if request is None else attempt(Call, request)
         if call is None:
@@ -59,9 +62,12 @@ def inside() -> bool:
 
 def live(call: Call, work: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Run the call's first half, then the host's own call, followed to its end."""
-    waiting = prepared(call, can_wait=inspect.iscoroutinefunction(work))
+    opens = inspect.isasyncgenfunction(inspect.unwrap(work))  # an async context manager
+    waiting = prepared(call, can_wait=opens or inspect.iscoroutinefunction(work))
     then = partial(_shapes.run, work, args, kwargs, call)
-    return then() if waiting is None else _after(waiting, then)
+    if waiting is None:
+        return then()
+    return _opened(waiting, then) if opens else _after(waiting, then)
 
 
 def prepared(call: Call, *, can_wait: bool) -> Coroutine[Any, Any, None] | None:
@@ -81,6 +87,13 @@ def prepared(call: Call, *, can_wait: bool) -> Coroutine[Any, Any, None] | None:
 async def _after(waiting: Coroutine[Any, Any, None], then: Callable[[], Any]) -> Any:
     await waiting
     return await then()
+
+
+@asynccontextmanager
+async def _opened(waiting: Coroutine[Any, Any, None], then: Callable[[], Any]) -> Any:
+    await waiting
+    async with then() as given:
+        yield given
 
 
 def _advance(steps: Generator[Any, Any, None], value: Any = None) -> Any:
@@ -138,14 +151,17 @@ class Call:
         self.place = turns.current()
         self.guard = self._guard()
         self.usage = UNKNOWN
+        self.lines = Lines()
         self.report: LimitReport | None = None
         self.record: CallRecord | None = None
         self.span: Any = None
         self.lineage: Any = None
         self.standing: Any = None
+        self.own: anchoring.Footprint | None = None
         self.prompt = Prompt(request.api)
         self.overhead = 0.0
         self._started = 0.0
+        self._over = False
 
     def _guard(self) -> guard.Guard | None:
         if guard.unguarded():
@@ -191,6 +207,8 @@ class Call:
             self.lineage = self.place.registry.lineages.follow(
                 self.prompt, agent=self.place.agent, turn=self.place.turn_number
             )
+        self.own = anchoring.footprint(self.prompt, count)
+        count = anchoring.anchored(count, self.prompt, self.lineage.known)
         self.standing = self.lineage.standing(count)
         return guard.decide(
             self.guard, count, self.standing, soft=self._soft(), known=state.templates
@@ -272,18 +290,46 @@ class Call:
             self.span.detach()
 
     def chunk(self, item: Any) -> None:
-        """Fold a stream's item into the usage."""
-        self.usage = self._dialect().fold(self.usage, self.request.answer(item))
+        """Fold a stream's item into the usage, or the events in a piece of its text.
+
+        A refusal may come as an item.
+        """
+        for event in self.lines.items(item) if isinstance(item, bytes) else (item,):
+            answer = self._told(event)
+            if answer.error:
+                self.refused(answer)
+            self.usage = self._dialect().fold(self.usage, answer.body)
 
     # ── its end ──────────────────────────────────────────────────────────────────────────────────
 
     def end(self, value: Any = None) -> None:
-        """End well: the usage is the response's, or what the stream told."""
-        if value is not None:
-            self.usage = self._dialect().usage(self.request.answer(value))
-        request = self.request
-        guard.confirm(request.provider, request.base_url, self.prompt, self.usage.input)
+        """End well: the usage is the response's, or what the stream told; a refusal is none."""
+        if value is not None and attempt(self.request.follow, value, self, default=False):
+            return
+        if self._over:
+            return
+        answer = self._told(value)
+        if answer.error:
+            self.refused(answer)
+            return
+        if answer.body is not None:
+            self.usage = self._dialect().usage(answer.body)
+        if self.usage.input is not None:
+            attempt(self._remember)
         self._close(None)
+
+    def _told(self, value: Any) -> Answer:
+        """Return what the place makes of a value that came back."""
+        answer = None if value is None else self.request.answer(value)
+        return answer if isinstance(answer, Answer) else Answer(answer)
+
+    def _remember(self) -> None:
+        """Learn from what the provider reported: the next call counts on from it."""
+        request, own = self.request, self.own
+        self.own = None  # an end may be told twice: by a stream, and when it is dropped
+        if own is not None:
+            guard.confirm(request.provider, request.base_url, self.prompt, self.usage.input)
+            self.lineage.known.note(self.prompt, own, self.usage)
 
     def fail(self, error: BaseException) -> None:
         """End with the error that the caller sees; a provider's refusal may tell a limit."""
@@ -309,12 +355,13 @@ class Call:
 
     def abandon(self) -> None:
         """End because the caller let go; what the stream told so far counts."""
-        self._close(None)
+        self.end()
 
     def _dialect(self) -> Any:
         return dialects.find(self.request.api) or dialects.find("generic")
 
     def _close(self, error: BaseException | None) -> None:
+        self._over = True
         span, self.span = self.span, None
         if span is not None and self.record is not None:
             told = self.usage is not UNKNOWN

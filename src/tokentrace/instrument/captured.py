@@ -23,6 +23,8 @@ def take(owner: Any, name: str, original: Any) -> list[Undo]:
         What puts each of them back.
     """
     ours = getattr(owner, name)
+    if isinstance(owner, FunctionType):  # a decorator's function holds what it calls itself
+        return [put(original) for put in _keeping(owner, original, ours, DEPTH)]
     undo: list[Undo] = []
     for kind in _below(owner):
         held = vars(kind).get(name)
@@ -51,8 +53,14 @@ def _keeping(
         if value is original:
             write(ours)
             yield partial(partial, write)
-        elif callable(value) and value is not held:
+        elif callable(value) and value is not held and not _is_ours(value, ours):
             yield from _keeping(value, original, ours, depth + 1)
+
+
+def _is_ours(value: Any, ours: Any) -> bool:
+    """Whether a wrapper is the one that we have just put there: it must keep what it wraps."""
+    mine = getattr(ours, "_self_wrapper", ours)
+    return value is ours or getattr(value, "_self_wrapper", None) is mine
 
 
 def _places(held: Any) -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:

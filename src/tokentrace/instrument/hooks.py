@@ -1,7 +1,8 @@
 """Where tokentrace stands in each SDK: a table of rows, nothing else.
 
-A row may miss (an SDK that is not installed, a name that moved): `status()` tells. One more SDK of
-a known wire format is its rows here.
+A row may miss (an SDK that is not installed, a name that moved): `status()` tells. A module that
+other generations of an SDK have elsewhere has rows for either. One more SDK of a known wire format
+is its rows here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ class Hook:
         sdk: the distribution's name.
         module: the module that must have been imported.
         attr: dotted path in it of the callable to wrap.
-        reader: how the callable's arguments are read: the name of a file of `instrument.places`.
+        reader: how the callable's arguments are read: the name of a file of `instrument.places`,
+            or `ITEMS`, or `OWN_SPAN`.
     """
 
     sdk: str
@@ -25,6 +27,11 @@ class Hook:
     attr: str
     reader: str
 
+
+# Instead of a reader: the place gives the items of a stream that another place gave.
+ITEMS = "items"
+# Instead of a reader: the place starts the SDK's own span of a call, which has ours already.
+OWN_SPAN = "own span"
 
 HOOKS = (
     Hook("openai", "openai._base_client", "SyncAPIClient.request", "stainless"),
@@ -35,6 +42,37 @@ HOOKS = (
     Hook("groq", "groq._base_client", "AsyncAPIClient.request", "stainless"),
     Hook("together", "together._base_client", "SyncAPIClient.request", "stainless"),
     Hook("together", "together._base_client", "AsyncAPIClient.request", "stainless"),
+    Hook("ollama", "ollama._client", "Client._request", "ollama"),
+    Hook("ollama", "ollama._client", "AsyncClient._request", "ollama"),
+    Hook("boto3", "botocore.client", "BaseClient._make_api_call", "bedrock"),
+    Hook("aiobotocore", "aiobotocore.client", "AioBaseClient._make_api_call", "bedrock"),
+    Hook("huggingface_hub", "huggingface_hub.inference._client", "InferenceClient._inner_post", "huggingface"),
+    Hook("huggingface_hub", "huggingface_hub.inference._generated._async_client", "AsyncInferenceClient._inner_post", "huggingface"),
+    # what litellm's decorator holds of each function: also names that were imported before pass there
+    Hook("litellm", "litellm.main", "completion.__wrapped__", "litellm"),
+    Hook("litellm", "litellm.main", "acompletion.__wrapped__", "litellm"),
+    Hook("litellm", "litellm.main", "embedding.__wrapped__", "litellm"),
+    Hook("litellm", "litellm.main", "aembedding.__wrapped__", "litellm"),
+    Hook("litellm", "litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper.__next__", ITEMS),
+    Hook("litellm", "litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper.__anext__", ITEMS),
+    Hook("dashscope", "dashscope.client.base_api", "BaseApi.call", "dashscope"),
+    Hook("dashscope", "dashscope.client.base_api", "BaseAioApi.call", "dashscope"),
+    Hook("google-genai", "google.genai._api_client", "BaseApiClient.request", "google"),
+    Hook("google-genai", "google.genai._api_client", "BaseApiClient.async_request", "google"),
+    Hook("google-genai", "google.genai._api_client", "BaseApiClient.request_streamed", "google"),
+    Hook("google-genai", "google.genai._api_client", "BaseApiClient.async_request_streamed", "google"),
+    Hook("google-genai", "google.genai._gaos.basesdk", "BaseSDK.do_request", "speakeasy"),
+    Hook("google-genai", "google.genai._gaos.basesdk", "AsyncBaseSDK.do_request_async", "speakeasy"),
+    Hook("mistralai", "mistralai.client.basesdk", "BaseSDK.do_request", "speakeasy"),
+    Hook("mistralai", "mistralai.client.basesdk", "BaseSDK.do_request_async", "speakeasy"),
+    Hook("mistralai", "mistralai.basesdk", "BaseSDK.do_request", "speakeasy"),
+    Hook("mistralai", "mistralai.basesdk", "BaseSDK.do_request_async", "speakeasy"),
+    Hook("mistralai", "mistralai.client._hooks.tracing", "TracingHook.before_request", OWN_SPAN),
+    Hook("mistralai", "mistralai._hooks.tracing", "TracingHook.before_request", OWN_SPAN),
+    Hook("cohere", "cohere.core.http_client", "HttpClient.request", "fern"),
+    Hook("cohere", "cohere.core.http_client", "HttpClient.stream", "fern"),
+    Hook("cohere", "cohere.core.http_client", "AsyncHttpClient.request", "fern"),
+    Hook("cohere", "cohere.core.http_client", "AsyncHttpClient.stream", "fern"),
 )
 
 # Where spans are seen that somebody starts without making them current, or only after the call; it
@@ -75,13 +113,31 @@ VOCABULARIES = {
     "anthropic": ("o200k_base",),
     "groq": ("o200k_base",),
     "together": ("o200k_base",),
+    "ollama": ("o200k_base",),
+    "boto3": ("o200k_base",),
+    "aiobotocore": ("o200k_base",),
+    "huggingface_hub": ("o200k_base",),
+    "litellm": ("o200k_base",),
+    "dashscope": ("o200k_base",),
+    "google-genai": ("o200k_base",),
+    "mistralai": ("o200k_base",),
+    "cohere": ("o200k_base",),
 }
 
 # The standard operation name of each api (OpenTelemetry gen_ai.operation.name, 2026-10).
 OPERATIONS = {
     "openai.completions": "text_completion",
     "openai.embeddings": "embeddings",
+    "ollama.generate": "text_completion",
+    "gemini.generateContent": "generate_content",
 }
 
 # Calls that generate nothing: they are not traced, and what they say is no usage.
-SILENT = frozenset({"openai.responses.input_tokens", "anthropic.count_tokens"})
+SILENT = frozenset(
+    {
+        "openai.responses.input_tokens",
+        "anthropic.count_tokens",
+        "gemini.countTokens",
+        "bedrock.count_tokens",
+    }
+)

@@ -22,6 +22,12 @@ def same(answer: Any) -> Any:
     return answer
 
 
+def read_already(answer: Any, follower: Any) -> bool:
+    """Say that nothing of an answer is unread."""
+    del answer, follower
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request on its way out.
@@ -35,7 +41,10 @@ class Request:
         stream: whether a stream was asked for.
         replace: puts another body in its place.
         hush: keeps the SDK from opening a span of its own for this call.
-        answer: makes of what the place gives back, or of a piece of its stream, what the dialect reads.
+        answer: makes of what the place gives back, or of a piece of its stream, what the dialect
+            reads, or an `Answer` that holds it; the text of a stream is cut into its events before.
+        follow: follows what is still unread in what the place gave back, for a `_shapes.Follower`;
+            says whether there was something.
     """
 
     sdk: str
@@ -47,6 +56,7 @@ class Request:
     replace: Callable[[dict[str, Any]], None]
     hush: Callable[[], None] = nothing
     answer: Callable[[Any], Any] = same
+    follow: Callable[[Any, Any], bool] = read_already
 
 
 @cache

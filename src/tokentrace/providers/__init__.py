@@ -1,15 +1,19 @@
 """Providers and models: names, hosts and limits, as dated data.
 
 `find` tells who serves a request and what is known about its model; `limit` what the model takes.
+The rows of OpenAI and Anthropic are written by hand, with their reasons; all others stand in a table
+that a script writes, see `providers.generated`. A host's own row goes before its maker's.
 """
 
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase, translate
+from functools import cache, lru_cache
 
 from tokentrace.prompt import Limit
+from tokentrace.providers import generated
 from tokentrace.providers._model import Model, Provider
 from tokentrace.providers.anthropic import ANTHROPIC
 from tokentrace.providers.hosts import (
@@ -22,7 +26,10 @@ from tokentrace.providers.hosts import (
 )
 from tokentrace.providers.openai import OPENAI
 
-__all__ = ["PROVIDERS", "UNKNOWN", "Model", "Provider", "find", "limit", "plain", "soft_limit"]
+__all__ = [
+    "PROVIDERS", "UNKNOWN", "Found", "Model", "Provider", "by_hand", "find", "holder", "limit", "load", "look_up",
+    "plain", "soft_limit",
+]  # fmt: skip
 
 PROVIDERS: dict[str, Provider] = {
     provider.name: provider
@@ -52,6 +59,7 @@ BEGINNINGS = {
     "grok": "xai",
 }
 
+ANY_HOST = Provider("any-host", "any-host")  # whose rows hold wherever a model is served
 LONGEST = 300
 DATE = re.compile(r"-(?:20\d{2}-?\d{2}-?\d{2}|\d{4}|latest)$", re.ASCII)
 ALIASES = {"gpt-35-": "gpt-3.5-", "gpt-3-5-": "gpt-3.5-"}
@@ -68,7 +76,34 @@ def find(model: str, provider: str = "", base_url: str = "") -> tuple[Provider, 
 
     An unknown ``provider`` keeps its name; an unknown host is ``UNKNOWN``, whatever the model.
     """
+    found = look_up(model, provider, base_url)
+    return found.server, found.row
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of a request's model.
+
+    Attributes:
+        server: who serves it.
+        row: None where nobody knows it.
+        holder: whose row it is, with date and source; ``UNKNOWN`` without a row.
+    """
+
+    server: Provider
+    row: Model | None = None
+    holder: Provider = UNKNOWN
+
+
+def look_up(model: str, provider: str = "", base_url: str = "") -> Found:
+    """Return what `find` does, and whose row it is."""
     return _find(model[:LONGEST], provider[:LONGEST], host_of(base_url[:LONGEST]))
+
+
+def load() -> None:
+    """Read the generated table now, so that no call waits for it."""
+    generated.load()
+    _patterns()
 
 
 def limit(model: Model, max_output: int | None = None, reserve: bool = True) -> Limit:
@@ -143,20 +178,60 @@ def _claude(name: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _find(model: str, provider: str, host: str) -> tuple[Provider, Model | None]:
-    maker, row = _made(plain(model))
-    return _serving(maker, model, provider, host), row
+def _find(model: str, provider: str, host: str) -> Found:
+    name = plain(model)
+    maker, known = by_hand(name)
+    server = _serving(maker, model, provider, host)
+    names = generated.names_of(name)
+    if known is not None:
+        own = None if server is maker else generated.own(names, server.name)
+        return Found(server, known, maker) if own is None else _hosted(server, known, own)
+    made = generated.find(names, server.name, elsewhere=bool(provider or host))
+    if made is None:
+        return Found(server)
+    owner, row = made
+    return Found(server, row, holder(owner, row.match))
 
 
-def _made(name: str) -> tuple[Provider, Model | None]:
-    """Return the maker of a model by its plain name, and its row."""
+def _hosted(server: Provider, known: Model, own: tuple[str, Model]) -> Found:
+    """Return a maker's row with the numbers of a host that takes less or more."""
+    owner, row = own
+    tokens, output = row.input or row.window, row.output or known.output
+    if known.input is None:
+        merged = replace(known, match=row.match, window=tokens, output=output)
+    else:
+        merged = replace(known, match=row.match, input=tokens, window=None, output=output)
+    return Found(server, merged, holder(owner, row.match))
+
+
+def holder(owner: str, name: str) -> Provider:
+    """Return whose row a generated one is, with its date and source."""
+    return _dated(owner, generated.source(owner, name))
+
+
+@cache
+def _dated(owner: str, source: str) -> Provider:
+    told = f"model file of {source} (MIT)"
+    return replace(PROVIDERS.get(owner, ANY_HOST), dated=generated.load().dated, source=told)
+
+
+def by_hand(name: str) -> tuple[Provider, Model | None]:
+    """Return the maker of a model by its plain name, and its row where it is written by hand."""
     for candidate in dict.fromkeys((name, undated(name))):
-        for maker in MAKERS:
-            for row in maker.models:
-                if fnmatchcase(candidate, row.match):
-                    return maker, row
+        for maker, pattern in _patterns():
+            if (found := pattern.match(candidate)) and found.lastindex:
+                return maker, maker.models[found.lastindex - 1]
     makers = (maker for start, maker in BEGINNINGS.items() if name.startswith(start))
     return PROVIDERS.get(next(makers, ""), UNKNOWN), None
+
+
+@cache
+def _patterns() -> tuple[tuple[Provider, re.Pattern[str]], ...]:
+    """Return each maker's globs as one pattern: the first group that matches is the row."""
+    return tuple(
+        (maker, re.compile("|".join(f"({translate(row.match)})" for row in maker.models)))
+        for maker in MAKERS
+    )
 
 
 def _serving(maker: Provider, model: str, provider: str, host: str) -> Provider:
@@ -170,6 +245,7 @@ def _serving(maker: Provider, model: str, provider: str, host: str) -> Provider:
     return PROVIDERS.get(prefix, maker)
 
 
+@lru_cache(maxsize=512)
 def _named(name: str) -> Provider:
     known = PROVIDERS.get(name)
     if known is not None:
@@ -178,6 +254,7 @@ def _named(name: str) -> Provider:
     return next(standard, Provider(name, name))
 
 
+@lru_cache(maxsize=512)
 def _hosting(host: str) -> Provider:
     serving = (p for p in PROVIDERS.values() for glob in p.hosts if fnmatchcase(host, glob))
     return next(serving, UNKNOWN)

@@ -16,7 +16,8 @@ class Model:
         window: tokens that input and output share.
         refuses_sum: the provider refuses input + requested output > window; where False it
             answers and stops at the window.
-        tokenizer: the vocabulary that counts its text, or the nearest one.
+        tokenizer: the vocabulary that counts its text, or the nearest one; empty where nobody has
+            said so, and o200k_base stands in.
         family: the family of models that share a counting rule, empty where the rules decide.
     """
 

@@ -1,4 +1,4 @@
-"""What is known of models, shown: the whole table, one of them, or JSON."""
+"""What is known of models, shown: a table, one of them, what a provider says, or JSON."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -29,7 +30,7 @@ class Entry:
     """A row of the registry.
 
     Attributes:
-        maker: whose row it is.
+        maker: whose row it is, with its date and source.
         model: the row.
         method: the surest that a count of its requests can have.
         name: as it was asked for, empty in the table.
@@ -71,7 +72,7 @@ def _row(entry: Entry, max_output: int | None) -> dict[str, Any]:
         "window": model.window,
         "shared": _shared(model),
         "refuses_sum": model.refuses_sum,
-        "tokenizer": model.tokenizer,
+        "tokenizer": model.tokenizer or None,
         "method": entry.method,
         "source": entry.maker.source,
         "dated": entry.maker.dated,
@@ -94,8 +95,10 @@ def _shared(model: Model) -> bool:
 # ── the table ────────────────────────────────────────────────────────────────────────────────────
 
 
-def table(entries: Sequence[Entry], console: Console) -> None:
-    """Print the rows, grouped by provider."""
+def table(
+    entries: Sequence[Entry], console: Console, others: Sequence[tuple[str, int]] = ()
+) -> None:
+    """Print the rows, grouped by provider; ``others`` are left out, with how many rows they have."""
     for maker, rows in groupby(entries, key=lambda entry: entry.maker):
         found = list(rows)
         head = f"{maker.name} · {cells.many(len(found), 'row')} · read {maker.dated}"
@@ -105,11 +108,14 @@ def table(entries: Sequence[Entry], console: Console) -> None:
         console.print(_rows(found, wide=console.width >= WIDE))
         console.print()
     console.print(Text(LEGEND, "dim"))
+    if others:
+        told = ", ".join(f"{name} ({count})" for name, count in others)
+        console.print(Text(f"not shown: {told}. --provider NAME shows one, --all all.", "dim"))
 
 
 def _rows(entries: Sequence[Entry], *, wide: bool) -> Table:
     table = Table(box=None, padding=(0, 2 if wide else 1, 0, 0), pad_edge=False)
-    table.add_column("model", no_wrap=True, header_style="bold")
+    table.add_column("model", no_wrap=wide, overflow="fold", header_style="bold")
     for heading in ("input", "output", "window"):
         table.add_column(heading, justify="right", no_wrap=True, header_style="bold")
     for heading in ("shared", "tokenizer" if wide else "vocab", "counting"):
@@ -121,7 +127,9 @@ def _rows(entries: Sequence[Entry], *, wide: bool) -> Table:
             Text(model.match),
             *(_number(tokens) for tokens in sizes),
             _sharing(model),
-            Text(model.tokenizer if wide else model.tokenizer.removesuffix("_base"), "dim"),
+            Text(
+                (model.tokenizer if wide else model.tokenizer.removesuffix("_base")) or "-", "dim"
+            ),
             Text(entry.method, "green" if entry.method == EXACT else ""),
         )
     return table
@@ -129,12 +137,63 @@ def _rows(entries: Sequence[Entry], *, wide: bool) -> Table:
 
 def _sharing(model: Model) -> Text:
     if not _shared(model):
-        return Text("no" if model.window else "-", "dim")
+        return Text("no" if model.window or model.output else "-", "dim")
     return Text("refused", "yellow") if model.refuses_sum else Text("yes")
 
 
 def _number(tokens: int | None) -> Text:
     return Text("-", "dim") if tokens is None else Text(f"{tokens:,}")
+
+
+# ── what a provider says ─────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model endpoint said.
+
+    Attributes:
+        name: of the model, without who serves it.
+        server: who was asked, empty where nobody knows the host.
+        place: the host that was asked.
+        input, output: tokens; the output None where it was not told.
+    """
+
+    name: str
+    server: str
+    place: str
+    input: int
+    output: int | None
+
+    @property
+    def setting(self) -> str:
+        """The value of TOKENTRACE_LIMITS that makes this the limit."""
+        key = f"{self.server}/{self.name}" if self.server else self.name
+        return json.dumps({key: self.input})
+
+
+def told(answers: Sequence[Answer]) -> str:
+    """Return one JSON document with stable names."""
+    rows = [
+        {
+            "name": one.name, "served_by": one.server, "place": one.place, "input": one.input,
+            "output": one.output, "limits": one.setting,
+        }
+        for one in answers
+    ]  # fmt: skip
+    known = {"version": 1, "asked": rows}
+    return json.dumps(known, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def answers(answers: Sequence[Answer], console: Console) -> None:
+    """Print what was said, and what makes it the limit."""
+    for one in answers:
+        console.print(Text(f"{safe(one.name)} at {safe(one.place)}", "bold"), soft_wrap=True)
+        console.print(Text("input   ").append(_number(one.input)))
+        if one.output is not None:
+            console.print(Text("output  ").append(_number(one.output)))
+        line = f"set     TOKENTRACE_LIMITS={quote(one.setting)}"
+        console.print(Text(safe(line, most=1000)), soft_wrap=True)
 
 
 # ── one model ────────────────────────────────────────────────────────────────────────────────────
@@ -151,7 +210,7 @@ def each(entries: Sequence[Entry], console: Console, max_output: int | None = No
 def _one(entry: Entry, console: Console, max_output: int | None) -> None:
     model, maker = entry.model, entry.maker
     console.print(Text(safe(entry.name), "bold"), overflow="ellipsis", no_wrap=True)
-    served = "" if entry.server == maker.name else f", served by {entry.server}"
+    served = "" if entry.server in {"", maker.name} else f", served by {entry.server}"
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
@@ -163,7 +222,7 @@ def _one(entry: Entry, console: Console, max_output: int | None) -> None:
         table.add_row("window", _number(model.window).append(f", {_told(model)}"))
     if max_output is not None:
         table.add_row("left", _left(model, max_output))
-    table.add_row("tokenizer", model.tokenizer)
+    table.add_row("tokenizer", model.tokenizer or "-")
     table.add_row("counting", entry.method)
     table.add_row("source", Text(f"{maker.source}; read {maker.dated}", "dim"))
     console.print(table)

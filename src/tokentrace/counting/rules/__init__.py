@@ -18,7 +18,13 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-RULES = {"openai": "openai", "claude": "claude", "generic": "generic"}
+RULES = {
+    "openai": "openai",
+    "claude": "claude",
+    "gemini": "gemini",
+    "mistral": "mistral",
+    "generic": "generic",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from tokentrace.counting.rules import claude_table as table
 from tokentrace.counting.rules.calls import called
 from tokentrace.counting.rules.claude_bounds import bound
 from tokentrace.counting.rules.claude_table import Family
+from tokentrace.counting.rules.makers import shouted
 from tokentrace.counting.tally import Tally, scaled
 from tokentrace.dialects._reading import compact, get, text_of
 from tokentrace.dialects.anthropic_messages import CITED, DOCUMENT, REFERENCE
@@ -97,6 +98,9 @@ def _media(part: Part, scope: Scope, tally: Tally) -> None:
         return
     if not seen.remote and seen.mime.partition("/")[2] in PLAIN_FILES:
         tokens, error = table.DOCUMENT + seen.size // 4, table.DOCUMENT + seen.size // 8
+    elif not seen.remote and table.pageless(scope.model):
+        tokens = table.DOCUMENT + seen.size // BYTES_A_TOKEN
+        error = table.DOCUMENT + seen.size // 8
     elif not seen.remote and part.kind == "file":
         tokens, error = PAGE + seen.size // BYTES_A_TOKEN, PAGE // 8 + seen.size // BYTES_A_TOKEN
     else:
@@ -125,7 +129,8 @@ def _reasoning(part: Part, scope: Scope, tally: Tally) -> int:
 
 def _spread(text: str, component: str, scope: Scope, place: tuple[Any, ...]) -> Tally:
     tally: Tally = scope.lens.spread(text, component, scope.ruler, place)
-    return scaled(tally, round(_family(scope).text * tally.total))
+    factor = _family(scope).text * (table.CAPITALS if shouted(text) else 1.0)
+    return scaled(tally, round(factor * tally.total))
 
 
 def _tokens(text: str, scope: Scope, tally: Tally) -> int:
@@ -160,7 +165,7 @@ def finish(prompt: Prompt, summed: Tally, scope: Scope) -> Tally:
         tokens, error = scope.ruler.tokens(compact(prompt.schema.data))
         total = table.SCHEMA_ONCE + round(table.SCHEMA * tokens)
         summed.put("tools", total, "response_format")
-        summed.error += error
+        summed.error += error + (total if _family(scope).name in table.SCHEMALESS else 0)
     for name in prompt.server:
         if name in table.SERVERS:
             summed.put("server_context", table.SERVERS[name].tokens, name)

@@ -66,6 +66,12 @@ TAGGED = 15
 # A response schema: once, and for each of its tokens as compact JSON.
 SCHEMA_ONCE = 95
 SCHEMA = 1.95
+# Families that know no response schemas: what a host makes of one is unknown.
+SCHEMALESS = frozenset({"claude-3"})
+# Models that see the text of a PDF, not its pages.
+PAGELESS = ("claude-3-haiku*", "claude-3-sonnet*", "claude-3-opus*")
+# Text in capitals is split finer: on top of the family's factor (3 requests of one kind).
+CAPITALS = 1.3
 IMAGE = 4
 PATCH = 28
 # A text document, and once the hidden prompt for citing documents.
@@ -164,3 +170,10 @@ def keeps_thinking(model: str, known: str = "") -> bool:
     found = family(model, known) or NEWEST
     name = providers.plain(model)
     return any(fnmatchcase(name, glob) for glob in found.keeps)
+
+
+@lru_cache(maxsize=256)
+def pageless(model: str) -> bool:
+    """Whether the model sees the text of a PDF only."""
+    name = providers.plain(model)
+    return any(fnmatchcase(name, glob) for glob in PAGELESS)

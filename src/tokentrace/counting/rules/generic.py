@@ -1,91 +1,32 @@
 """Any model whose tokenizer is not public or not here: an estimate that says so.
 
 A model of Claude's is counted as `claude` does, whatever api it is asked through. For the others
-o200k_base and a factor for each maker; factors and bounds are from recorded requests with reported
-usage (about 650 of Gemini, Nova, Mistral, Cohere and Ollama models, learned 2026-11-22).
+o200k_base and the numbers of their maker, see `makers`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any
 
-from tokentrace import providers
 from tokentrace.counting.rules import Scope, claude, claude_table
 from tokentrace.counting.rules.calls import called
+from tokentrace.counting.rules.makers import FOREIGN, OTHER, Maker, digits, foreign, maker, shouted
 from tokentrace.counting.tally import Tally, scaled
 from tokentrace.dialects._reading import compact
-from tokentrace.prompt import ESTIMATED, Media, Message, Part, Prompt
+from tokentrace.prompt import CALIBRATED, ESTIMATED, Media, Message, Part, Prompt
 
 ROLES = {"system": "system", "developer": "system", "user": "user"}
-
-
-@dataclass(frozen=True, slots=True)
-class Maker:
-    """How a group of models counts.
-
-    Attributes:
-        match: glob over plain model names.
-        text: tokens for each o200k_base token of text.
-        turn: tokens for each message.
-        once: tokens for each prompt.
-        tools: the factor of tool definitions as compact JSON.
-        tool_prompt: tokens that stand once before the tools.
-        call: tokens on top of each call and of each result.
-        image, page: tokens of an image, of a file.
-    """
-
-    match: str
-    text: float = 1.05
-    turn: int = 4
-    once: int = 0
-    tools: float = 1.0
-    tool_prompt: int = 0
-    call: int = 2
-    image: int = 600
-    page: int = 600
-
-
-MAKERS = (
-    Maker("*gemini-3*", 1.0, 1, 0, 1.07, 0, 44, 1_100, 560),
-    Maker("*gemini*", 1.06, 0, 0, 0.8, 0, 8, 258, 520),
-    Maker("*gemma*", 1.0, 4, 4),
-    Maker("*nova-2*", 1.0, 3, 40, 1.5, 800, 10, 600, 3_000),
-    Maker("*nova*", 1.0, 0, 0, 1.0, 350, 15),
-    Maker("*mistral*", 1.03, 2, 1, 1.4, 6, 8),
-    Maker("*magistral*", 1.03, 2, 1, 1.4, 6, 8),
-    Maker("*pixtral*", 1.03, 2, 1, 1.4, 6, 8),
-    Maker("*command-a-plus*", 1.0, 6, 20, 1.1, 210, 20),
-    Maker("*command-a*", 1.0, 6, 490, 1.1, 880, 20),
-    Maker("*command-r7b*", 1.0, 6, 490, 1.1, 880, 20),
-    Maker("*command-r-08*", 1.0, 6, 180, 1.1, 880, 20),
-    Maker("*command*", 1.0, 6, 55, 1.1, 860, 20),
-    Maker("*titan*", 1.0, 0),
-    Maker("*llama3.2*", 1.05, 5, 20),
-    Maker("*llama*", 1.05, 5, 0, 1.5, 100),
-    Maker("*qwen*", 1.05, 5, 0, 1.2, 220),
-    Maker("*gpt-oss*", 1.0, 4, 64),
-    Maker("*grok-[4-9]*", 1.0, 4, 0, 1.1, 330),
-    Maker("*deepseek*", 1.05, 3, 0, 1.2, 110, 20),
-    Maker("*glm*", 1.05, 3, 0, 1.1, 110, 10),
-)
-OTHER = Maker("*")
-# The share of the total and the constant that held about 95 of 100 of all, ± tokens.
-BOUNDS = {"plain": (0.3, 10), "tools": (0.5, 45), "server": (1.0, 1_500), "unknown": (0.0, 30)}
-# A hidden prompt for tools that nobody has measured, ± tokens.
-UNMEASURED = 250
+TURNS = {"system": "system", "developer": "system", "assistant": "answer"}
+GUARDED = "guarded"
+DOCUMENTS = "documents"
+RAW = "raw"
+THINKING, THOUGHT = "<think>", "</think>"
+# What nobody has measured: a model no row is for, a hidden prompt for tools, what a provider adds.
+UNKNOWN, UNMEASURED, SERVER = 30, 250, 1_500
 UNSEEN = (800, 1_200)
-
-
-@lru_cache(maxsize=256)
-def maker(model: str) -> Maker:
-    """Return the numbers of a model's maker, by its name."""
-    name = providers.plain(model)
-    return next((one for one in MAKERS if fnmatchcase(name, one.match)), OTHER)
 
 
 def _claude(scope: Scope) -> bool:
@@ -104,23 +45,55 @@ def message(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
         place = (message.role, len(before), index)
         if part.kind in {"image", "audio", "video", "file"}:
             _media(part, made, tally)
-            continue
-        component = _component(part, message)
-        spread: Tally = scope.lens.spread(part.text, component, scope.ruler, place)
-        tally.add(scaled(spread, round(made.text * spread.total)))
-        if part.kind == "result":
-            _detail(called(part, before), spread, tally)
-        if part.kind in {"call", "result"}:
-            tally.put(component, scope.ruler.tokens(part.name)[0] if part.name else 0)
-            tally.put("framing", made.call)
-    tally.put("framing", made.turn)
+        elif part.kind != "reasoning" or made.thought:
+            part = _forgotten(part, message, made)  # noqa: PLW2901 - without what is taken out
+            spread = _text(part, _component(part, message), made, scope, place)
+            tally.add(spread)
+            _around(part, made, scope, tally)
+            if part.kind == "result":
+                _detail(called(part, before), spread, tally)
+    tally.put("framing", getattr(made, TURNS.get(message.role, "user")) if is_turn(message) else 0)
     return tally
+
+
+def _forgotten(part: Part, message: Message, made: Maker) -> Part:
+    """Return an answer without the reasoning that stands ahead of it as text."""
+    if made.thought or message.role != "assistant" or not part.text.startswith(THINKING):
+        return part
+    return replace(part, text=part.text.rpartition(THOUGHT)[2].lstrip())
+
+
+def is_turn(message: Message) -> bool:
+    """Whether a message is a turn; results have their own framing."""
+    return message.role != "tool" and any(part.kind != "result" for part in message.parts)
 
 
 def _component(part: Part, message: Message) -> str:
     if part.kind in {"result", "reasoning"}:
         return {"result": "tool_results"}.get(part.kind, part.kind)
     return "history" if part.kind == "call" else ROLES.get(message.role, "history")
+
+
+def _text(part: Part, component: str, made: Maker, scope: Scope, place: tuple[Any, ...]) -> Tally:
+    if isinstance(part.data, int) and not part.text:  # a text that is given as tokens
+        return Tally({component: part.data} if part.data > 0 else {})
+    spread: Tally = scope.lens.spread(part.text, component, scope.ruler, place)
+    factor = made.text * (made.capitals if shouted(part.text) else 1.0)
+    more = digits(part.text) if made.digits else 0
+    return scaled(spread, round(factor * spread.total + more))
+
+
+def _around(part: Part, made: Maker, scope: Scope, tally: Tally) -> None:
+    """Add what stands around a call, a result, a document, a guarded text."""
+    if part.kind in {"call", "result"}:
+        component = "history" if part.kind == "call" else "tool_results"
+        document = part.kind == "result" and part.name == DOCUMENTS
+        named = scope.ruler.tokens(part.name)[0] if part.name and not document else 0
+        tally.put(component, named)
+        tally.put("framing", made.document[1] if document else made.call)
+    elif part.name == GUARDED:
+        tally.put("framing", made.guard)
+        tally.error += max(made.guard, 6)
 
 
 def _detail(name: str, spread: Tally, tally: Tally) -> None:
@@ -131,12 +104,16 @@ def _detail(name: str, spread: Tally, tally: Tally) -> None:
 
 def _media(part: Part, made: Maker, tally: Tally) -> None:
     seen = part.data if isinstance(part.data, Media) else Media(remote=True)
-    if part.kind == "image":
+    area = seen.width * seen.height
+    if part.kind == "image" and area and made.pixels:
+        tokens = max(1, area // made.pixels)
+        error = tokens // 2 + 40
+    elif part.kind == "image":
         tokens, error = made.image, made.image
     elif part.kind == "file" and not seen.remote:
         tokens, error = made.page, made.page + seen.size // 20
     else:
-        tokens, error = UNSEEN
+        tokens, error = max(UNSEEN[0], made.page), max(UNSEEN[1], made.page)
     tally.put("media", tokens)
     tally.error += error
 
@@ -145,35 +122,41 @@ def _media(part: Part, made: Maker, tally: Tally) -> None:
 
 
 def finish(prompt: Prompt, summed: Tally, scope: Scope) -> Tally:
-    """Return the whole tally: tools and their prompt; of these makers none shows a schema."""
+    """Return the whole tally: template, tools and their prompt, schema, documents."""
     if _claude(scope):
         return claude.finish(prompt, summed, scope)
     made = maker(scope.model)
+    if RAW in prompt.features:  # the text is the whole prompt: no template is laid around it
+        summed.put("framing", -summed.components.get("framing", 0))
+        return summed
     summed.put("framing", made.once)
     if prompt.tools:
-        summed.put("framing", made.tool_prompt, "tool_use_prompt" if made.tool_prompt else "")
+        summed.put("framing", made.prompt, "tool_use_prompt" if made.prompt else "")
     for tool in prompt.tools:
-        summed.put("tools", _tokens(tool.data, made, scope), tool.name)
+        tokens = scope.ruler.tokens(claude.definition(tool.data))[0]
+        summed.put("tools", round(made.tools * tokens), tool.name)
+    factor, once = made.schema
+    if prompt.schema is not None and factor:
+        tokens = scope.ruler.tokens(compact(prompt.schema.data))[0]
+        summed.put("tools", once + round(factor * tokens), "response_format")
+    if DOCUMENTS in prompt.features:
+        summed.put("framing", made.document[0], DOCUMENTS)
     return summed
 
 
-def _tokens(value: Any, made: Maker, scope: Scope) -> int:
-    text = value if isinstance(value, str) else compact(value)
-    tokens: int = scope.ruler.tokens(text)[0]
-    return round(made.tools * tokens)
-
-
 def judge(prompt: Prompt, tally: Tally, scope: Scope) -> tuple[str, int]:
-    """Return ``estimated`` (Claude: ``calibrated``) and a bound by what the prompt holds."""
+    """Return ``calibrated`` or ``estimated``, and a bound by the maker and what the prompt holds."""
     if _claude(scope):
         return claude.judge(prompt, tally, scope)
-    share, fixed = BOUNDS["plain"]
-    if prompt.tools or "tool_results" in tally.components:
-        share, fixed = BOUNDS["tools"]
+    made = maker(scope.model)
+    tooled = prompt.tools or "tool_results" in tally.components
+    share, fixed = made.tooled if tooled else made.plain
+    share += FOREIGN * foreign(prompt.messages)
     if prompt.schema is not None:
         fixed += scope.ruler.tokens(compact(prompt.schema.data))[0] // 4
     if prompt.server or "unknown_layout" in prompt.features:
-        share, fixed = BOUNDS["server"]
-    if maker(scope.model) is OTHER:
-        fixed += BOUNDS["unknown"][1] + (UNMEASURED if prompt.tools else 0)
-    return ESTIMATED, tally.error + fixed + math.ceil(share * tally.total)
+        share, fixed = 1.0, SERVER
+    if made is OTHER:
+        fixed += UNKNOWN + (UNMEASURED if prompt.tools else 0)
+    error = tally.error + fixed + math.ceil(share * tally.total)
+    return (CALIBRATED if made.sure and not prompt.server else ESTIMATED), error

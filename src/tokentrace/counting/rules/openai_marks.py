@@ -10,7 +10,7 @@ from typing import Any
 
 from tokentrace.counting.rules import Scope, openai_tools
 from tokentrace.counting.rules.openai_appendix import fingerprint
-from tokentrace.counting.rules.openai_styles import OTHER, style
+from tokentrace.counting.rules.openai_styles import OTHER, plain_name, style
 from tokentrace.counting.store import STORE
 from tokentrace.dialects._reading import fields, get, items
 from tokentrace.prompt import Message, Part, Prompt
@@ -18,10 +18,15 @@ from tokentrace.prompt import Message, Part, Prompt
 MEMO = "openai.marks"
 NONE: frozenset[str] = frozenset()
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
-KIN = {"gpt-4.1": "gpt-4o", "gpt-4-turbo": "gpt-3.5"}
-# Hosts nobody knows, which pass an OpenAI model's requests on: its rules hold, but nobody promised.
-RELAYS = frozenset({"local", "relay"})
-HOSTS = frozenset({"", "openai", "azure"}) | RELAYS
+KIN = {"gpt-4.1": "gpt-4o", "gpt-4-turbo": "gpt-3.5", "gpt-5.4": "gpt-5"}
+# Families that reason unless they are told not to; of the newest only gpt-5.4 waits to be told.
+REASONING = frozenset({"gpt-5", "gpt-5.4", "o"})
+# Where OpenAI's rules hold though nobody promised which model answers: hosts that nobody knows and
+# pass requests on; Azure, where a body names a deployment. Of 85 recorded requests to deployments
+# with the name of an OpenAI model 6 were answered by another family of models, and 4 of o4-mini
+# cost 3 less than with OpenAI (2026-11-25).
+RELAYS = frozenset({"local", "relay", "azure"})
+HOSTS = frozenset({"", "openai"}) | RELAYS
 CALLS = {"custom": "custom", "server": "server_item"}
 USUAL = frozenset({
     "type", "title", "description", "properties", "required", "items", "enum", "default", "$defs",
@@ -40,9 +45,7 @@ def kin(scope: Scope) -> str:
     name = style(scope.model).name
     if name == OTHER:
         return ""
-    if name == "gpt-5.4" and scope.api == "openai.chat":
-        return "gpt-5"
-    return KIN.get(name, name)
+    return KIN.get(name, name) if scope.api == "openai.chat" else name
 
 
 def marks(prompt: Prompt, scope: Scope) -> frozenset[str]:
@@ -53,9 +56,18 @@ def marks(prompt: Prompt, scope: Scope) -> frozenset[str]:
         found.add("late_system")
     found.update(*every[:1], _asked(prompt), _defined(prompt))
     found.discard("system")
-    if scope.provider == "azure":
-        found.add("azure")
+    if "calls" in found and "sealed" not in found and _reasoned(prompt, scope):
+        found.add("unsealed")
     return frozenset(found)
+
+
+def _reasoned(prompt: Prompt, scope: Scope) -> bool:
+    """Whether a model may have reasoned ahead of its calls, and the provider may know it."""
+    level = prompt.settings.get("reasoning.level")
+    if scope.api == "openai.chat" or level == "none":
+        return False
+    waits = plain_name(scope.model).startswith("gpt-5.4")
+    return level is not None or (style(scope.model).name in REASONING and not waits)
 
 
 def of_message(message: Message) -> frozenset[str]:
@@ -90,8 +102,9 @@ def _of_part(part: Part, role: str) -> Iterator[str]:
         yield CALLS.get(part.data, "calls")
         if not part.text.isascii() or "\\u" in part.text or part.text[:1] not in {"{", ""}:
             yield "odd_call"
-    elif part.kind == "image":
-        yield "remote_image" if part.data.remote or not part.data.width else "image"
+    elif part.kind in {"file", "image"}:
+        seen = part.kind == "file" or part.data.width
+        yield f"remote_{part.kind}" if part.data.remote or not seen else part.kind
     elif part.kind == "reasoning":
         yield "sealed" if part.data else "reasoning"
     elif part.kind == "tool":
@@ -129,6 +142,8 @@ def _defined(prompt: Prompt) -> frozenset[str]:
 def _definitions(prompt: Prompt) -> Iterator[str]:
     for tool in prompt.tools:
         found = openai_tools.definition(tool)
+        if openai_tools.searching(tool):
+            yield "client_search"
         if found is None:
             yield "typed_tool"
         else:
@@ -145,7 +160,7 @@ def _schema(schema: Any, usual: frozenset[str]) -> bool:
         held = fields(ahead.pop())
         if held is None:
             continue
-        if any(key not in usual for key in held) or held.get("description") == "":
+        if any(key not in usual for key in held):
             return True
         if isinstance(held.get("type"), list | tuple):
             return True

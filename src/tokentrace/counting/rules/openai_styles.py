@@ -30,7 +30,8 @@ class Style:
         late: around definitions that come as an item, added or found by a search
             (2026-11-22: 11 of 17 requests exact).
         forced: for a tool choice that names a tool, besides its name; None where it is free.
-        schema: what a response schema costs besides its text, as joined, alone, apart.
+        schema: what a response schema costs besides its text: in chat behind a system text, without
+            one, and over the Responses API.
         named: the schema's name is repeated for each answer.
         parallel: for parallel calls in chat and their results, besides the text of both.
         search: for a web search tool that the model may use but does not.
@@ -51,7 +52,7 @@ class Style:
     bare: int = 0
     late: tuple[int, int] = (99, 85)
     forced: int | None = 7
-    schema: tuple[int, int, int] = (0, 4, -3)
+    schema: tuple[int, int, int] = (0, 4, 1)
     named: bool = True
     parallel: int = 20
     titles: bool = True
@@ -75,11 +76,11 @@ GPT_4 = Style(
 TURBO = Style("gpt-4-turbo", apart=3)
 REASONING = Style(
     "o", once=(2, 2), call=(12, 9), further=(12, 9), result=(7, 8), joined=3, alone=4, apart=0,
-    forced=None, schema=(3, 4, -4), named=False, parallel=26,
+    forced=None, schema=(3, 4, 0), named=False, parallel=26,
 )  # fmt: skip
 GPT_5 = Style(
     "gpt-5", once=(2, 2), answer=2, call=(12, 9), further=(12, 19), kept=(3, 3), result=(7, 8), joined=84, alone=85,
-    apart=3, bare=-1, forced=None, schema=(3, 4, -4), named=False, parallel=26,
+    apart=3, bare=-1, forced=None, schema=(3, 4, 0), named=False, parallel=26,
 )  # fmt: skip
 
 STYLES = {

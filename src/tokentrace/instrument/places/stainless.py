@@ -22,7 +22,7 @@ def read(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     body = options.json_data
     if not isinstance(body, dict):
         return None
-    _materialise(body)
+    materialise(body)
     extra = options.extra_json
     merged = {**body, **extra} if isinstance(extra, Mapping) else body
 
@@ -58,7 +58,7 @@ def _flavour(hook: Hook, client: Any) -> str:
     return next(found, "" if hook.sdk == "openai" else hook.sdk)
 
 
-def _materialise(body: dict[str, Any]) -> None:
+def materialise(body: dict[str, Any]) -> None:
     """Read one-shot iterators ahead, in the SDK's own body: it would read them itself, later."""
     for key in ITERATOR_KEYS:
         value = body.get(key)

@@ -1,0 +1,217 @@
+"""How Gemini turns a prompt into tokens: Gemini's way of cutting laid over o200k_base.
+
+The text's cut is in `gemini_text`, what tools, calls and results cost in `gemini_forms`, families,
+media and bounds in `gemini_table`. Nothing here is ever exact: the vocabulary is not public.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from json import loads
+from typing import Any
+
+from tokentrace.counting.rules import Scope, gemini_text, makers
+from tokentrace.counting.rules import gemini_table as table
+from tokentrace.counting.rules.calls import called
+from tokentrace.counting.rules.gemini_forms import FORMS, Form, Pen, listed
+from tokentrace.counting.rules.gemini_table import Bound, Family
+from tokentrace.counting.tally import Tally, scaled
+from tokentrace.dialects.gemini import PIECES, RESOLUTION
+from tokentrace.prompt import CALIBRATED, ESTIMATED, Media, Message, Part, Prompt
+
+ROLES = {"system": "system", "developer": "system", "user": "user"}
+SIGNED = "thought_signatures"
+NESTED = "nested_schemas"
+LONGEST_JSON = 2**18
+KINDS = frozenset({"image", "audio", "video", "file"})
+
+
+def measured(scope: Scope) -> Scope:
+    """Return the scope with Gemini's ruler, where o200k_base can be loaded."""
+    found = gemini_text.ruler()
+    return scope if found is None else replace(scope, ruler=found)
+
+
+def _family(scope: Scope) -> Family:
+    return table.family(scope.model, scope.provider)
+
+
+# ── one message ──────────────────────────────────────────────────────────────────────────────────
+
+
+def message(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
+    """Return the tokens of one message; ``before`` tells a result's tool."""
+    tally, family = Tally(), _family(scope)
+    for index, part in enumerate(message.parts):
+        place = (message.role, len(before), index)
+        if part.kind in {"call", "result"}:
+            name = called(part, before) if part.kind == "result" else ""
+            _valued(part, name, scope, place, tally)
+        elif part.kind in KINDS:
+            _media(part, family, scope, tally)
+        elif part.kind == "reasoning" and not part.text:
+            _signed(part, family, tally)
+        else:
+            thought = part.kind == "reasoning"
+            component = "reasoning" if thought else ROLES.get(message.role, "history")
+            tally.add(scope.lens.spread(part.text, component, scope.ruler, place))
+    tally.put("framing", family.turn)
+    return tally
+
+
+def _valued(part: Part, name: str, scope: Scope, place: tuple[Any, ...], tally: Tally) -> None:
+    """Count a call's arguments or a result as values, shared as the JSON text of them is."""
+    component = "history" if part.kind == "call" else "tool_results"
+    form, pen = FORMS[_family(scope).form], Pen(scope.ruler)
+    spread: Tally = scope.lens.spread(part.text, component, scope.ruler, place)
+    values = _values(part, form, pen)
+    if values is not None:
+        spread = scaled(spread, values)
+    tally.add(spread)
+    tally.put(component, pen.name(part.name))
+    tally.put("framing", form.once)
+    tally.error += pen.error
+    if name:
+        tally.put(component, 0, name)
+        tally.details[component, name] += spread.components.get(component, 0)
+
+
+def _values(part: Part, form: Form, pen: Pen) -> int | None:
+    """Return the tokens of the values; None where the text is no JSON, or too long to be read."""
+    if len(part.text) > LONGEST_JSON or part.text[:1] not in {"{", "["}:
+        return None
+    try:
+        value = loads(part.text)
+    except (ValueError, RecursionError):
+        return None
+    return (form.call if part.kind == "call" else form.result)(value, pen)
+
+
+def _signed(part: Part, family: Family, tally: Tally) -> None:
+    """Count the thoughts that a signature seals; `finish` knows which of them are forgotten."""
+    tally.put("reasoning", round(family.signed[0] * _sealed(part, family)), SIGNED)
+
+
+def _sealed(part: Part, family: Family) -> int:
+    seen = part.data if isinstance(part.data, Media) else Media()
+    return 0 if family.pieces and seen.detail != PIECES else table.sealed(seen.size)
+
+
+def _media(part: Part, family: Family, scope: Scope, tally: Tally) -> None:
+    seen = part.data if isinstance(part.data, Media) else Media(remote=True)
+    tokens, error = _priced(part, seen, family.media, scope)
+    tally.put("media", tokens)
+    tally.error += error
+
+
+def _priced(part: Part, seen: Media, rates: table.Media, scope: Scope) -> tuple[int, int]:
+    """Return the tokens of an image, sound, film or file, and what they may be off by."""
+    tokens, error = table.UNSEEN[part.kind]
+    if part.kind == "image":
+        small = seen.width and seen.height
+        tokens = table.image(seen.width, seen.height, rates, seen.detail)
+        return tokens, tokens // 12 if small and not seen.remote else error
+    if part.text:
+        counted, off = scope.ruler.tokens(part.text)
+        return counted, off + counted // 10 + 2
+    if seen.remote:
+        return (rates.page if part.kind == "file" else tokens), error
+    if part.kind in table.BYTES_A_SECOND:
+        seconds = max(1, seen.size // table.BYTES_A_SECOND[part.kind])
+        tokens = seconds * (rates.audio if part.kind == "audio" else rates.video)
+        return tokens, tokens + rates.page
+    if seen.mime.startswith("text/"):
+        return seen.size // table.BYTES_A_TOKEN, seen.size // (2 * table.BYTES_A_TOKEN)
+    pages = 1 + seen.size // table.BYTES_A_PAGE
+    return pages * rates.page, (pages - 1) * rates.page + 20
+
+
+# ── the whole prompt ─────────────────────────────────────────────────────────────────────────────
+
+
+def finish(prompt: Prompt, summed: Tally, scope: Scope) -> Tally:
+    """Return the whole tally: tools, response schema, what the provider adds and forgets."""
+    family = _family(scope)
+    pen = Pen(scope.ruler)
+    for tool in prompt.tools:
+        one = Pen(scope.ruler, left=max(1, pen.left))
+        summed.put("tools", FORMS[family.form].tool(tool.data, one), tool.name)
+        pen.left, pen.error = one.left, pen.error + one.error
+        if one.nested:
+            summed.put("tools", 0, NESTED)
+    if prompt.schema is not None and family.schema and "Json" not in prompt.schema.text:
+        summed.put("tools", listed(prompt.schema.data, pen, titled=True), "response_format")
+    summed.error += pen.error
+    for name in prompt.server:
+        hidden = table.SERVED.get(name, table.UNKNOWN).tokens
+        if hidden and family.turn and family.media is table.THREE:
+            summed.put("server_context", hidden, name)
+    if ("reasoning", SIGNED) in summed.details:
+        _remember(prompt.messages, family, summed)
+    for feature in prompt.features:
+        if feature.startswith(RESOLUTION):
+            _resolve(prompt.messages, family, feature.removeprefix(RESOLUTION), summed)
+    return summed
+
+
+def _remember(messages: Sequence[Message], family: Family, summed: Tally) -> None:
+    """Take out what earlier turns thought where the model forgets it, and bound the rest."""
+    kept = whole = 0
+    for one in reversed(messages):
+        if _is_users(one) and not family.keeps:
+            break
+        for part in one.parts:
+            if part.kind == "reasoning" and not part.text:
+                tokens = _sealed(part, family)
+                whole += tokens
+                kept += round(family.signed[0] * tokens)
+    summed.put("reasoning", kept - summed.details["reasoning", SIGNED], SIGNED)
+    if whole and family.signed[1]:
+        summed.error += math.ceil(family.signed[1] * whole) + table.SEAL_ERROR
+
+
+def _is_users(message: Message) -> bool:
+    """Whether a message begins a turn: the user's, without a tool's result."""
+    return message.role == "user" and all(part.kind != "result" for part in message.parts)
+
+
+def _resolve(messages: Sequence[Message], family: Family, detail: str, summed: Tally) -> None:
+    """Price images again at the resolution that the whole request asks for."""
+    rates = family.media
+    for one in messages:
+        for part in one.parts:
+            seen = part.data if part.kind == "image" and isinstance(part.data, Media) else None
+            if seen is not None and not seen.detail:
+                before = table.image(seen.width, seen.height, rates)
+                after = table.image(seen.width, seen.height, rates, detail)
+                summed.put("media", after - before)
+
+
+# ── the bound ────────────────────────────────────────────────────────────────────────────────────
+
+
+def judge(prompt: Prompt, tally: Tally, scope: Scope) -> tuple[str, int]:
+    """Return ``calibrated`` and a bound by what the prompt holds; ``estimated`` where it is a guess."""
+    kind, family = kind_of(prompt, tally, scope), _family(scope)
+    words = tally.total - tally.components.get("media", 0)
+    share = kind.share + makers.FOREIGN * makers.foreign(prompt.messages)
+    error = tally.error + kind.fixed + math.ceil(share * words)
+    for name in prompt.server:
+        served = table.SERVED.get(name, table.UNKNOWN)
+        error += served.error + (tally.total if served.again else 0)
+    if prompt.server or not family.sure:
+        return ESTIMATED, error
+    return CALIBRATED, error
+
+
+def kind_of(prompt: Prompt, tally: Tally, scope: Scope) -> Bound:
+    """Return the bound of the prompt's kind."""
+    if not _family(scope).sure:
+        return table.UNSURE
+    if ("tools", NESTED) in tally.details:
+        return table.NESTED
+    if "tool_results" in tally.components:
+        return table.LOOP
+    return table.TOOLS if prompt.tools or prompt.schema is not None else table.PLAIN
