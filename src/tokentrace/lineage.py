@@ -122,6 +122,12 @@ class Lineage:
         elif count.total >= same.total:
             same.total, same.components = count.total, count.components
 
+    def correct(self, counted: int, reported: int) -> None:
+        """Hear what was reported for the newest turn's largest call: the next one's growth is true."""
+        newest = self.turns[-1] if self.turns else None
+        if newest is not None and newest.total == counted:
+            newest.total = reported
+
     def _before(self, number: int) -> Turn | None:
         """Return the turn noted last that is not ``number``."""
         return next((one for one in reversed(self.turns) if one.number != number), None)

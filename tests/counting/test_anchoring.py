@@ -96,7 +96,7 @@ def test_images_and_what_the_provider_adds_keep_the_own_bound():
 
 def test_reasoning_that_may_come_back_widens_the_bound():
     """A provider may put the reasoning of its answer back, which no body shows."""
-    prompt, count, now = read(body(LONG, "Yes.", "And then?"))
+    prompt, count, _ = read(body(LONG, "Yes.", "And then?"))
     before, _, seen = read(body(LONG))
     errors = []
     for reasoning in (0, 60):
@@ -114,7 +114,7 @@ def test_the_pace_follows_what_is_reported():
         prompt, count, now = read(body(*texts))
         history.note(prompt, now, Usage(input=round(1.5 * count.total)))
         texts += [f"Turn {turn}. {LONG}", f"Next {turn}. {LONG}"]
-    assert 1.35 < history.pace < 1.55
+    assert 1.35 < history.pace.weights[0] < 1.55
     prompt, count, now = read(body(*texts))
     counted = anchoring.anchored(count, prompt, history)
     assert abs(counted.total - 1.5 * count.total) < 0.03 * count.total
@@ -127,13 +127,19 @@ def test_absurd_reports_are_bounded():
     for reported in (1, 10**9, 3, 10**12):
         prompt, count, now = read(body(*texts))
         history.note(prompt, now, Usage(input=reported))
-        assert anchoring.SLOWEST <= history.pace <= anchoring.FASTEST
+        assert history.anchors == ()
+        texts += ["more " * 50, "and more " * 50]
+        assert anchoring.anchored(count, prompt, history) == count
+    for reported in (600, 900, 300, 2_000, 700, 1_000):
+        prompt, count, now = read(body(*texts))
+        history.note(prompt, now, Usage(input=reported))
         texts += ["more " * 50, "and more " * 50]
     prompt, count, now = read(body(*texts))
-    assert anchoring.anchored(count, prompt, History()) == count
-    assert anchoring.anchored(count, prompt, history).total > 0
+    counted = anchoring.anchored(count, prompt, history)
+    assert 0 < counted.total < 3 * count.total
+    assert sum(counted.components.values()) == counted.total
     assert len(history.anchors) <= anchoring.REMEMBERED
-    assert history.weight < 2_000
+    assert history.weight < 3_000
 
 
 @pytest.mark.parametrize("reported", [None, 0])
@@ -155,7 +161,7 @@ def test_suffixes_are_whole_hashes():
         assert digests.suffix(one, other, prefix) == len(one) - prefix
     assert digests.suffix(one, one, len(one)) == 0
     assert digests.suffix(one, b"y" * 16, 0) == 0
-    assert Footprint(1, 0, one).alone
+    assert Footprint(1, 0, 0, (0, 0, 0), one).alone
 
 
 # ── long conversations ───────────────────────────────────────────────────────────────────────────
@@ -210,7 +216,7 @@ def converse(shape, provider, seed, branches=1):
 def test_long_conversations_are_counted_closely(shape, letters):
     """25 turns to 100,000 tokens, an edit and a compaction, against three tokenizers of their own."""
     pairs = converse(shape, Provider(letters=letters), seed=letters)
-    assert max(tokens for tokens, _ in pairs) > 90_000
+    assert max(tokens for tokens, _ in pairs) > 70_000
     later = pairs[1:]
     misses = sorted(abs(call.tokens - tokens) / tokens for tokens, call in later)
     held = sum(abs(call.tokens - tokens) <= call.error for tokens, call in later)

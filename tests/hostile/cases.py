@@ -28,7 +28,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import tokentrace
-from instrument.forms import MAIN as SDKS, Shop, maybe
+from instrument.forms import MAIN as SDKS
+from instrument.forms import Shop, maybe
 from tokentrace import _failsafe, telemetry, testing
 from tokentrace.prompt import CallRecord
 from tokentrace.testing import Reply, Wire

@@ -51,11 +51,13 @@ def only(captured):
 def test_a_call_in_a_block_has_the_life_of_a_hooked_one():
     """Body, count, report, usage and span are those of the same call through the SDK."""
     with capture() as captured:
-        Shop(OPENAI, asynchronous=False, wire=Wire(OPENAI.plain)).resource().create(**BODY)
-        with tokentrace.llm_call(BODY, api=API, base_url="http://wire.test/") as call:
-            assert call.body is BODY
-            assert call.report.count.total == OPENAI.tokens
-            assert call.response(ANSWER) is ANSWER
+        with tokentrace.session("one"):
+            Shop(OPENAI, asynchronous=False, wire=Wire(OPENAI.plain)).resource().create(**BODY)
+        with tokentrace.session("another"):
+            with tokentrace.llm_call(BODY, api=API, base_url="http://wire.test/") as call:
+                assert call.body is BODY
+                assert call.report.count.total == OPENAI.tokens
+                assert call.response(ANSWER) is ANSWER
     hooked, manual = captured.calls
     for name in ("operation", "api", "model", "tokens", "method", "components", "usage", "limit"):
         assert getattr(manual, name) == getattr(hooked, name), name

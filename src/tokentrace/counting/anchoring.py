@@ -28,6 +28,10 @@ LEVEL = 2_000
 PRIOR = 20.0
 FORGET = 0.95
 SLOWEST, FASTEST = 0.5, 2.0
+# No tokenizer in use makes less or more than so many tokens of one of ours; what a provider adds to
+# a prompt of its own is no more than so many tokens.
+LOWEST, HIGHEST = 0.5, 3.0
+SLACK, HIDDEN = 40, 3_000
 # A difference is never expected, or learned, to be more than so many times what changed.
 MOST = 3.0
 # A share learned in the conversation: so many times the mean miss, and at least so much; it counts
@@ -100,6 +104,12 @@ def footprint(prompt: Prompt, count: Count) -> Footprint:
     fixed, marks = count.components.get("tools", 0), prompt.memo.get("marks", NO_MARKS)
     hashes = digests_of(prompt.messages)
     return Footprint(count.total, count.error, fixed, marks, hashes, not prompt.server)
+
+
+def plausible(now: Footprint, reported: int) -> bool:
+    """Whether a reported number can be that of a prompt: a test double's or a broken proxy's is not."""
+    near = abs(reported - now.total) <= now.error
+    return near or LOWEST * now.total - SLACK <= reported <= HIGHEST * now.total + HIDDEN
 
 
 def mark(prompt: Prompt, summed: Tally) -> None:
@@ -233,7 +243,7 @@ class History:
 
     def note(self, prompt: Prompt, now: Footprint, usage: Usage) -> None:
         """Learn from what the provider reported for a prompt."""
-        if not usage.input or not now.alone:
+        if not usage.input or not now.alone or not plausible(now, usage.input):
             return
         anchor, moved = self.nearest(prompt, now)
         here = Anchor(now, usage.input, usage.reasoning or 0)

@@ -66,12 +66,8 @@ def measure(
     scope = _scope(prompt, lens, host, model)
     if budget_s is not None:
         scope = replace(scope, ruler=Hurried(scope.ruler, budget_s))
-    summed = _sum(rule, prompt, scope, walker.snapshot)
-    anchoring.mark(prompt, summed)
-    tally = rule.finish(prompt, summed, scope)
-    verdict = rule.judge(prompt, tally, scope)
-    if _unread(body):
-        verdict = (ESTIMATED, UNREAD)
+    tally = _whole(rule, prompt, scope, walker.snapshot)
+    verdict = (ESTIMATED, UNREAD) if _unread(body) else rule.judge(prompt, tally, scope)
     bound = limit(prompt) if limit else registry_limit(prompt, model)
     return prompt, _count(prompt, tally, verdict, scope, _itemwise(bound, prompt, tally, scope))
 
@@ -167,7 +163,7 @@ def _text(text: str, model: str, provider: str) -> Count:
     body = {"model": model, "messages": [{"role": "user", "content": text}]}
     api = "anthropic.messages" if claude else "openai.chat"
     _, whole = measure(body, api=api, provider=provider)
-    native = known is not None and found.name in {"openai", "azure"}
+    native = known is not None and bool(known.tokenizer) and found.name in {"openai", "azure"}
     components = {name: n for name, n in whole.components.items() if n and name != "framing"}
     total = sum(components.values())
     method, error = whole.method, whole.error
@@ -219,6 +215,14 @@ def _scope(prompt: Prompt, lens: Lens, provider: str, model: providers.Model | N
     by = {"mistral": mistral.measured, "gemini": gemini.measured}
     measured = by.get(_family(prompt.api, prompt.model, model))
     return measured(scope) if measured else scope
+
+
+def _whole(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Tally:
+    """Return the tally of a whole prompt; what its messages add up to is kept with it."""
+    summed = _sum(rule, prompt, scope, snapshot)
+    anchoring.mark(prompt, summed)
+    tally: Tally = rule.finish(prompt, summed, scope)
+    return tally
 
 
 def _sum(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Tally:

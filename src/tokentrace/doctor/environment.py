@@ -11,6 +11,7 @@ from tokentrace import _config
 from tokentrace._config import _exporter
 from tokentrace.doctor.findings import Finding, fault, note, ok, warn
 from tokentrace.doctor.machine import Machine
+from tokentrace.guard import configured
 from tokentrace.instrument.state import _on_exceed, _sections, _thresholds
 from tokentrace.report import safe
 
@@ -31,6 +32,10 @@ VARIABLES: dict[str, tuple[Callable[[str], Any], str]] = {
     "TOKENTRACE_DIR": (str, "a folder"),
     "TOKENTRACE_EXPORTER": (_exporter, "auto, otlp, local or none"),
     "TOKENTRACE_LIMIT": (_config.positive, "a number of tokens, e.g. 100000"),
+    "TOKENTRACE_LIMITS": (
+        configured.read,
+        "a JSON object of tokens by model, or the path of a file",
+    ),
     "TOKENTRACE_ON_EXCEED": (_on_exceed, "warn or raise"),
     "TOKENTRACE_SECTIONS": (_sections, "1, 0, or names separated by commas"),
     "TOKENTRACE_SESSION": (str, "a name"),

@@ -12,7 +12,7 @@ from typing import Any
 
 from tokentrace import _failsafe
 from tokentrace._failsafe import LOG, attempt
-from tokentrace.guard import Guard
+from tokentrace.guard import Guard, limits
 from tokentrace.instrument import state
 from tokentrace.instrument.hooks import (
     HOOKS,
@@ -86,6 +86,7 @@ def _begin(settings: Settings, **providers: Any) -> None:
     with _lock:
         again = state.settings is not None
         state.configure(settings)
+        attempt(limits.load)
         telemetry.configure(**providers)
         for hook in HOOKS:
             attempt(_stand, hook)

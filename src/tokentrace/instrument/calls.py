@@ -330,6 +330,15 @@ class Call:
         if own is not None:
             guard.confirm(request.provider, request.base_url, self.prompt, self.usage.input)
             self.lineage.known.note(self.prompt, own, self.usage)
+            self._correct(own)
+
+    def _correct(self, own: anchoring.Footprint) -> None:
+        """Let the next turn's growth be told against what was reported, where we only estimated."""
+        reported = self.usage.input or 0
+        if self.report is None or self.report.count.method == EXACT or not own.alone:
+            return
+        if anchoring.plausible(own, reported):
+            self.lineage.correct(self.report.count.total, reported)
 
     def fail(self, error: BaseException) -> None:
         """End with the error that the caller sees; a provider's refusal may tell a limit."""

@@ -46,23 +46,47 @@ HOOKS = (
     Hook("ollama", "ollama._client", "AsyncClient._request", "ollama"),
     Hook("boto3", "botocore.client", "BaseClient._make_api_call", "bedrock"),
     Hook("aiobotocore", "aiobotocore.client", "AioBaseClient._make_api_call", "bedrock"),
-    Hook("huggingface_hub", "huggingface_hub.inference._client", "InferenceClient._inner_post", "huggingface"),
-    Hook("huggingface_hub", "huggingface_hub.inference._generated._async_client", "AsyncInferenceClient._inner_post", "huggingface"),
+    Hook(
+        "huggingface_hub",
+        "huggingface_hub.inference._client",
+        "InferenceClient._inner_post",
+        "huggingface",
+    ),
+    Hook(
+        "huggingface_hub",
+        "huggingface_hub.inference._generated._async_client",
+        "AsyncInferenceClient._inner_post",
+        "huggingface",
+    ),
     # what litellm's decorator holds of each function: also names that were imported before pass there
     Hook("litellm", "litellm.main", "completion.__wrapped__", "litellm"),
     Hook("litellm", "litellm.main", "acompletion.__wrapped__", "litellm"),
     Hook("litellm", "litellm.main", "embedding.__wrapped__", "litellm"),
     Hook("litellm", "litellm.main", "aembedding.__wrapped__", "litellm"),
-    Hook("litellm", "litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper.__next__", ITEMS),
-    Hook("litellm", "litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper.__anext__", ITEMS),
+    Hook(
+        "litellm",
+        "litellm.litellm_core_utils.streaming_handler",
+        "CustomStreamWrapper.__next__",
+        ITEMS,
+    ),
+    Hook(
+        "litellm",
+        "litellm.litellm_core_utils.streaming_handler",
+        "CustomStreamWrapper.__anext__",
+        ITEMS,
+    ),
     Hook("dashscope", "dashscope.client.base_api", "BaseApi.call", "dashscope"),
     Hook("dashscope", "dashscope.client.base_api", "BaseAioApi.call", "dashscope"),
     Hook("google-genai", "google.genai._api_client", "BaseApiClient.request", "google"),
     Hook("google-genai", "google.genai._api_client", "BaseApiClient.async_request", "google"),
     Hook("google-genai", "google.genai._api_client", "BaseApiClient.request_streamed", "google"),
-    Hook("google-genai", "google.genai._api_client", "BaseApiClient.async_request_streamed", "google"),
+    Hook(
+        "google-genai", "google.genai._api_client", "BaseApiClient.async_request_streamed", "google"
+    ),
     Hook("google-genai", "google.genai._gaos.basesdk", "BaseSDK.do_request", "speakeasy"),
-    Hook("google-genai", "google.genai._gaos.basesdk", "AsyncBaseSDK.do_request_async", "speakeasy"),
+    Hook(
+        "google-genai", "google.genai._gaos.basesdk", "AsyncBaseSDK.do_request_async", "speakeasy"
+    ),
     Hook("mistralai", "mistralai.client.basesdk", "BaseSDK.do_request", "speakeasy"),
     Hook("mistralai", "mistralai.client.basesdk", "BaseSDK.do_request_async", "speakeasy"),
     Hook("mistralai", "mistralai.basesdk", "BaseSDK.do_request", "speakeasy"),
