@@ -27,7 +27,8 @@ class Part:
     Attributes:
         kind: ``text``, ``tool`` (a definition), ``call``, ``result``, ``schema``, ``image``,
             ``audio``, ``video``, ``file``, ``reasoning`` or ``other``.
-        text: what of it is text: a message's text, a call's arguments, a result's content.
+        text: what of it is text: a message's text, a call's arguments, a result's content, a file's
+            text where the body holds it.
         name: the tool's, call's or schema's name.
         id: the id that ties a call to its result.
         data: what the kind needs besides: a tool's or schema's definition (a mapping), ``Media``.
