@@ -18,6 +18,11 @@ from tokentrace.prompt import Prompt
 
 TERMS = ("text", "once", "message", "tools", "definition", "call")
 LEAST = 12
+# What short prompts miss is mostly what a template adds once, so its share is not that of a longer
+# prompt: of 89 recorded ones of 300 to 600 tokens 95 in 100 missed 0.4 of the count or less, whatever
+# their family (2026-11-25). Longer ones are hardly recorded.
+SHORT = 600
+BEYOND = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +95,5 @@ def bound(prompt: Prompt, tally: Tally, scope: Scope) -> int:
     """Return the bound of an estimate, ± tokens."""
     found = family(scope.provider, scope.model)
     share = found.tooled if prompt.tools else found.plain
-    return LEAST + math.ceil(share * tally.total)
+    beyond = min(share, BEYOND) * max(0, tally.total - SHORT)
+    return LEAST + math.ceil(share * min(tally.total, SHORT) + beyond)
