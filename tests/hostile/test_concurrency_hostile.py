@@ -27,7 +27,7 @@ from hostile.cases import (
 )
 from instrument.forms import items, maybe
 from tokentrace import _failsafe, testing
-from tokentrace.testing import Wire
+from tokentrace.testing import Wire, openai_chat
 
 LONG = [{"role": "user", "content": "far above any bound of its count " * 50}]
 
@@ -48,7 +48,8 @@ def test_eight_threads(sdk):
     with expect_traced(calls=96) as seen, ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(work, range(8)))
     assert sum(map(len, answers)) == 96
-    assert len({call.tokens for call in seen.calls}) == 8
+    own = {call.tokens for call in seen.calls if call.method != "anchored"}
+    assert len(own) == 8  # the others go on from the one number that the wire always reports
 
 
 @pytest.mark.parametrize("sdk", SDKS)
@@ -330,7 +331,11 @@ def test_uninstrument_while_calls_run(colour):
 def test_what_was_sent_under_concurrency_is_what_was_counted():
     """CO1: counts of concurrent conversations never mix."""
     where = shop("openai", "sync")
-    where.wire.set(plain_reply("openai"))
+    where.wire.set(
+        lambda sent: openai_chat(
+            "ok", prompt_tokens=tokentrace.count(sent.body, api="openai.chat").total
+        )
+    )
 
     def talk(n):
         messages, sizes = [], []
