@@ -225,17 +225,23 @@ def test_reading_is_quick():
     assert min(took) < 0.03
 
 
+def looking_up(pattern, turn):
+    """Return the CPU seconds of looking up 300 names that were not looked up before."""
+    names = [pattern.format(turn, number) for number in range(300)]
+    begun = time.thread_time()
+    for name in names:
+        providers.find(name, "", "https://llm.example/v1")
+    return time.thread_time() - begun
+
+
 def test_an_unknown_model_costs_little():
-    """A name that nobody knows is answered within 50 µs of CPU time, on the mean of the best round."""
+    """A name that nobody knows costs a few times what one of the rows by hand does, in one run."""
     providers.load()
-    took = []
-    for turn in range(5):
-        names = [f"us.acme.model-{turn}-{number}-v1:0" for number in range(300)]
-        begun = time.thread_time()
-        for name in names:
-            providers.find(name, "", "https://llm.example/v1")
-        took.append((time.thread_time() - begun) / len(names))
-    assert min(took) < 50e-6
+    ratios = [
+        looking_up("us.acme.model-{}-{}-v1:0", turn) / looking_up("gpt-4o-{}-{}", turn)
+        for turn in range(7)
+    ]
+    assert min(ratios) < 8
 
 
 def test_a_missing_file_is_an_empty_table(monkeypatch):
