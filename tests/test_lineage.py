@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tokentrace.lineage import Lineages, digest, digests_of
+from tokentrace.counting.digests import digest, digests_of
+from tokentrace.lineage import Lineages
 from tokentrace.prompt import Count, Media, Message, Part, Prompt
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tokentrace.counting.anchoring import History
-from tokentrace.counting.digests import SALT, WIDTH, common, digest, digests_of
+from tokentrace.counting.digests import SALT, WIDTH, common, digest, hashes_of
 from tokentrace.insights import trend_of
 from tokentrace.prompt import Count, Message, Prompt
 
@@ -175,7 +175,7 @@ class Lineages:
             turn: the turn's number where the agent tells; otherwise a new turn begins with a new
                 user text at the end.
         """
-        digests = digests_of(prompt.messages)
+        digests = hashes_of(prompt)
         seen = _Seen(prompt, agent, digests, _leading(prompt.messages), _tools(prompt), turn)
         with self._lock:
             found, shared = self._nearest(seen)

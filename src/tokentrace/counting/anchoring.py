@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tokentrace.counting.digests import LONGEST, WIDTH, common, digests_of, suffix
+from tokentrace.counting.digests import LONGEST, WIDTH, common, hashes_of, suffix
 from tokentrace.counting.tally import Tally, scaled
 from tokentrace.prompt import ANCHORED, CALIBRATED, EXACT, PROVIDER, Count, Message, Prompt, Usage
 
@@ -102,7 +102,7 @@ class Change:
 def footprint(prompt: Prompt, count: Count) -> Footprint:
     """Return the footprint of a prompt; ``count`` is our own, not an anchored one."""
     fixed, marks = count.components.get("tools", 0), prompt.memo.get("marks", NO_MARKS)
-    hashes = digests_of(prompt.messages)
+    hashes = hashes_of(prompt)
     return Footprint(count.total, count.error, fixed, marks, hashes, not prompt.server)
 
 

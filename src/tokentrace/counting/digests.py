@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from tokentrace.prompt import Media, Message
+from tokentrace.prompt import Media, Message, Prompt
 
 SALT = int.from_bytes(os.urandom(8), "big")
 WIDTH = 8
@@ -20,6 +20,14 @@ def digest(message: Message) -> bytes:
         parts = tuple((p.kind, p.text, p.name, p.id, _data(p.data)) for p in message.parts)
         mark = hash((SALT, message.role, message.name, parts))
         known = message.memo["digest"] = (mark & (2**64 - 1)).to_bytes(WIDTH, "big")
+    return known
+
+
+def hashes_of(prompt: Prompt) -> bytes:
+    """Return the digests of a prompt's messages; kept with the prompt."""
+    known: bytes | None = prompt.memo.get("hashes")
+    if known is None:
+        known = prompt.memo["hashes"] = digests_of(prompt.messages)
     return known
 
 

@@ -20,7 +20,7 @@ RANGES = {
 }
 
 # SDKs of providers whose calls pass no hook (2026-11).
-UNHOOKED = ("cohere", "google-genai", "mistralai", "ollama")
+UNHOOKED = ("cerebras-cloud-sdk", "fireworks-ai", "replicate", "xai-sdk", "zhipuai")
 BY_HAND = "wrap them with tokentrace.llm_call()"
 REPORT = "report it with the SDK's version"
 

@@ -184,10 +184,9 @@ def watch(_hook: Any) -> Callable[..., Any]:
 def is_late(record: CallRecord) -> bool:
     """Whether somebody's span of this call will come only when the call has returned."""
     return any(
-        record.api in apis
+        record.api in apis and any(scope.startswith(module) for _, _, module in standing())
         for peer in PEERS
         for scope, apis in peer.late.items()
-        if any(scope.startswith(module) for _, _, module in standing())
     )
 
 
