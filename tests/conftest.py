@@ -22,6 +22,7 @@ RESETS = {
     "tokentrace.instrument": ("uninstrument",),
     "tokentrace.instrument.state": ("estimates.clear", "templates.__init__"),
     "tokentrace.telemetry": ("reset",),
+    "tokentrace.telemetry.peers": ("_told.clear",),
     "tokentrace.context": ("reset",),
     "tokentrace.turns": ("reset",),
     "tokentrace.guard": ("reset",),

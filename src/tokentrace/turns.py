@@ -127,7 +127,8 @@ class OnlyTurn:
         with self._lock:
             if not self._parent:
                 self._open(place)
-            sources.carrier().update(self._parent)
+            if self._parent:
+                sources.adopt(self._parent)
 
     def _open(self, place: Place) -> None:
         from opentelemetry import trace
@@ -150,8 +151,7 @@ class OnlyTurn:
         if parent:
             from tokentrace.telemetry import sources
 
-            sources.carrier().clear()
-            sources.carrier().update(_config.traceparent())
+            sources.adopt(None)
         if handle is not None and self._registry is not None and len(self._registry.lineages):
             handle.close()
 

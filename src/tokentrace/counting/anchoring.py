@@ -245,16 +245,20 @@ class History:
         """Learn from what the provider reported for a prompt."""
         if not usage.input or not now.alone or not plausible(now, usage.input):
             return
-        anchor, moved = self.nearest(prompt, now)
         here = Anchor(now, usage.input, usage.reasoning or 0)
-        if anchor is None or self.pace is None:
+        if self.pace is None:
             self.pace = Pace(here)
-        elif moved.tokens and not moved.unsure:
-            self._learn(self.pace, now.since(anchor.before), usage.input - anchor.reported, moved)
+        elif now.error:  # of what is exact there is nothing to learn
+            self._learn(self.pace, prompt, here)
         kept = (*self.anchors, here)
         self.anchors = kept if len(kept) <= REMEMBERED else (kept[0], *kept[2:])
 
-    def _learn(self, pace: Pace, added: Vector, reported: int, moved: Change) -> None:
+    def _learn(self, pace: Pace, prompt: Prompt, here: Anchor) -> None:
+        """Hear what was reported for what has changed since the nearest call."""
+        anchor, moved = self.nearest(prompt, here.before)
+        if anchor is None or not moved.tokens or moved.unsure:
+            return
+        added, reported = here.before.since(anchor.before), here.reported - anchor.reported
         missed = abs(reported - pace.expected(added, moved.tokens))
         self._missed = FORGET * self._missed + min(missed, moved.tokens)
         self._moved = FORGET * self._moved + moved.tokens

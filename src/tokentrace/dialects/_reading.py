@@ -10,7 +10,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from tokentrace.prompt import Media, Message
+from tokentrace.prompt import Media, Message, Usage
 
 DEPTH = 64
 NODES = 10_000
@@ -234,3 +234,24 @@ def _jpeg(payload: Payload) -> tuple[int, int]:
         else:
             at += 2 + int.from_bytes(head[2:4], "big")
     return 0, 0
+
+
+# ── usage ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def in_parts(before: Usage, prompt: int | None, *parts: int | None) -> Usage:
+    """Return the usage with what Google told, in parts that are added up; None says nothing.
+
+    Args:
+        before: what was told so far.
+        prompt: of the input.
+        parts: what its own tools added to the input, the answer, thoughts, cached tokens.
+    """
+    used, spoken, thoughts, cached = parts
+    return replace(
+        before,
+        input=before.input if prompt is None else prompt + (used or 0),
+        output=before.output if spoken is thoughts is None else (spoken or 0) + (thoughts or 0),
+        cache_read=before.cache_read if cached is None else cached,
+        reasoning=before.reasoning if thoughts is None else thoughts,
+    )

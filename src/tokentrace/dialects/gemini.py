@@ -22,6 +22,7 @@ from tokentrace.dialects._reading import (
     each,
     fields,
     get,
+    in_parts,
     items,
     number,
     payload,
@@ -386,14 +387,6 @@ def _numbers(before: Usage, found: Any) -> Usage:
     prompt = number(either(found, "promptTokenCount"))
     if prompt is None:
         prompt = number(either(found, "totalTokens"))
-    thoughts = number(either(found, "thoughtsTokenCount"))
-    spoken = number(either(found, "candidatesTokenCount"))
-    cached = number(either(found, "cachedContentTokenCount"))
-    used = number(either(found, "toolUsePromptTokenCount"))
-    return replace(
-        before,
-        input=before.input if prompt is None else prompt + (used or 0),
-        output=before.output if spoken is thoughts is None else (spoken or 0) + (thoughts or 0),
-        cache_read=before.cache_read if cached is None else cached,
-        reasoning=before.reasoning if thoughts is None else thoughts,
-    )
+    names = ("toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
+    parts = [number(either(found, name)) for name in (*names, "cachedContentTokenCount")]
+    return in_parts(before, prompt, *parts)

@@ -16,6 +16,7 @@ from tokentrace.dialects._reading import (
     each,
     fields,
     get,
+    in_parts,
     items,
     number,
     payload,
@@ -159,15 +160,5 @@ def final(stream: Any) -> Usage | None:
 
 
 def _numbers(before: Usage, found: Any) -> Usage:
-    prompt = number(get(found, "total_input_tokens"))
-    spoken = number(get(found, "total_output_tokens"))
-    thoughts = number(get(found, "total_thought_tokens"))
-    cached = number(get(found, "total_cached_tokens"))
-    used = number(get(found, "total_tool_use_tokens"))
-    return replace(
-        before,
-        input=before.input if prompt is None else prompt + (used or 0),
-        output=before.output if spoken is thoughts is None else (spoken or 0) + (thoughts or 0),
-        cache_read=before.cache_read if cached is None else cached,
-        reasoning=before.reasoning if thoughts is None else thoughts,
-    )
+    kinds = ("input", "tool_use", "output", "thought", "cached")
+    return in_parts(before, *(number(get(found, f"total_{kind}_tokens")) for kind in kinds))

@@ -18,7 +18,7 @@ from tokentrace.instrument.hooks import (
     HOOKS,
     ITEMS,
     OWN_SPAN,
-    VOCABULARIES,
+    VOCABULARY,
     WATCHED,
     WATCHED_FOR,
     Hook,
@@ -247,8 +247,8 @@ def _wrap(hook: Hook) -> None:
     setattr(owner, name, wrapper)
     state.hooked[hook] = (owner, name, wrapper)
     state.taken[hook] = attempt(captured.take, owner, name, original, default=[])
-    for vocabulary in VOCABULARIES.get(hook.sdk, ()):
-        vocab.load_in_background(vocabulary)
+    if hook is not WATCHED:
+        vocab.load_in_background(VOCABULARY)
 
 
 def _restore(owner: Any, name: str, wrapper: Any) -> None:

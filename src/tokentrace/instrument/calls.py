@@ -62,22 +62,26 @@ def inside() -> bool:
 
 def live(call: Call, work: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Run the call's first half, then the host's own call, followed to its end."""
-    opens = inspect.isasyncgenfunction(inspect.unwrap(work))  # an async context manager
-    waiting = prepared(call, can_wait=opens or inspect.iscoroutinefunction(work))
+    waiting = prepared(call, lambda: _opens(work) or inspect.iscoroutinefunction(work))
     then = partial(_shapes.run, work, args, kwargs, call)
     if waiting is None:
         return then()
-    return _opened(waiting, then) if opens else _after(waiting, then)
+    return _opened(waiting, then) if _opens(work) else _after(waiting, then)
 
 
-def prepared(call: Call, *, can_wait: bool) -> Coroutine[Any, Any, None] | None:
+def _opens(work: Callable[..., Any]) -> bool:
+    """Whether a callable gives an async context manager."""
+    return inspect.isasyncgenfunction(inspect.unwrap(work))
+
+
+def prepared(call: Call, can_wait: Callable[[], bool]) -> Coroutine[Any, Any, None] | None:
     """Run the call's first half; return the rest of it where a callback must be awaited.
 
-    Where the caller cannot wait, such a callback is told so and counted.
+    Where the caller cannot wait, which is asked only then, the callback is told so and counted.
     """
     steps = call.begin()
     waiting = attempt(_advance, steps, default=DONE)
-    if waiting is not DONE and can_wait:
+    if waiting is not DONE and can_wait():
         return _wait(steps, waiting)
     while waiting is not DONE:
         waiting = attempt(_refuse, steps, waiting, default=DONE)

@@ -131,22 +131,9 @@ FLAVOURS = {
     "Foundry": "azure",
 }
 
-# Vocabularies that an SDK's models need; loaded when the SDK is in use.
-VOCABULARIES = {
-    "openai": ("o200k_base",),
-    "anthropic": ("o200k_base",),
-    "groq": ("o200k_base",),
-    "together": ("o200k_base",),
-    "ollama": ("o200k_base",),
-    "boto3": ("o200k_base",),
-    "aiobotocore": ("o200k_base",),
-    "huggingface_hub": ("o200k_base",),
-    "litellm": ("o200k_base",),
-    "dashscope": ("o200k_base",),
-    "google-genai": ("o200k_base",),
-    "mistralai": ("o200k_base",),
-    "cohere": ("o200k_base",),
-}
+# The vocabulary that the models of every SDK here need, or that is nearest to theirs; loaded when one
+# of them is in use.
+VOCABULARY = "o200k_base"
 
 # The standard operation name of each api (OpenTelemetry gen_ai.operation.name, 2026-10).
 OPERATIONS = {

@@ -92,7 +92,7 @@ class Under(_deliver.Visit):
         """Count and guard; the rest of it is returned where a callback must be awaited."""
         if self._call is None:
             return None
-        waiting = prepared(self._call, can_wait=can_wait)
+        waiting = prepared(self._call, lambda: can_wait)
         self.report = self._call.report
         return None if waiting is None else self._after(self._call, waiting)
 

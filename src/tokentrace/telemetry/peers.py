@@ -79,6 +79,7 @@ SWITCHES = (
 _begun: ContextVar[Any] = ContextVar("tokentrace_peer_span", default=None)
 _expected: ContextVar[Awaited | None] = ContextVar("tokentrace_awaited_span", default=None)
 _awaited: deque[Awaited] = deque()
+_told: set[str] = set()
 
 
 # ── a span that is there ─────────────────────────────────────────────────────────────────────────
@@ -238,8 +239,11 @@ sources.CLOSING.append(settle_all)
 
 def tell(sdk: str) -> None:
     """Warn once where two instrumentations trace the calls of one SDK."""
+    if sdk in _told:
+        return
     names = sorted({name for of, name, _ in standing() if of == sdk})
     if len(names) > 1:
+        _told.add(sdk)
         _failsafe.warn_once(
             f"peers:{sdk}",
             "%s all trace the calls of %s, with a span each; keep one of them",

@@ -123,6 +123,11 @@ def carrier() -> dict[str, str]:
     return _state.carrier
 
 
+def adopt(parent: dict[str, str] | None) -> None:
+    """Make a span of this process the parent of those that have none; None asks the environment."""
+    _state.carrier = parent
+
+
 def room() -> int:
     """Return how many attributes a span of the tracer in charge holds."""
     return _state.tracer[2]
