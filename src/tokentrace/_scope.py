@@ -85,7 +85,10 @@ class Scope:
         return _deliver.around(fn, self.stay)
 
     def __enter__(self) -> Any:
-        stay = attempt(self.stay, (), {}) or self.fallback()
+        return self.go(attempt(self.stay, (), {}) or self.fallback())
+
+    def go(self, stay: Stay) -> Any:
+        """Begin a stay, which the end of the block will end; return what it is at."""
         self._stays.append(stay)
         attempt(stay.enter)
         return stay.item

@@ -298,7 +298,7 @@ class Call:
 
         A refusal may come as an item.
         """
-        for event in self.lines.items(item) if isinstance(item, bytes) else (item,):
+        for event in self.lines.items(item):
             answer = self._told(event)
             if answer.error:
                 self.refused(answer)

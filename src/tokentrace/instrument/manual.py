@@ -13,10 +13,9 @@ from collections.abc import (
 )
 from contextvars import ContextVar
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, TypeVar
 
-from tokentrace import _deliver, _failsafe, _shapes
+from tokentrace import _deliver, _failsafe, _scope, _shapes
 from tokentrace._failsafe import attempt
 from tokentrace.instrument import answers, state
 from tokentrace.instrument.calls import Call, inside, prepared
@@ -31,10 +30,10 @@ Kwargs = dict[str, Any]
 BODY = "body"
 MODEL = "model"
 
-_blocks: ContextVar[tuple[Under, ...]] = ContextVar("tokentrace_llm_calls", default=())
+_blocks: ContextVar[tuple[Any, ...]] = ContextVar("tokentrace_llm_calls", default=())
 
 
-class Under(_deliver.Visit):
+class Under(_scope.Stay):
     """A call that is under way, as ``with llm_call(...) as call`` gives it.
 
     Attributes:
@@ -42,12 +41,15 @@ class Under(_deliver.Visit):
         report: what the guard saw and decided; None where the call is not counted.
     """
 
-    def __init__(self, body: Any) -> None:
+    stack = _blocks
+
+    def __init__(self, body: Any, *, block: bool = False) -> None:
+        super().__init__(object())  # itself would be a cycle, and its end late
         self.body = body
         self.report: LimitReport | None = None
         self._given = body
         self._call: Call | None = None
-        self._lines = answers.Lines()
+        self._block = block
         self._streaming = self._followed = False
 
     # ── for the caller ───────────────────────────────────────────────────────────────────────────
@@ -73,7 +75,7 @@ class Under(_deliver.Visit):
         if self._call is None or hasattr(type(chunks), "__stream__"):
             return self.response(chunks)
         self._streaming = True
-        attempt(self.leave)  # between two chunks the caller's own code runs
+        attempt(self._call.leave)  # between two chunks the caller's own code runs
         source = _awaiting(chunks) if hasattr(type(chunks), "__aiter__") else _each(chunks)
         return _deliver.deliver(source, self)
 
@@ -108,19 +110,20 @@ class Under(_deliver.Visit):
 
     def enter(self) -> None:
         """The code that makes the call runs."""
+        super().enter()
         if self._call is not None:
             self._call.enter()
 
     def leave(self) -> None:
         """It is over, or hands something on."""
+        super().leave()
         if self._call is not None:
             self._call.leave()
 
     def chunk(self, item: Any) -> None:
         """A piece of the answer passes."""
         if self._call is not None:
-            for event in self._lines.items(item):
-                self._call.chunk(event)
+            self._call.chunk(item)
 
     def value(self, value: Any) -> None:
         """The answer is there."""
@@ -138,18 +141,14 @@ class Under(_deliver.Visit):
             self._call.end(answer.body)
 
     def close(self, error: BaseException | None) -> None:
-        """It is over; what an SDK's stream still has to tell comes from that."""
+        """It is over. A stream that was made in a block, and an SDK's, may go on and end it then."""
+        block, self._block = self._block, False
         if self._call is None:
             return
         if error is not None:
             self._call.fail(error)
-        elif not self._followed:
+        elif not (self._followed or (block and self._streaming)):
             self._call.abandon()
-
-    def exit(self, error: BaseException | None) -> None:
-        """The ``with`` block is over; a stream that was made in it may go on."""
-        if error is not None or not self._streaming:
-            self.close(error)
 
 
 def _each(chunks: Iterable[Any]) -> Iterator[Any]:
@@ -184,15 +183,15 @@ def _holds(body: Mapping[str, Any], args: Args, kwargs: Kwargs) -> bool:
 # ── the public function ──────────────────────────────────────────────────────────────────────────
 
 
-class LLMCall:
+class LLMCall(_scope.Scope):
     """See `llm_call`."""
 
     def __init__(
         self, body: Any, api: str, provider: str, base_url: str, model: str | None
     ) -> None:
+        super().__init__()
         self._body, self._api, self._provider = body, api, provider
         self._base_url, self._model = base_url, model
-        self._under: list[Under] = []
 
     def __call__(self, fn: F) -> F:
         """Return ``fn`` with each run of it an LLM call."""
@@ -205,7 +204,8 @@ class LLMCall:
 
         def visit(args: Args, kwargs: Kwargs) -> Under:
             body = self._found(signature, args, kwargs)
-            return self._begun(body, keeps=_holds(body, args, kwargs) if _is_body(body) else True)
+            keeps = not _is_body(body) or _holds(body, args, kwargs)
+            return self._begun(Under(body), keeps=keeps)
 
         return _deliver.around(fn, visit)
 
@@ -219,14 +219,14 @@ class LLMCall:
             return _deliver.call_with(self._body, signature, args, kwargs)
         return (_deliver.bound(signature, args, kwargs) or {}).get(self._name)
 
-    def _begun(self, body: Any, *, keeps: bool = True) -> Under:
-        """Return the call of a body, or an idle one where it is none of ours.
+    def _begun(self, under: Under, *, keeps: bool = True) -> Under:
+        """Give a life to the call of a body, unless it is none of ours.
 
         Args:
-            body: as it is about to be sent.
+            under: with the body as it is about to be sent.
             keeps: another body can be sent in its place.
         """
-        under = Under(body)
+        body = under.body
         if inside() or self._api in SILENT or not _instrumented():
             return under
         if not _is_body(body):
@@ -247,54 +247,24 @@ class LLMCall:
 
     # ── with ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _entered(self) -> Under:
-        if not _is_body(self._body):
-            raise TypeError("llm_call(body, api=…) needs the request's body, a mapping, for `with`")
-        return self._begun(self._body)
-
-    def _go_in(self, under: Under) -> Under:
-        self._under.append(under)
-        _blocks.set((*_blocks.get(), under))
-        attempt(under.enter)
-        return under
-
-    def _innermost(self) -> Under:
-        """Return the call to end: the last one that this context is in."""
-        here = _blocks.get()
-        under = next((one for one in reversed(here) if one in self._under), self._under[-1])
-        self._under.remove(under)
-        _blocks.set(tuple(one for one in here if one is not under))
-        return under
-
     def __enter__(self) -> Under:
         under = self._entered()
         attempt(under.before, False)
-        return self._go_in(under)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        under = self._innermost()
-        attempt(under.leave)
-        attempt(under.exit, error)
+        self.go(under)
+        return under
 
     async def __aenter__(self) -> Under:
         under = self._entered()
         waiting = attempt(under.before, True)
         if waiting is not None:
             await waiting
-        return self._go_in(under)
+        self.go(under)
+        return under
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
+    def _entered(self) -> Under:
+        if not _is_body(self._body):
+            raise TypeError("llm_call(body, api=…) needs the request's body, a mapping, for `with`")
+        return self._begun(Under(self._body, block=True))
 
 
 NO_WAY = (

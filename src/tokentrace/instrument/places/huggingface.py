@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokentrace.instrument import answers
-from tokentrace.instrument.answers import Answer
+from tokentrace.instrument.answers import read as answer
 from tokentrace.instrument.hooks import Hook
 from tokentrace.instrument.requests import Request, plain
 
@@ -33,8 +32,3 @@ def read(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
         replace,
         answer=answer,
     )
-
-
-def answer(value: Any) -> Answer:
-    """Return what is in a whole answer's bytes, or in one line of a stream."""
-    return answers.read(value.strip().removeprefix("data:") if isinstance(value, str) else value)
