@@ -37,10 +37,11 @@ FIELDS = (
 
 
 def cases():
-    for folder, api in APIS.items():
+    for folder, api in {**APIS, "gemini": ""}.items():  # of Gemini's apis each file names its own
         for path in sorted((CORPUS / folder).glob("*.json")):
             held = json.loads(path.read_text(encoding="utf-8"))
-            yield pytest.param(api, held["body"], held["expected"], id=f"{folder}-{path.stem}")
+            named = held.get("api", api)
+            yield pytest.param(named, held["body"], held["expected"], id=f"{folder}-{path.stem}")
 
 
 CASES = list(cases())

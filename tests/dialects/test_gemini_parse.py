@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 from pathlib import Path
@@ -44,24 +43,6 @@ def parts_of(*parts):
 def said(number):
     role = ("user", "model")[number % 2]
     return {"role": role, "parts": [{"text": f"Ship {number} passed the light."}]}
-
-
-@pytest.mark.parametrize(("api", "body", "expected"), CASES)
-def test_corpus_is_read_as_written_down(api, body, expected):
-    """Each body gives the roles, parts, tools and settings noted beside it, and stays as it was."""
-    before = copy.deepcopy(body)
-    prompt = dialects.find(api).parse(body)
-    assert [m.role for m in prompt.messages] == expected["roles"]
-    assert [[p.kind for p in m.parts] for m in prompt.messages] == expected["kinds"]
-    assert [[p.text for p in m.parts] for m in prompt.messages] == expected["texts"]
-    assert [tool.name for tool in prompt.tools] == expected["tools"]
-    assert prompt.tool_choice == expected["tool_choice"]
-    assert (prompt.schema is not None) is expected["schema"]
-    assert prompt.max_output == expected["max_output"]
-    assert prompt.settings == expected["settings"]
-    assert list(prompt.server) == expected["server"]
-    assert sorted(prompt.features) == expected["features"]
-    assert (prompt.api, body) == (api, before)
 
 
 def test_media_tell_their_size_and_not_their_bytes():

@@ -11,7 +11,7 @@ import cohere
 import httpx
 
 from instrument.loopback import Answer, events, whole
-from instrument.sdks.table import TEXT, Form, Row
+from instrument.sdks.table import TEXT, Form, Row, usual
 
 MODEL = "command-a-03-2025"
 TOKENS = {"input_tokens": 31, "output_tokens": 2}
@@ -148,22 +148,22 @@ def forms(opened, opened_async, plain_answer, stream_answer, broken_answer):  # 
             return item
 
     return {
-        "plain": Form(plain, plain_answer, 31),
+        **usual(
+            plain,
+            awaited,
+            stream,
+            stream_async,
+            early_exit,
+            early_exit_async,
+            dropped,
+            plain=plain_answer,
+            stream=stream_answer,
+            refused=REFUSED,
+            broken=broken_answer,
+        ),
         "raw": Form(raw, plain_answer, 31),
-        "async": Form(awaited, plain_answer, 31),
-        "stream": Form(stream, stream_answer, 31),
-        "async stream": Form(stream_async, stream_answer, 31),
         "raw stream": Form(raw_stream, stream_answer, 31),
-        "early exit": Form(early_exit, stream_answer, None),
-        "async early exit": Form(early_exit_async, stream_answer, None),
         "early exit with error": Form(early_exit_with_error, stream_answer, None),
-        "dropped": Form(dropped, stream_answer, None),
-        "refused": Form(plain, REFUSED, None, fails=True),
-        "async refused": Form(awaited, REFUSED, None, fails=True),
-        "stream refused": Form(stream, REFUSED, None, fails=True),
-        "async stream refused": Form(stream_async, REFUSED, None, fails=True),
-        "broken stream": Form(stream, broken_answer, None, fails=True),
-        "async broken stream": Form(stream_async, broken_answer, None, fails=True),
     }
 
 

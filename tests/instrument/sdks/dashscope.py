@@ -9,7 +9,7 @@ import dashscope
 from dashscope import AioGeneration, Generation, MultiModalConversation
 
 from instrument.loopback import Answer, whole
-from instrument.sdks.table import TEXT, Form, Row
+from instrument.sdks.table import TEXT, Form, Row, usual
 
 MODEL = "kimi-k2"
 USAGE = {"input_tokens": 31, "output_tokens": 2, "total_tokens": 33}
@@ -86,16 +86,19 @@ CHAT = Row(
     model=MODEL,
     request={"model": MODEL, "messages": [{"role": "user", "content": TEXT}]},
     forms={
-        "plain": Form(plain, PLAIN, 31),
+        **usual(
+            plain,
+            awaited,
+            stream,
+            stream_async,
+            without=("async stream refused",),
+            plain=PLAIN,
+            stream=STREAM,
+            refused=REFUSED,
+            odd=ODD,
+        ),
         "multimodal": Form(multimodal, PLAIN, 31),
-        "async": Form(awaited, PLAIN, 31),
-        "stream": Form(stream, STREAM, 31),
-        "async stream": Form(stream_async, STREAM, 31),
         "early exit": Form(early_exit, STREAM, 31),
-        "refused": Form(plain, REFUSED, None, fails=True),
-        "async refused": Form(awaited, REFUSED, None, fails=True),
-        "stream refused": Form(stream, REFUSED, None, fails=True),
-        "error in a stream": Form(stream, ODD, None, fails=True),
     },
 )
 PROMPT = replace(

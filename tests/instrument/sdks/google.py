@@ -10,7 +10,7 @@ from google import genai
 from google.genai import types
 
 from instrument.loopback import events, whole
-from instrument.sdks.table import TEXT, Form, Row
+from instrument.sdks.table import TEXT, Form, Row, usual
 
 MODEL = "gemini-2.5-flash"
 USAGE = {"promptTokenCount": 31, "candidatesTokenCount": 2, "totalTokenCount": 33}
@@ -97,20 +97,20 @@ def forms(opened):
             return told(item)
 
     return {
-        "plain": Form(plain, PLAIN, 31),
+        **usual(
+            plain,
+            awaited,
+            stream,
+            stream_async,
+            early_exit,
+            early_exit_async,
+            dropped,
+            plain=PLAIN,
+            stream=STREAM,
+            refused=REFUSED,
+            broken=BROKEN,
+        ),
         "chat": Form(chat, PLAIN, 31),
-        "async": Form(awaited, PLAIN, 31),
-        "stream": Form(stream, STREAM, 31),
-        "async stream": Form(stream_async, STREAM, 31),
-        "early exit": Form(early_exit, STREAM, None),
-        "async early exit": Form(early_exit_async, STREAM, None),
-        "dropped": Form(dropped, STREAM, None),
-        "refused": Form(plain, REFUSED, None, fails=True),
-        "async refused": Form(awaited, REFUSED, None, fails=True),
-        "stream refused": Form(stream, REFUSED, None, fails=True),
-        "async stream refused": Form(stream_async, REFUSED, None, fails=True),
-        "broken stream": Form(stream, BROKEN, None, fails=True),
-        "async broken stream": Form(stream_async, BROKEN, None, fails=True),
     }
 
 

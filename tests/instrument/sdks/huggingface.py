@@ -9,7 +9,7 @@ import huggingface_hub
 from huggingface_hub import AsyncInferenceClient, InferenceClient
 
 from instrument.loopback import events, whole
-from instrument.sdks.table import TEXT, Form, Row
+from instrument.sdks.table import TEXT, Form, Row, usual
 
 MODEL = "openai/gpt-oss-20b"
 HEAD = {"id": "chatcmpl-1", "created": 1_780_000_000, "model": MODEL, "system_fingerprint": ""}
@@ -110,20 +110,21 @@ CHAT = Row(
     model=MODEL,
     request={"model": MODEL, "messages": [{"role": "user", "content": TEXT}]},
     forms={
-        "plain": Form(plain, PLAIN, 31),
+        **usual(
+            plain,
+            awaited,
+            stream,
+            stream_async,
+            early_exit,
+            early_exit_async,
+            dropped,
+            plain=PLAIN,
+            stream=STREAM,
+            refused=REFUSED,
+            broken=BROKEN,
+            odd=ODD,
+        ),
         "like openai": Form(like_openai, PLAIN, 31),
-        "async": Form(awaited, PLAIN, 31),
-        "stream": Form(stream, STREAM, 31),
-        "async stream": Form(stream_async, STREAM, 31),
-        "early exit": Form(early_exit, STREAM, None),
-        "async early exit": Form(early_exit_async, STREAM, None),
-        "dropped": Form(dropped, STREAM, None),
-        "refused": Form(plain, REFUSED, None, fails=True),
-        "async refused": Form(awaited, REFUSED, None, fails=True),
-        "stream refused": Form(stream, REFUSED, None, fails=True),
-        "broken stream": Form(stream, BROKEN, None, fails=True),
-        "error in a stream": Form(stream, ODD, None, fails=True),
-        "async broken stream": Form(stream_async, BROKEN, None, fails=True),
     },
 )
 ROWS = (CHAT,)

@@ -14,7 +14,7 @@ with warnings.catch_warnings():
     from litellm import acompletion, completion
 
 from instrument.loopback import Answer, events, whole
-from instrument.sdks.table import TEXT, Form, Row
+from instrument.sdks.table import TEXT, Form, Row, usual
 from tokentrace.testing import anthropic_message, anthropic_stream, openai_chat, openai_chat_stream
 
 litellm.suppress_debug_info = True
@@ -101,17 +101,20 @@ def routed(url, request):
 def forms(whole_answer, stream_answer):
     """Return the forms over one provider's answers."""
     return {
-        "plain": Form(plain, whole_answer, 31),
+        **usual(
+            plain,
+            awaited,
+            stream,
+            stream_async,
+            without=("async stream refused",),
+            plain=whole_answer,
+            stream=stream_answer,
+            refused=REFUSED,
+        ),
         "taken before": Form(taken_before, whole_answer, 31),
-        "async": Form(awaited, whole_answer, 31),
         "async by place": Form(awaited_by_place, whole_answer, 31),
         "router": Form(routed, whole_answer, 31),
-        "stream": Form(stream, stream_answer, 31),
-        "async stream": Form(stream_async, stream_answer, 31),
         "stream with usage": Form(stream_with_usage, stream_answer, 31),
-        "refused": Form(plain, REFUSED, None, fails=True),
-        "async refused": Form(awaited, REFUSED, None, fails=True),
-        "stream refused": Form(stream, REFUSED, None, fails=True),
     }
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from instrument.loopback import events, whole
-from instrument.sdks.table import TEXT, Form, Row
+from instrument.sdks.table import TEXT, Form, Row, usual
 from tokentrace.testing import http_library
 
 # since its second version a package without code holds the SDK
@@ -106,23 +106,23 @@ def forms(resource):
             return kind
 
     return {
-        "plain": Form(plain, PLAIN, 31),
-        "async": Form(awaited, PLAIN, 31),
-        "stream": Form(stream, STREAM, 31),
+        **usual(
+            plain,
+            awaited,
+            stream,
+            stream_async,
+            early_exit,
+            early_exit_async,
+            dropped,
+            plain=PLAIN,
+            stream=STREAM,
+            refused=REFUSED,
+            broken=BROKEN,
+        ),
         "stream in with": Form(stream_in_with, STREAM, 31),
-        "async stream": Form(stream_async, STREAM, 31),
-        "early exit": Form(early_exit, STREAM, None),
-        "async early exit": Form(early_exit_async, STREAM, None),
-        "dropped": Form(dropped, STREAM, None),
         "dropped unread": Form(dropped_unread, STREAM, None),
-        "refused": Form(plain, REFUSED, None, fails=True),
         "invalid": Form(plain, INVALID, None, fails=True),
-        "async refused": Form(awaited, REFUSED, None, fails=True),
-        "stream refused": Form(stream, REFUSED, None, fails=True),
-        "async stream refused": Form(stream_async, REFUSED, None, fails=True),
         "stream invalid": Form(stream, INVALID, None, fails=True),
-        "broken stream": Form(stream, BROKEN, None, fails=True),
-        "async broken stream": Form(stream_async, BROKEN, None, fails=True),
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import ollama
 
 from instrument.loopback import lines, whole
-from instrument.sdks.table import TEXT, Form, Row
+from instrument.sdks.table import TEXT, Form, Row, usual
 
 MODEL = "llama3.2"
 DONE = {"done": True, "done_reason": "stop", "prompt_eval_count": 31, "eval_count": 2}
@@ -94,20 +94,21 @@ def forms(name):
             return item
 
     return {
-        "plain": Form(plain, PLAIN, 31),
-        "async": Form(awaited, PLAIN, 31),
+        **usual(
+            plain,
+            awaited,
+            stream,
+            stream_async,
+            early_exit,
+            early_exit_async,
+            dropped,
+            plain=PLAIN,
+            stream=STREAM,
+            refused=REFUSED,
+            broken=BROKEN,
+            odd=ODD,
+        ),
         "module function": Form(module_function, PLAIN, 31),
-        "stream": Form(stream, STREAM, 31),
-        "async stream": Form(stream_async, STREAM, 31),
-        "early exit": Form(early_exit, STREAM, None),
-        "async early exit": Form(early_exit_async, STREAM, None),
-        "dropped": Form(dropped, STREAM, None),
-        "refused": Form(plain, REFUSED, None, fails=True),
-        "async refused": Form(awaited, REFUSED, None, fails=True),
-        "stream refused": Form(stream, REFUSED, None, fails=True),
-        "broken stream": Form(stream, BROKEN, None, fails=True),
-        "async broken stream": Form(stream_async, BROKEN, None, fails=True),
-        "error in a stream": Form(stream, ODD, None, fails=True),
     }
 
 

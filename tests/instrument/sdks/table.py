@@ -49,6 +49,41 @@ class Row:
         return replace(self, request=json.loads(text))
 
 
+# What most SDKs are asked to do: who does it, what the server answers, whether the usage is known then.
+USUAL = {
+    "plain": ("plain", "plain", True),
+    "async": ("awaited", "plain", True),
+    "stream": ("stream", "stream", True),
+    "async stream": ("stream_async", "stream", True),
+    "early exit": ("early_exit", "stream", False),
+    "async early exit": ("early_exit_async", "stream", False),
+    "dropped": ("dropped", "stream", False),
+    "refused": ("plain", "refused", False),
+    "async refused": ("awaited", "refused", False),
+    "stream refused": ("stream", "refused", False),
+    "async stream refused": ("stream_async", "refused", False),
+    "broken stream": ("stream", "broken", False),
+    "async broken stream": ("stream_async", "broken", False),
+    "error in a stream": ("stream", "odd", False),
+}
+FAILING = {"refused", "broken", "odd"}
+
+
+def usual(
+    *functions: Callable[..., Any],
+    without: tuple[str, ...] = (),
+    reported: int = 31,
+    **answers: Answer,
+) -> dict[str, Form]:
+    """Return the usual forms that these functions can do with these answers, by their names."""
+    known = {function.__name__: function for function in functions}
+    return {
+        name: Form(known[who], answers[what], reported if told else None, fails=what in FAILING)
+        for name, (who, what, told) in USUAL.items()
+        if who in known and what in answers and name not in without
+    }
+
+
 def shorter(body: dict[str, Any], report: Any) -> dict[str, Any]:
     """Return a body of `Row.longer` as it would have been: a guard's ``compress``."""
     return json.loads(json.dumps(body).replace(TEXT * MANY, TEXT))
