@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from tokentrace.providers import overflow
-from tokentrace.providers.overflow import Overflow, of_body, of_error, read
+from tokentrace.providers.overflow import Overflow, of_error, read
 
 TELLING = {
     "openai chat": (
@@ -172,6 +173,11 @@ TELLING = {
         Overflow(262_144),
     ),
 }
+
+
+def of_body(status, body):
+    """Return what an answer says that no SDK made an exception of."""
+    return of_error(SimpleNamespace(status_code=status, body=body))
 
 
 @pytest.mark.parametrize(("message", "told"), TELLING.values(), ids=TELLING)

@@ -203,7 +203,7 @@ def _sane(number: Any) -> int | None:
     return number if type(number) is int and 0 < number < LARGEST else None
 
 
-# ── from an error, from a body ───────────────────────────────────────────────────────────────────
+# ── from an error ───────────────────────────────────────────────────────────────────
 
 # Where an error's parts lie in a body: what to look into, its texts, its codes.
 NESTED = ("error", "Error", "response", "metadata", "details", "detail")
@@ -213,10 +213,11 @@ SIZES = ("n_ctx", "n_prompt_tokens")  # llama.cpp
 
 
 def of_error(error: object) -> Overflow | None:
-    """Return what an SDK's exception says about a prompt that is too long; None for any other.
+    """Return what an error says about a prompt that is too long; None for any other.
 
     Known by shape: ``status_code``, ``body``, ``code`` and ``message`` (openai, anthropic, and SDKs
-    made like them), ``code`` and ``message`` (google), ``response`` (botocore).
+    made like them), ``code`` and ``message`` (google), ``response`` (botocore). So anything else is
+    read that has a ``status_code`` and a ``body``, parsed or as text.
     """
     response, code = _held(error, "response"), _held(error, "code")
     message = _held(error, "message")
@@ -226,16 +227,6 @@ def of_error(error: object) -> Overflow | None:
     status = _held(error, "status_code")
     status = code if status is None else status
     return _judged(status, _held(error, "body"), {"code": code, "message": message})
-
-
-def of_body(status: int | None, body: Any) -> Overflow | None:
-    """Return what the body of an error says about a prompt that is too long; None for any other.
-
-    Args:
-        status: of the HTTP response, None where there was none.
-        body: parsed JSON, or a text that is none.
-    """
-    return _judged(status, body)
 
 
 def _judged(status: Any, *bodies: Any) -> Overflow | None:
