@@ -142,6 +142,21 @@ def test_absurd_reports_are_bounded():
     assert history.weight < 3_000
 
 
+def test_what_there_was_no_time_for_is_no_anchor():
+    """A prompt of which some was only estimated is no measure for the next one, nor counted on from."""
+    prompt, count = measure(body(LONG, "Yes.", "And then?"), api="anthropic.messages")
+    history = History()
+    history.note(prompt, anchoring.footprint(prompt, count), Usage(input=count.total))
+    hurried, guessed = measure(
+        body("In a hurry. " * 900, "Yes."), api="anthropic.messages", budget_s=0.0
+    )
+    assert not anchoring.footprint(hurried, guessed).alone
+    assert anchoring.anchored(guessed, hurried, history) == guessed
+    empty = History()
+    empty.note(hurried, anchoring.footprint(hurried, guessed), Usage(input=guessed.total))
+    assert empty.anchors == ()
+
+
 @pytest.mark.parametrize("reported", [None, 0])
 def test_no_report_teaches_nothing(reported):
     """A call without usage leaves no anchor."""
@@ -149,6 +164,14 @@ def test_no_report_teaches_nothing(reported):
     prompt, _, now = read(body(LONG))
     history.note(prompt, now, Usage(input=reported))
     assert history.anchors == ()
+
+
+def test_marks_add_up_packed():
+    """Letters, digits and line breaks of messages are summed as one number and come out apart."""
+    prompt, _, now = read(body("abcde fghij 12\n3", "k" * 50 + "9\n\n"))
+    assert now.marks == (2 + 10, 3 + 1, 1 + 2)
+    packed = sum(map(anchoring.marks, prompt.messages))
+    assert anchoring.unpacked(packed) == now.marks
 
 
 def test_suffixes_are_whole_hashes():

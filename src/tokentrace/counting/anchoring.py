@@ -46,6 +46,7 @@ TINY = 1e-9
 DIGITS = b"0123456789"
 LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NO_MARKS = (0, 0, 0)
+FIELD = 40  # bits
 
 Marks = tuple[int, int, int]
 Vector = tuple[float, ...]
@@ -61,7 +62,8 @@ class Footprint:
         fixed: tokens that belong to no message: definitions, schema.
         marks: letters, digits and line breaks in the text of the messages, see `marks`.
         digests: 8 bytes for each message.
-        alone: the body is the whole prompt; what a provider adds is no measure for the next one.
+        alone: the body is the whole prompt, and all of it was counted: what a provider adds, or what
+            there was no time for, is no measure for the next one.
     """
 
     total: int
@@ -101,9 +103,11 @@ class Change:
 
 def footprint(prompt: Prompt, count: Count) -> Footprint:
     """Return the footprint of a prompt; ``count`` is our own, not an anchored one."""
-    fixed, marks = count.components.get("tools", 0), prompt.memo.get("marks", NO_MARKS)
-    hashes = hashes_of(prompt)
-    return Footprint(count.total, count.error, fixed, marks, hashes, not prompt.server)
+    fixed, marks = count.components.get("tools", 0), prompt.memo.get("marks")
+    whole = marks is not None and not prompt.server
+    return Footprint(
+        count.total, count.error, fixed, marks or NO_MARKS, hashes_of(prompt), alone=whole
+    )
 
 
 def plausible(now: Footprint, reported: int) -> bool:
@@ -113,19 +117,24 @@ def plausible(now: Footprint, reported: int) -> bool:
 
 
 def mark(prompt: Prompt, summed: Tally) -> None:
-    """Keep with a prompt what its messages add up to besides tokens."""
-    prompt.memo["marks"] = summed.marks
+    """Keep with a prompt what its messages add up to besides tokens; not where some were skipped."""
+    prompt.memo["marks"] = unpacked(summed.marks)
 
 
-def marks(message: Message) -> Marks:
-    """Return how many fives of ASCII letters, digits and line breaks a message's text has."""
-    letters = digits = breaks = 0
-    for part in message.parts:
-        raw = part.text.encode("utf-8", "surrogatepass")
-        letters += len(raw) - len(raw.translate(None, LETTERS))
-        digits += len(raw) - len(raw.translate(None, DIGITS))
-        breaks += raw.count(b"\n")
-    return letters // 5, digits, breaks
+def marks(message: Message) -> int:
+    """Return how many fives of ASCII letters, digits and line breaks a message's text has, packed.
+
+    Packed numbers add up like three: what a prompt has is the sum over its messages.
+    """
+    raw = "".join([part.text for part in message.parts]).encode("utf-8", "surrogatepass")
+    letters, digits = (len(raw) - len(raw.translate(None, kind)) for kind in (LETTERS, DIGITS))
+    return (letters // 5 << 2 * FIELD) + (digits << FIELD) + raw.count(b"\n")
+
+
+def unpacked(packed: int) -> Marks:
+    """Return fives of letters, digits and line breaks."""
+    mask = (1 << FIELD) - 1
+    return packed >> 2 * FIELD, packed >> FIELD & mask, packed & mask
 
 
 def change(before: Footprint, now: Footprint, messages: Sequence[Message]) -> Change:
@@ -279,9 +288,11 @@ def anchored(count: Count, prompt: Prompt, history: History) -> Count:
         history: of the conversation.
     """
     pace = history.pace
-    if count.method in {EXACT, PROVIDER} or prompt.server or pace is None:
+    if count.method in {EXACT, PROVIDER} or pace is None:
         return count
     now = footprint(prompt, count)
+    if not now.alone:
+        return count
     anchor, moved = history.nearest(prompt, now)
     if anchor is None:
         return count

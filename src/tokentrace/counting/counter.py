@@ -220,7 +220,8 @@ def _scope(prompt: Prompt, lens: Lens, provider: str, model: providers.Model | N
 def _whole(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Tally:
     """Return the tally of a whole prompt; what its messages add up to is kept with it."""
     summed = _sum(rule, prompt, scope, snapshot)
-    anchoring.mark(prompt, summed)
+    if not getattr(scope.ruler, "skipped", False):
+        anchoring.mark(prompt, summed)
     tally: Tally = rule.finish(prompt, summed, scope)
     return tally
 

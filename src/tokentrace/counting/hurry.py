@@ -22,9 +22,12 @@ class Hurried:
 
     Texts that were counted before cost no time and stay exact. An estimate is not kept with its
     message, so that the next call goes on where this one stopped.
+
+    Attributes:
+        skipped: something was estimated.
     """
 
-    __slots__ = ("_bytes", "_deadline", "_ruler", "_tokens", "name")
+    __slots__ = ("_bytes", "_deadline", "_ruler", "_tokens", "name", "skipped")
 
     def __init__(self, ruler: Ruler, seconds: float) -> None:
         self.name = ruler.name
@@ -32,6 +35,7 @@ class Hurried:
         self._deadline = time.perf_counter() + seconds
         self._bytes = 1_000.0
         self._tokens = RATE * self._bytes
+        self.skipped = False
 
     def tokens(self, text: str, budget_s: float | None = None) -> tuple[int, int]:  # noqa: ARG002
         """Return the text's tokens and their error, see `Ruler`."""
@@ -40,10 +44,12 @@ class Hurried:
             found = self._ruler.tokens(text, left)
             self._bytes += len(text)
             self._tokens += found[0]
-            return found
-        if len(text) > SHORT or self._ruler.known(text):
-            return self._ruler.tokens(text, 0.0)
-        return self._guess(text)
+        elif len(text) > SHORT or self._ruler.known(text):
+            found = self._ruler.tokens(text, 0.0)
+        else:
+            found = self._guess(text)
+        self.skipped = self.skipped or bool(found[1])
+        return found
 
     def shares(
         self,
@@ -54,9 +60,12 @@ class Hurried:
         """Return the tokens of each segment between ``borders``, see `Ruler`."""
         left = max(0.0, self._deadline - time.perf_counter())
         if left or len(text) > SHORT or self._ruler.known(text):
-            return self._ruler.shares(text, borders, left)
-        tokens, error = self._guess(text)
-        return in_proportion(tokens, text, borders), error
+            shares, error = self._ruler.shares(text, borders, left)
+        else:
+            tokens, error = self._guess(text)
+            shares = in_proportion(tokens, text, borders)
+        self.skipped = self.skipped or bool(error)
+        return shares, error
 
     @property
     def late(self) -> bool:
@@ -65,6 +74,7 @@ class Hurried:
 
     def roughly(self, messages: Sequence[Message]) -> Tally:
         """Estimate many messages at once, which is all that there is time for."""
+        self.skipped = True
         tally = Tally()
         for message in messages:
             letters = sum(len(part.text) for part in message.parts)

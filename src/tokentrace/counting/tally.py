@@ -13,14 +13,13 @@ class Tally:
         components: tokens by component name; their sum is the tally's total.
         details: tokens by (component, name): tools, tools' results, sections. Outside the sum.
         error: ± tokens of texts that were estimated rather than encoded.
-        marks: letters (in fives), digits and line breaks of the text: what other tokenizers cut
-            otherwise than ours.
+        marks: what other tokenizers cut otherwise than ours, see `anchoring.marks`.
     """
 
     components: dict[str, int] = field(default_factory=dict)
     details: dict[tuple[str, str], int] = field(default_factory=dict)
     error: int = 0
-    marks: tuple[int, int, int] = (0, 0, 0)
+    marks: int = 0
 
     @property
     def total(self) -> int:
@@ -45,8 +44,7 @@ class Tally:
             for key, tokens in other.details.items():
                 shares[key] = shares.get(key, 0) + tokens
         self.error += other.error
-        (a, b, c), (x, y, z) = self.marks, other.marks
-        self.marks = (a + x, b + y, c + z)
+        self.marks += other.marks
 
     def copy(self) -> Tally:
         """Return a tally that can change without changing this one."""
