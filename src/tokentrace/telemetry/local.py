@@ -165,7 +165,7 @@ class LocalExporter(SpanExporter):
     # ── lines ────────────────────────────────────────────────────────────────────────────────
 
     def _line(self, span: ReadableSpan) -> bytes:
-        return b"%s%s]}]}]}\n" % (self._head(span), encoded(span_json(span)))
+        return line(span, self._head(span))
 
     def _head(self, span: ReadableSpan) -> bytes:
         """Return what stands before the span: the same bytes for all spans of one sender."""
@@ -178,6 +178,11 @@ class LocalExporter(SpanExporter):
             kept = (span.resource, span.instrumentation_scope)
             known = self._heads[key] = (kept, head(span))
         return known[1]
+
+
+def line(span: ReadableSpan, before: bytes = b"") -> bytes:
+    """Return one span as an export of its own; ``before`` is its `head` where that is known."""
+    return b"%s%s]}]}]}\n" % (before or head(span), encoded(span_json(span)))
 
 
 def blocks(lines: Iterable[bytes]) -> Iterator[bytes]:

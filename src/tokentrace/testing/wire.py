@@ -1,97 +1,13 @@
-"""What tokentrace's own tests use, for yours.
-
-`capture` collects the records of the calls made inside it. `Wire` answers an SDK's requests in this
-process, so that the real SDK runs over a fake provider. `Clock` is time that stands still.
-
-    with tokentrace.testing.capture() as captured:
-        run_my_agent()
-    assert captured.calls[-1].components["history"] < 8_000
-"""
+"""Answers to an SDK's requests in this process, and bodies as providers send them."""
 
 from __future__ import annotations
 
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-
-from tokentrace.prompt import CallRecord, ContextRecord, Record
-
-# ── records ──────────────────────────────────────────────────────────────────────────────────────
-
-
-class Captured:
-    """The records of what happened since `capture` began, in the order in which it ended."""
-
-    def __init__(self, spans: Callable[[], Sequence[Any]]) -> None:
-        self._spans = spans
-
-    @property
-    def spans(self) -> Sequence[Any]:
-        """The finished spans themselves, as OpenTelemetry's ``ReadableSpan``."""
-        return self._spans()
-
-    @property
-    def records(self) -> list[Record]:
-        """Calls and assemblies."""
-        from tokentrace import telemetry
-
-        loaded = (telemetry.record_of(span) for span in self.spans)
-        return [record for record in loaded if record is not None]
-
-    @property
-    def calls(self) -> list[CallRecord]:
-        """The LLM calls."""
-        return [record for record in self.records if isinstance(record, CallRecord)]
-
-    @property
-    def contexts(self) -> list[ContextRecord]:
-        """The assemblies of a context."""
-        return [record for record in self.records if isinstance(record, ContextRecord)]
-
-
-@contextmanager
-def capture(**settings: Any) -> Iterator[Captured]:
-    """Instrument for the length of a block and collect what it does, in memory.
-
-    Args:
-        **settings: as for `tokentrace.instrument`; ``tracer_provider`` is ours, so spans come here
-            even where the application has set a provider.
-    """
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-    from tokentrace.instrument import instrument, uninstrument
-    from tokentrace.telemetry import exporting
-
-    exporter = InMemorySpanExporter()
-    instrument(tracer_provider=exporting.in_memory(exporter), **settings)
-    try:
-        yield Captured(exporter.get_finished_spans)
-    finally:
-        uninstrument()
-
-
-# ── time ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Clock:
-    """A clock that moves only when it is told to. Call it for seconds."""
-
-    def __init__(self, now: float = 1_750_000_000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
-
-    def tick(self, seconds: float = 1.0) -> None:
-        """Move on by ``seconds``."""
-        self.now += seconds
-
-
-# ── the wire ─────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
