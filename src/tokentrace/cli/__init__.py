@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from tokentrace import __version__
-from tokentrace.cli import counting, demo, doctor, models, reporting, run
+from tokentrace.cli import counting, demo, doctor, models, reporting, run, watching
 from tokentrace.errors import TokentraceError
 
 
@@ -78,6 +78,7 @@ def _complain(text: str) -> None:
 
 for command, examples in (
     (reporting.report, reporting.EXAMPLES),
+    (watching.watch, watching.EXAMPLES),
     (counting.count, counting.EXAMPLES),
     (models.models, models.EXAMPLES),
     (run.run, run.EXAMPLES),

@@ -98,7 +98,7 @@ def files(path: str) -> list[Path]:
             return [place]
         found = [(f.stat().st_mtime_ns, f) for f in place.glob("*.jsonl*") if f.is_file()]
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if not found:
         mend = "run the agent with tokentrace.instrument(), or give a file"
         raise InputError("no *.jsonl trace files in this folder", source=path, mend=mend)
@@ -120,7 +120,7 @@ def read(path: str, problems: Problems, seen: Seen = quiet) -> Iterator[tuple[in
     try:
         file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - the generator closes it below
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     with file:
         yield from _split(path, cast("BinaryIO", file), problems, seen)
 
@@ -143,7 +143,7 @@ def _split(
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         problems.add(path, number + 1, f"gzip data damaged or cut off here: {error}")
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def size(paths: Sequence[str]) -> int:
@@ -157,7 +157,8 @@ def size(paths: Sequence[str]) -> int:
     return total
 
 
-def _unreadable(path: str, error: Exception) -> InputError:
+def unreadable(path: str, error: Exception) -> InputError:
+    """Return what to say of a file that the system does not give."""
     if isinstance(error, FileNotFoundError):
         return InputError("no such file or folder", source=path, mend="check the path")
     reason = getattr(error, "strerror", None) or str(error)

@@ -179,6 +179,16 @@ def _file(path: str, found: _Found, problems: Problems, seen: Seen) -> Iterator[
             raise InputError("not an OTLP-JSON trace", source=path, mend=ONE_LINE)
 
 
+def export(line: bytes, problems: Problems, at: tuple[str, int]) -> Iterator[Record]:
+    """Yield the records of one export; what is damaged goes to ``problems``, with its place."""
+    try:
+        spans = list(_spans(EXPORT.decode(line)))
+    except (ValueError, RecursionError) as error:
+        problems.add(*at, _reason(error))
+    else:
+        yield from _records(spans, _Found(), problems, at)
+
+
 def _spans(export: Export) -> Iterator[tuple[str, msgspec.Raw]]:
     """Yield each span of an export, unread, with the name of its service."""
     other = export.resource_logs != NOTHING or export.resource_metrics != NOTHING

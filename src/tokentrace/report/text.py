@@ -19,19 +19,16 @@ from tokentrace.analysis import Report
 from tokentrace.analysis.shapes import (
     COMPRESSED,
     EXCLUDED,
-    LOW,
-    Happening,
     Session,
     Summary,
     Turn,
 )
-from tokentrace.report import cells, safe
+from tokentrace.report import cells, safe, words
 
 SHOWN = 3  # sessions with a table of their own; of more, only the newest has one
 LISTED = 20
 EVENTS = 40
 PROBLEMS = 5
-TOKENS = " tokens"
 GAP = 2
 OTHER = "other"
 ORDER: tuple[str, ...] = (
@@ -68,7 +65,9 @@ def _overview(sessions: Sequence[Session], console: Console) -> None:
     room = max(12, console.width - 46)
     columns = [
         cells.Column(
-            "session", [Text(cells.cut(_title(one), room), "bold") for one in recent], left=True
+            "session",
+            [Text(cells.cut(words.title(one), room), "bold") for one in recent],
+            left=True,
         ),
         cells.numbers("turns", [one.turns for one in sums]),
         cells.numbers("calls", [one.calls for one in sums]),
@@ -84,11 +83,6 @@ def _overview(sessions: Sequence[Session], console: Console) -> None:
     hint = "The newest session follows; --session ID shows another, --json all."
     console.print(Text(hint, "dim"))
     console.print()
-
-
-def _title(session: Session) -> str:
-    name = safe(session.id) or "unnamed"
-    return name if session.named else f"lineage {name[:12]}"
 
 
 # ── one session ──────────────────────────────────────────────────────────────────────────────────
@@ -121,7 +115,7 @@ def _flow(words: Sequence[str], console: Console, style: str = "") -> None:
 
 def _head(session: Session, total: Summary) -> list[str]:
     models = Counter(turn.main.model for turn in session.turns if turn.main and turn.main.model)
-    facts = [_title(session), safe(session.agent)]
+    facts = [words.title(session), safe(session.agent)]
     facts += [safe(model) for model, _ in models.most_common(2)]
     facts.append(f"{cells.many(total.turns, 'turn')}, {cells.many(total.calls, 'call')}")
     return [fact for fact in facts if fact]
@@ -273,11 +267,8 @@ def _events(turns: Sequence[Turn], console: Console) -> None:
     names = min(24, max(cell_len(safe(event.name)) for _, event in shown))
     digits = max(len(str(number)) for number, _ in shown)
     for number, event in shown:
-        head = Text(f"turn {number:>{digits}}  ")
-        head.append(f"{_kind(event):<10}  ", cells.EVENT_STYLES[event.kind])
-        name = cells.cut(safe(event.name), names)
-        head.append(f"{name}{' ' * (names - cell_len(name) + 2)}" if name else "")
-        _fold(head, _what(event), safe(event.reason), console)
+        head = words.head(f"turn {number:>{digits}}", event, names)
+        _fold(head, words.numbers(event), safe(event.reason), console)
     console.print()
 
 
@@ -286,7 +277,7 @@ def _fold(head: Text, what: str, reason: str, console: Console) -> None:
     room = console.width - head.cell_len
     beside = " · ".join(filter(None, (what, reason)))
     if cell_len(beside) > room:
-        beside = beside.replace(TOKENS, "", 1)
+        beside = beside.replace(words.TOKENS, "", 1)
     below = cell_len(beside) > room and what and reason
     line = head.copy().append(what if below else beside)
     line.truncate(console.width, overflow="ellipsis")
@@ -294,23 +285,6 @@ def _fold(head: Text, what: str, reason: str, console: Console) -> None:
     if below:
         indent = " " * (head.cell_len if cell_len(reason) <= room else 4)
         console.print(Text(cells.cut(f"{indent}{reason}", console.width), "dim"))
-
-
-def _kind(event: Happening) -> str:
-    return "low use" if event.kind == LOW else event.kind
-
-
-def _what(event: Happening) -> str:
-    """Return the numbers of an event."""
-    if event.kind == COMPRESSED and event.before is not None and event.after is not None:
-        text = f"{event.before:,} → {event.after:,} ({event.after - event.before:+,})"
-    elif event.limit:
-        bound = f" ±{event.error:,}" if event.error else ""
-        share = cells.percent(event.tokens / event.limit)
-        text = f"{event.tokens:,}{bound} of {event.limit:,} ({share})"
-    else:
-        text = f"{event.tokens:,}{TOKENS}" if event.tokens else ""
-    return text
 
 
 def _problems(report: Report, console: Console) -> None:

@@ -1,0 +1,42 @@
+"""What a session is called and what happened in it, in the words of every report."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from tokentrace.analysis.shapes import COMPRESSED, LOW, Happening, Session
+from tokentrace.report import cells, safe
+
+TOKENS = " tokens"
+
+
+def title(session: Session) -> str:
+    """Return a session's name, or what stands for it."""
+    name = safe(session.id) or "unnamed"
+    return name if session.named else f"lineage {name[:12]}"
+
+
+def kind(event: Happening) -> str:
+    """Return what kind of event it is."""
+    return "low use" if event.kind == LOW else event.kind
+
+
+def head(turn: str, event: Happening, names: int) -> Text:
+    """Return what stands before the numbers of an event, its name in ``names`` terminal cells."""
+    line = Text(f"{turn}  ").append(f"{kind(event):<10}  ", cells.EVENT_STYLES[event.kind])
+    name = cells.cut(safe(event.name), names)
+    return line.append(f"{name}{' ' * (names - cell_len(name) + 2)}" if name else "")
+
+
+def numbers(event: Happening) -> str:
+    """Return the numbers of an event."""
+    if event.kind == COMPRESSED and event.before is not None and event.after is not None:
+        text = f"{event.before:,} → {event.after:,} ({event.after - event.before:+,})"
+    elif event.limit:
+        bound = f" ±{event.error:,}" if event.error else ""
+        share = cells.percent(event.tokens / event.limit)
+        text = f"{event.tokens:,}{bound} of {event.limit:,} ({share})"
+    else:
+        text = f"{event.tokens:,}{TOKENS}" if event.tokens else ""
+    return text
