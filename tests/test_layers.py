@@ -19,7 +19,17 @@ PLACES = {"turns", "_sessions", "_tags", "context", "_assembly"}
 SENDING = {"telemetry"}
 RECORD = FOLLOWING | GUARDING | PLACES | SENDING | {"instrument"}
 READ = {"readers", "analysis", "report"}
-EDGES = {"boot", "cli", "demo", "doctor", "instrumentor", "pytest_plugin", "testing", "watch", "__main__"}
+EDGES = {
+    "boot",
+    "cli",
+    "demo",
+    "doctor",
+    "instrumentor",
+    "pytest_plugin",
+    "testing",
+    "watch",
+    "__main__",
+}
 
 # room -> what it may import besides itself; core first, then record, then read
 ROOMS = {
@@ -56,7 +66,8 @@ LIBRARIES = {
     "anthropic": set(),
     "msgspec": {"_shapes", "counting", "instrument", "telemetry", "readers", "report", "cli"},
     "openai": {"demo"},
-    "opentelemetry": SENDING | {"_scope", "turns", "instrument", "instrumentor", "testing", "watch"},
+    "opentelemetry": SENDING
+    | {"_scope", "turns", "instrument", "instrumentor", "testing", "watch"},
     "pytest": {"pytest_plugin"},
     "rich": {"report", "cli", "demo", "doctor"},
     "tiktoken": {"counting"},

@@ -107,9 +107,11 @@ def _watched(path: str, listen: str, stack: ExitStack) -> Watched:
         from tokentrace.watch.receiving import receiving
 
         url = stack.enter_context(receiving(*_address(listen), board.take))
+        typer.echo(f"OTEL_EXPORTER_OTLP_ENDPOINT={url} sends traces here", err=True)
         return Watched(f"OTLP at {url}", lambda: None, board, problems)
     place = path or _config.folder()
     files = Files(place, problems)
+    stack.callback(files.close)
     return Watched(place, lambda: board.take(files.records()), board, problems)
 
 

@@ -68,7 +68,9 @@ def _session(session: Session, width: int, height: int) -> Iterator[RenderableTy
     if turn is None:
         yield Text("no call yet", "dim")
         return
-    yield _size(turn)
+    size = _size(turn)
+    size.truncate(width, overflow="ellipsis")
+    yield size
     yield bar(turn, width)
     yield _legend(turn, width)
     yield _trend(session, width)
@@ -122,10 +124,11 @@ def _trend(session: Session, width: int) -> Text:
     totals = [turn.total for turn in session.turns if turn.main]
     peak = max(*totals, 1)
     label = f"  peak {peak:,}"
-    shown = totals[-max(1, width - len(label) - 6) :]
-    steps = len(SPARKS) - 1
-    line = "".join(SPARKS[round(steps * total / peak)] for total in shown)
-    return Text("trend ").append(line, "green").append(label, "dim")
+    steps, shown = len(SPARKS) - 1, totals[-max(1, width - len(label) - 6) :]
+    line = Text("trend ")
+    line.append("".join(SPARKS[round(steps * total / peak)] for total in shown), "green")
+    line.append(label, "dim").truncate(width, overflow="ellipsis")
+    return line
 
 
 def _events(session: Session, width: int, most: int) -> Iterator[Text]:

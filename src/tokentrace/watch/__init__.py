@@ -67,3 +67,8 @@ class Files:
             for number, line in tail.lines():
                 found += otlp_json.export(line, self._problems, (str(path), number))
         return found
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for tail in self._tails.values():
+            tail.close()

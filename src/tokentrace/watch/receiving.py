@@ -72,7 +72,7 @@ def as_json(data: bytes) -> bytes:
         tree = MessageToDict(ExportTraceServiceRequest.FromString(data))
     except DecodeError:
         raise RefusedError(400) from None
-    for resource in tree.get("resourceSpans", ()):
+    for resource in tree.setdefault("resourceSpans", []):
         for scope in resource.get("scopeSpans", ()):
             for span in scope.get("spans", ()):
                 span.update({name: b64decode(span[name]).hex() for name in IDS if name in span})
@@ -142,7 +142,7 @@ def _server(host: str, port: int, handler: Any) -> _Server:
         return _Server(family, address[:2], handler)  # type: ignore[arg-type]
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        mend = "choose another with --otlp HOST:PORT; port 0 takes any that is free"
+        mend = "choose another with --listen HOST:PORT; port 0 takes any that is free"
         raise InputError(f"cannot listen: {reason}", source=f"{host}:{port}", mend=mend) from error
 
 
