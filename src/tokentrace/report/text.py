@@ -68,7 +68,7 @@ def _overview(sessions: Sequence[Session], console: Console) -> None:
     room = max(12, console.width - 46)
     columns = [
         cells.Column(
-            "session", [Text(cells.cut(_title(one), room), "bold") for one in recent], left=True
+            "session", [Text(cells.cut(title(one), room), "bold") for one in recent], left=True
         ),
         cells.numbers("turns", [one.turns for one in sums]),
         cells.numbers("calls", [one.calls for one in sums]),
@@ -86,7 +86,8 @@ def _overview(sessions: Sequence[Session], console: Console) -> None:
     console.print()
 
 
-def _title(session: Session) -> str:
+def title(session: Session) -> str:
+    """Return a session's name, or what stands for one."""
     name = safe(session.id) or "unnamed"
     return name if session.named else f"lineage {name[:12]}"
 
@@ -97,7 +98,7 @@ def _title(session: Session) -> str:
 def _session(session: Session, console: Console) -> None:
     total = analysis.summary([session])
     _flow(_head(session, total), console, "bold")
-    _flow(_counted(session), console, "dim")
+    _flow(counted(session), console, "dim")
     console.print()
     if session.turns:
         console.print(_table(columns(session.turns, console.width)))
@@ -121,13 +122,13 @@ def _flow(words: Sequence[str], console: Console, style: str = "") -> None:
 
 def _head(session: Session, total: Summary) -> list[str]:
     models = Counter(turn.main.model for turn in session.turns if turn.main and turn.main.model)
-    facts = [_title(session), safe(session.agent)]
+    facts = [title(session), safe(session.agent)]
     facts += [safe(model) for model, _ in models.most_common(2)]
     facts.append(f"{cells.many(total.turns, 'turn')}, {cells.many(total.calls, 'call')}")
     return [fact for fact in facts if fact]
 
 
-def _counted(session: Session) -> list[str]:
+def counted(session: Session) -> list[str]:
     """Say how sure the numbers are and what the limit is."""
     calls = session.calls
     methods = Counter(call.method for call in calls if call.method)
@@ -171,7 +172,7 @@ def columns(turns: Sequence[Turn], width: int) -> list[cells.Column]:
     Three components and what is always shown come first, then what else fits, then as many more
     components as go in.
     """
-    names = _largest(turns)
+    names = largest(turns)
     few = _components(turns, names, min(3, len(names)))
     chosen = {
         "turn": cells.numbers("turn", [turn.number for turn in turns]),
@@ -201,7 +202,7 @@ def _fitting(turns: Sequence[Turn], names: Sequence[str], room: int) -> list[cel
     return []
 
 
-def _largest(turns: Sequence[Turn]) -> list[str]:
+def largest(turns: Sequence[Turn]) -> list[str]:
     """Return component names by their largest share of a turn; what is called other comes last."""
     peaks: Counter[str] = Counter()
     for turn in turns:
@@ -274,10 +275,10 @@ def _events(turns: Sequence[Turn], console: Console) -> None:
     digits = max(len(str(number)) for number, _ in shown)
     for number, event in shown:
         head = Text(f"turn {number:>{digits}}  ")
-        head.append(f"{_kind(event):<10}  ", cells.EVENT_STYLES[event.kind])
+        head.append(f"{kind(event):<10}  ", cells.EVENT_STYLES[event.kind])
         name = cells.cut(safe(event.name), names)
         head.append(f"{name}{' ' * (names - cell_len(name) + 2)}" if name else "")
-        _fold(head, _what(event), safe(event.reason), console)
+        _fold(head, what(event), safe(event.reason), console)
     console.print()
 
 
@@ -296,11 +297,12 @@ def _fold(head: Text, what: str, reason: str, console: Console) -> None:
         console.print(Text(cells.cut(f"{indent}{reason}", console.width), "dim"))
 
 
-def _kind(event: Happening) -> str:
+def kind(event: Happening) -> str:
+    """Return what an event is, in a word or two."""
     return "low use" if event.kind == LOW else event.kind
 
 
-def _what(event: Happening) -> str:
+def what(event: Happening) -> str:
     """Return the numbers of an event."""
     if event.kind == COMPRESSED and event.before is not None and event.after is not None:
         text = f"{event.before:,} → {event.after:,} ({event.after - event.before:+,})"
