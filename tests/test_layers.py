@@ -64,6 +64,8 @@ ROOMS = {
 # library -> rooms that may import it; a library that is not named here is nobody's
 LIBRARIES = {
     "anthropic": set(),
+    "jinja2": {"report"},
+    "markupsafe": {"report"},
     "msgspec": {"_shapes", "counting", "instrument", "telemetry", "readers", "report", "cli"},
     "openai": {"demo"},
     "opentelemetry": SENDING

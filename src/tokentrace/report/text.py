@@ -91,7 +91,7 @@ def _overview(sessions: Sequence[Session], console: Console) -> None:
 def _session(session: Session, console: Console) -> None:
     total = analysis.summary([session])
     _flow(_head(session, total), console, "bold")
-    _flow(_counted(session), console, "dim")
+    _flow(counted(session), console, "dim")
     console.print()
     if session.turns:
         console.print(_table(columns(session.turns, console.width)))
@@ -121,7 +121,7 @@ def _head(session: Session, total: Summary) -> list[str]:
     return [fact for fact in facts if fact]
 
 
-def _counted(session: Session) -> list[str]:
+def counted(session: Session) -> list[str]:
     """Say how sure the numbers are and what the limit is."""
     calls = session.calls
     methods = Counter(call.method for call in calls if call.method)
@@ -165,7 +165,7 @@ def columns(turns: Sequence[Turn], width: int) -> list[cells.Column]:
     Three components and what is always shown come first, then what else fits, then as many more
     components as go in.
     """
-    names = _largest(turns)
+    names = largest(turns)
     few = _components(turns, names, min(3, len(names)))
     chosen = {
         "turn": cells.numbers("turn", [turn.number for turn in turns]),
@@ -195,7 +195,7 @@ def _fitting(turns: Sequence[Turn], names: Sequence[str], room: int) -> list[cel
     return []
 
 
-def _largest(turns: Sequence[Turn]) -> list[str]:
+def largest(turns: Sequence[Turn]) -> list[str]:
     """Return component names by their largest share of a turn; what is called other comes last."""
     peaks: Counter[str] = Counter()
     for turn in turns:
