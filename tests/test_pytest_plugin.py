@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,9 +89,9 @@ TESTS = """
 """
 
 
-def run(folder: Path, tests: str, *options: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, tests: str, *options: str, sample: str = AGENT) -> subprocess.CompletedProcess[str]:
     """Run pytest in ``folder`` over a file of tests."""
-    (folder / "test_agent.py").write_text(dedent(AGENT) + dedent(tests))
+    (folder / "test_agent.py").write_text(dedent(sample) + dedent(tests))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "none.ini"]
     (folder / "none.ini").write_text("[pytest]\nasyncio_mode = auto\n")
     return subprocess.run(
@@ -128,7 +129,7 @@ def test_a_total_over_budget_says_what_grew(ran):
 
 def test_a_component_over_budget(ran):
     """A component's own budget is named with its tokens; asynchronous tests are held to it too."""
-    assert "history has 9" in told(ran, "test_component")
+    assert "history has 855 tokens" in told(ran, "test_component")
     assert "tokens, over its 300" in told(ran, "test_component")
 
 
@@ -155,7 +156,7 @@ def test_the_tests_own_error_comes_first(ran):
 
 def test_summary(ran):
     """The terminal shows a row for each test that made calls, and names that no prompt had."""
-    section = ran[0].stdout.partition("= tokens =")[2]
+    section = ran[0].stdout.partition("= tokens =")[2].partition("= short test")[0]
     assert "test_agent.py::test_fixture" in section
     assert "test_agent.py::test_without" not in section
     assert "max_component names 'histroy', which no prompt had" in section
@@ -167,6 +168,15 @@ def test_report(ran):
     sessions = {session["id"]: session for session in document["sessions"]}
     assert len(sessions["test_agent.py::test_fixture"]["turns"]) == 3
     assert "tokentrace: wrote tokens.json" in ran[0].stdout
+
+
+def test_the_page_prints_what_it_shows(tmp_path):
+    """The sample of docs/testing.md runs as printed, with what it shows."""
+    page = (Path(__file__).parents[1] / "docs" / "testing.md").read_text(encoding="utf-8")
+    sample, failure, summary = re.findall(r"```(?:python|text)\n(.*?)```", page, re.DOTALL)[:3]
+    ended = run(tmp_path, "", "--tokentrace-report", "tokens.html", sample=sample)
+    assert failure in ended.stdout
+    assert summary in ended.stdout
 
 
 def test_html_report_from_processes(tmp_path):

@@ -107,10 +107,9 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         return
     from tokentrace.testing import budgets
 
-    try:
-        budgets.check(budget, item.stash[_captured].sessions)
-    except AssertionError as broken:
-        pytest.fail(str(broken), pytrace=False)
+    broken = budgets.complaint(budget, item.stash[_captured].sessions)
+    if broken:
+        pytest.fail(broken, pytrace=False)
 
 
 # ── what was recorded ────────────────────────────────────────────────────────────────────────────
@@ -211,7 +210,8 @@ class Book:
                 file.write_text("".join(lines), encoding="utf-8")
                 records = readers.read([str(file)], problems) if lines else ()
                 found += [_under(test, session) for session in analysis.sessions(records)]
-        return analysis.Report(tuple(found), problems)
+        judged = tuple(analysis.judge(session) for session in found)
+        return analysis.Report(tuple(found), problems, judged)
 
 
 def _under(test: str, session: Session) -> Session:
