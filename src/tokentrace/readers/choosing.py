@@ -16,6 +16,7 @@ from tokentrace.readers.agent_log import Follower, Form, Lines
 MOST_LINES = 5_000
 MOST_BYTES = 2**20
 ENOUGH = 50  # lines in which a log shows itself, should an export stand among them
+STDIN_NAME = "stdin"
 MEND = "describe its lines in a file for --log-format: docs/agent-logs.md"
 
 
@@ -23,46 +24,44 @@ class Found(NamedTuple):
     """What the first lines of a file show.
 
     Attributes:
-        form: of the log that it is, None where it is none.
-        json: whether it is, or may be meant as, OTLP-JSON: nothing in it, or a line of JSON.
+        kind: ``log``, ``export`` of OTLP-JSON, ``json`` of another kind, ``text`` or ``empty``.
+        form: of a log.
         lines: all its lines, the first among them.
     """
 
+    kind: str
     form: Form | None
-    json: bool
     lines: Lines
 
 
-def read(
-    paths: Sequence[str], problems: Problems, seen: Seen, log_format: str
-) -> Iterator[Record]:
+def read(paths: Sequence[str], problems: Problems, seen: Seen, log_format: str) -> Iterator[Record]:
     """Yield the records of all ``paths``; see `tokentrace.readers.read`."""
     forms = (agent_log.load(log_format),) if log_format else agent_log.shipped()
     groups = rotation.sets(paths)
     for files, name in zip(groups, rotation.names(groups), strict=True):
-        yield from _group(files, name, forms, problems, seen)
+        called = STDIN_NAME if name == lines.STDIN else name
+        if len(files) == 1 and name != lines.STDIN and Path(files[0]).is_dir():
+            yield from otlp_json.read(files[0], problems, seen)
+        else:
+            yield from _files(files, called, forms, problems, seen)
 
 
-def _group(
+def _files(
     files: Sequence[str], name: str, forms: Sequence[Form], problems: Problems, seen: Seen
 ) -> Iterator[Record]:
     """Yield the records of one log's files; files that are traces are read each for itself."""
     follower: Follower | None = None
+    shipped = forms == agent_log.shipped()
     for path in files:
-        if path != lines.STDIN and Path(path).is_dir():
-            yield from otlp_json.read(path, problems, seen)
-            continue
         found = _look(lines.read(path, problems, seen), forms)
         if found.form and not follower:
-            follower = Follower(found.form, "log" if name == lines.STDIN else name, problems)
-        if found.form is None and found.json:
-            yield from otlp_json.read(path, problems, seen, found.lines)
-        elif follower:
+            follower = Follower(found.form, name, problems)
+        if follower and found.kind != "export":
             yield from agent_log.read(found.lines, path, follower, problems)
-        else:
-            known = " or ".join(form.name for form in forms)
-            text = f"not an OTLP-JSON trace, and no log of {known}"
-            raise InputError(text, source=path, mend=MEND)
+        elif found.kind == "export" or (shipped and found.kind in {"json", "empty"}):
+            yield from otlp_json.read(path, problems, seen, found.lines)
+        elif found.kind != "empty" or path == files[-1]:
+            raise _neither(path, found.kind, forms)
     if follower:
         yield from follower.end()
         if not follower.told:
@@ -76,13 +75,23 @@ def _look(found: Iterator[tuple[int, bytes]], forms: Sequence[Form]) -> Found:
     beginning, and a file with such a line near its top is a log.
     """
     held: list[tuple[int, bytes]] = []
-    size, export, json = 0, False, False
+    size, kind = 0, "text"
     for number, line in found:
         held.append((number, line))
         size += len(line)
         form = agent_log.recognised(line, forms)
-        json = json or line.startswith((b"{", b"["))
-        export = export or otlp_json.is_export(line)
-        if form or size > MOST_BYTES or len(held) >= (ENOUGH if export else MOST_LINES):
-            return Found(form, json, chain(held, found))
-    return Found(None, json or not held, held)
+        if form:
+            return Found("log", form, chain(held, found))
+        if kind != "export" and line.startswith((b"{", b"[")):
+            kind = "export" if otlp_json.is_export(line) else "json"
+        if size > MOST_BYTES or len(held) >= (ENOUGH if kind == "export" else MOST_LINES):
+            return Found(kind, None, chain(held, found))
+    return Found(kind if held else "empty", None, held)
+
+
+def _neither(path: str, kind: str, forms: Sequence[Form]) -> InputError:
+    if kind == "empty":
+        return InputError("is empty: no turns yet", source=path, mend="run the agent")
+    known = " or ".join(form.name for form in forms)
+    text = f"not an OTLP-JSON trace, and no log of {known}"
+    return InputError(text, source=path, mend=MEND)

@@ -18,6 +18,7 @@ from tokentrace import analysis
 from tokentrace.analysis import Report
 from tokentrace.analysis.shapes import (
     COMPRESSED,
+    DISAGREEMENT,
     EXCLUDED,
     LOW,
     Happening,
@@ -34,6 +35,7 @@ PROBLEMS = 5
 TOKENS = " tokens"
 GAP = 2
 OTHER = "other"
+WORDS = {LOW: "low use", DISAGREEMENT: "disagrees"}
 ORDER: tuple[str, ...] = (
     "total",
     "limit",
@@ -152,6 +154,7 @@ def _sums(total: Summary) -> list[str]:
     words += [f"{total.exceeded} over the limit"] if total.exceeded else []
     words += [cells.many(total.refusals, "refusal")] if total.refusals else []
     words += [cells.many(total.failures, "failure")] if total.failures else []
+    words += [f"{total.low_utilization} of low use"] if total.low_utilization else []
     if total.exclusions:
         words.append(f"{total.exclusions} excluded ({total.excluded_tokens:,} tokens)")
     if total.compressions:
@@ -297,13 +300,15 @@ def _fold(head: Text, what: str, reason: str, console: Console) -> None:
 
 
 def _kind(event: Happening) -> str:
-    return "low use" if event.kind == LOW else event.kind
+    return WORDS.get(event.kind, event.kind)
 
 
 def _what(event: Happening) -> str:
     """Return the numbers of an event."""
     if event.kind == COMPRESSED and event.before is not None and event.after is not None:
         text = f"{event.before:,} → {event.after:,} ({event.after - event.before:+,})"
+    elif event.kind == DISAGREEMENT:
+        text = f"{event.before or 0:,} and {event.after or 0:,}"
     elif event.limit:
         bound = f" ±{event.error:,}" if event.error else ""
         share = cells.percent(event.tokens / event.limit)

@@ -61,7 +61,7 @@ class Follower:
         if ESCAPE in line:
             line = _COLOURS.sub(b"", line)
         head = self.form.scan.match(line)
-        if head is None or (self._table and self._row(line, head)):
+        if head is None or (self._table and self._row(line)):
             return ()
         word = head["__text"]
         if word is not None:
@@ -93,7 +93,7 @@ class Follower:
         self._talks.clear()
         return left
 
-    def _row(self, line: bytes, head: re.Match[bytes]) -> bool:
+    def _row(self, line: bytes) -> bool:
         """Take a line of a table; the first that is none ends it."""
         rule = self._table
         row = rule.rows.match(line) if rule and rule.rows else None

@@ -28,7 +28,7 @@ PAGE = "docs/agent-logs.md describes the file"
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────
 
 Does = Literal[
-    "figures", "turn", "call", "setting", "component", "table", "included", "excluded",
+    "figures", "start", "turn", "call", "setting", "component", "table", "included", "excluded",
     "compressing", "compressed", "warning", "exceeded", "low", "failed", "ignored",
 ]  # fmt: skip
 _FIGURES = (WHOLES - {"tokens", "before", "after", "before_chars", "after_chars"}) | SHARES
@@ -37,6 +37,7 @@ _SIZES = frozenset({"before", "after", "before_chars", "after_chars", "name", "r
 # What may stand in a template, by what its line does; a line of any kind may name its session.
 VALUES: dict[str, frozenset[str]] = {
     "figures": _FIGURES | _OWN,
+    "start": frozenset({"limit"}) | _OWN,
     "turn": frozenset({"turn"}) | _OWN,
     "call": frozenset({"turn"}) | _OWN,
     "setting": frozenset({"value"}) | _OWN,
@@ -177,7 +178,9 @@ def parse(text: str, source: str) -> Form:
         head = _head(file.head)
     except ValueError as error:
         raise _wrong(source, text, f"head: {error}") from None
-    if not any(one.does == "turn" or (one.does == "call" and "{turn}" in one.text) for one in file.line):
+    if not any(
+        one.does == "turn" or (one.does == "call" and "{turn}" in one.text) for one in file.line
+    ):
         raise _wrong(source, text, 'no line begins a turn: one needs does = "turn"')
     rules = []
     for number, entry in enumerate(file.line):

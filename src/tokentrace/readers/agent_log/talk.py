@@ -8,7 +8,7 @@ from typing import Any
 
 from tokentrace import schema
 from tokentrace.names import normalise
-from tokentrace.prompt import Detail, Event, Record
+from tokentrace.prompt import Detail, Record
 from tokentrace.readers.agent_log.form import Entry, Form
 from tokentrace.readers.agent_log.telling import MOST_PIECES, Told, records, squeezed
 from tokentrace.readers.agent_log.template import SHARES, WHOLES
@@ -60,6 +60,9 @@ class Talk:
         self.owner.update({name: values[name] for name in OWNER & values.keys()})
         if entry.does == "turn" or (entry.does == "call" and "turn" in values):
             yield from self._turn(values.get("turn"), now, call=entry.does == "call")
+        elif entry.does == "start":
+            yield from self.records()
+            self.told = None
         elif entry.does == "call" and self.told and self.told.begun:
             yield from self.records()
             self._begin(now)

@@ -250,9 +250,9 @@ def _disagreeing(figures: Figures, time: int) -> Iterator[Event]:
             yield _disagreement("utilization", words, {"before": total, "after": other}, time)
     elif total is not None and also is not None and also != total:
         yield _disagreement("total", "", {"before": total, "after": also}, time)
-    pairs = {"limit": (limit, get("limit_also"))}
-    if None not in (get("used"), get(BASE), get(CONTEXT)):
-        pairs["used"] = (get(BASE) + get(CONTEXT), get("used"))
+    base, context = get(BASE), get(CONTEXT)
+    whole = base + context if base is not None and context is not None else None
+    pairs = {"limit": (limit, get("limit_also")), "used": (whole, get("used"))}
     for name, (one, two) in pairs.items():
         if one is not None and two is not None and one != two:
             yield _disagreement(name, "", {"before": one, "after": two}, time)

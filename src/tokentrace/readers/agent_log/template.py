@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 LONGEST_TEMPLATE = 500
@@ -121,7 +122,7 @@ def _check(names: list[str], pieces: list[Piece], allowed: frozenset[str]) -> No
             raise ValueError(f"{{{name}}} stands twice")
     if len(names) > MOST_VALUES:
         raise ValueError(f"more than {MOST_VALUES} values")
-    for one, behind in zip(pieces, pieces[1:], strict=False):
+    for one, behind in pairwise(pieces):
         if one.named and behind.named:
             raise ValueError(f"no text between {{{one.text}}} and {{{behind.text}}}")
 
