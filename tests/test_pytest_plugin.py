@@ -89,7 +89,9 @@ TESTS = """
 """
 
 
-def run(folder: Path, tests: str, *options: str, sample: str = AGENT) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, tests: str, *options: str, sample: str = AGENT
+) -> subprocess.CompletedProcess[str]:
     """Run pytest in ``folder`` over a file of tests."""
     (folder / "test_agent.py").write_text(dedent(sample) + dedent(tests))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "none.ini"]

@@ -317,7 +317,10 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class ContextRecord:
-    """One assembly of a context as it stands on its span: totals here, each piece an event."""
+    """One assembly of a context as it stands on its span: totals here, each piece an event.
+
+    ``inclusions`` is how many pieces went in: a log tells that, a span does not.
+    """
 
     trace_id: str = ""
     span_id: str = ""
@@ -334,6 +337,7 @@ class ContextRecord:
     compressed: int = 0
     budget: int | None = None
     lost: int = 0
+    inclusions: int | None = None
     events: tuple[Event, ...] = ()
 
 

@@ -203,6 +203,7 @@ def _happening(event: Event) -> Happening | None:
         error=_whole(get("error")) or 0,
         limit=_whole(get("limit")),
         reason=_joined(get("reason")) or _grew(get("grew")),
+        cause=str(get("cause", "")),
         time=event.time,
     )
 
@@ -278,6 +279,7 @@ def _totals(events: Sequence[Happening]) -> dict[str, int]:
         "exceeded": len(of(EXCEEDED)),
         "refusals": len(of(REFUSED)),
         "failures": len(of(FAILED)),
+        "low_utilization": len(of(LOW)),
         "exclusions": len(of(EXCLUDED)),
         "excluded_tokens": sum(of(EXCLUDED)),
         "compressions": len(saved),

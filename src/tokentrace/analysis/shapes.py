@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -35,6 +36,7 @@ class Happening:
             elsewhere.
         limit: what the prompt was judged against, None elsewhere.
         reason: why, empty where nobody said.
+        cause: of an exclusion in a log, in one word: ``budget``, ``cap`` or what its format says.
         time: nanoseconds since the epoch.
     """
 
@@ -46,6 +48,7 @@ class Happening:
     after: int | None = None
     limit: int | None = None
     reason: str = ""
+    cause: str = ""
     time: int = 0
 
 
@@ -131,6 +134,17 @@ class Turn:
     def _spans(self) -> tuple[Record, ...]:
         return (*self.calls, *self.contexts)
 
+    @property
+    def inclusions(self) -> int | None:
+        """How many pieces its assemblies took in, None where nobody told."""
+        told = [one.inclusions for one in self.contexts if one.inclusions is not None]
+        return sum(told) if told else None
+
+    @property
+    def exclusions(self) -> Mapping[str, int]:
+        """How many pieces were left out, by cause, else by reason."""
+        return Counter(event.cause or event.reason for event in self.of(EXCLUDED))
+
     def of(self, kind: str) -> tuple[Happening, ...]:
         """Return the events of one kind."""
         return tuple(event for event in self.events if event.kind == kind)
@@ -181,6 +195,7 @@ class Summary:
         drift: reported - counted over the calls that reported.
         increases, decreases, stable: turns by trend.
         warnings, exceeded, refusals, failures: how many.
+        low_utilization: how often an agent said that it uses little of its limit.
         exclusions, excluded_tokens: how many, and their tokens.
         compressions, saved_tokens: how many, and what they saved.
     """
@@ -201,6 +216,7 @@ class Summary:
     exceeded: int = 0
     refusals: int = 0
     failures: int = 0
+    low_utilization: int = 0
     exclusions: int = 0
     excluded_tokens: int = 0
     compressions: int = 0

@@ -26,7 +26,7 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="PATH",
-            help="OTLP-JSON files, folders of them, or - for standard input. "
+            help="OTLP-JSON files, folders of them, logs of agents, or - for standard input. "
             "Default: the local trace folder.",
             show_default=False,
         ),
@@ -42,6 +42,12 @@ def report(
     last: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Only the last N turns of each session.")
     ] = None,
+    log_format: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="A TOML file that describes the lines of another agent's log."
+        ),
+    ] = "",
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of --json and leave.")
     ] = False,
@@ -52,7 +58,7 @@ def report(
     if schema:
         typer.echo(json.schema(), nl=False)
         return
-    found = _read(paths or [_home()], progress=not as_json)
+    found = _read(paths or [_home()], log_format, progress=not as_json)
     shown = Report(_chosen(found.sessions, session, last), found.problems)
     if as_json:
         typer.echo(json.render(shown), nl=False)
@@ -60,12 +66,12 @@ def report(
         text.render(shown, showing.Output())
 
 
-def _read(paths: Sequence[str], *, progress: bool) -> Report:
+def _read(paths: Sequence[str], log_format: str, *, progress: bool) -> Report:
     from tokentrace import analysis, readers
 
     problems = readers.Problems()
     with showing.bar(paths, wanted=progress) as seen:
-        found = analysis.sessions(readers.read(paths, problems, seen))
+        found = analysis.sessions(readers.read(paths, problems, seen, log_format=log_format))
     return Report(found, problems)
 
 

@@ -50,6 +50,9 @@ def watch(
     session: Annotated[
         str, typer.Option(metavar="ID", help="Only sessions whose ids begin so.")
     ] = "",
+    log_format: Annotated[
+        str, typer.Option(metavar="FILE", help="A file that describes the lines of a log.")
+    ] = "",
     interval: Annotated[
         float, typer.Option(min=0.1, max=60.0, metavar="SECONDS", help="Time between two looks.")
     ] = 0.5,
@@ -63,7 +66,7 @@ def watch(
     if path and otlp:
         raise InputError("give a path or --otlp, not both", source="watch")
     with ExitStack() as stack:
-        watched = _watched(path, listen if otlp else "", stack)
+        watched = _watched(path, listen if otlp else "", log_format, stack)
         console = showing.Output()
         plain = lines or not console.is_terminal
         show = _printing(console) if plain else _drawing(console, watched, stack, once=once)
@@ -98,8 +101,8 @@ def _look(show: Callable[[], None], interval: float) -> None:
         return
 
 
-def _watched(path: str, listen: str, stack: ExitStack) -> Watched:
-    from tokentrace.readers import Problems
+def _watched(path: str, listen: str, log_format: str, stack: ExitStack) -> Watched:
+    from tokentrace.readers import Problems, agent_log
     from tokentrace.watch import Board, Files
 
     problems, board = Problems(), Board()
@@ -110,9 +113,10 @@ def _watched(path: str, listen: str, stack: ExitStack) -> Watched:
         typer.echo(f"OTEL_EXPORTER_OTLP_ENDPOINT={url} sends traces here", err=True)
         return Watched(f"OTLP at {url}", lambda: None, board, problems)
     place = path or _config.folder()
-    files = Files(place, problems)
+    forms = (agent_log.load(log_format),) if log_format else agent_log.shipped()
+    files = Files(place, problems, forms)
     stack.callback(files.close)
-    return Watched(place, lambda: board.take(files.records()), board, problems)
+    return Watched(place, lambda: board.take(files.records(), files.open()), board, problems)
 
 
 def _address(listen: str) -> tuple[str, int]:

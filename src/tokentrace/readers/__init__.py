@@ -1,4 +1,4 @@
-"""Where records come from: one file a source, each with ``read(path, problems, seen)``.
+"""Where records come from: OTLP-JSON lines, and logs of agents.
 
 A reader streams: it yields a record as soon as it is read and keeps none. What it must skip goes to
 `Problems`; what it cannot use at all is an `InputError`.
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 
 from tokentrace.prompt import Record
 
-READERS: dict[str, str] = {"otlp": "otlp_json"}
 KEPT = 50
 
 Seen = Callable[[int], None]
@@ -54,17 +52,23 @@ def quiet(_size: int) -> None:
     """Take no notice of progress."""
 
 
-def read(paths: Sequence[str], problems: Problems, seen: Seen = quiet) -> Iterator[Record]:
+def read(
+    paths: Sequence[str], problems: Problems, seen: Seen = quiet, *, log_format: str = ""
+) -> Iterator[Record]:
     """Yield the records of all ``paths``: files, folders, ``-`` for standard input.
+
+    What a file holds is seen from its lines: OTLP-JSON, or the log of an agent in a format that is
+    known. Rotated files of one log are read in the order in which they were written.
 
     Args:
         paths: where to read, in this order.
         problems: takes what was skipped.
         seen: called with the number of bytes read since its last call, for a progress bar.
+        log_format: path of a file that describes the log of another agent.
 
     Raises:
-        InputError: a path is missing, empty, or no trace of tokentrace.
+        InputError: a path is missing, empty, or nothing that can be read; or the format is none.
     """
-    for path in paths:
-        reader = import_module(f"{__name__}.{READERS['otlp']}")
-        yield from reader.read(path, problems, seen)
+    from tokentrace.readers import choosing
+
+    yield from choosing.read(paths, problems, seen, log_format)

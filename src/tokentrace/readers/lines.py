@@ -23,6 +23,12 @@ BOM = b"\xef\xbb\xbf"
 GZIP = b"\x1f\x8b"
 
 
+class Torn(bytes):
+    """A last line without an end: it may still be being written, or have been cut off."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class _Metered:
     """A binary file that counts what is read from it and can look at its head."""
@@ -82,7 +88,7 @@ def _lines(source: _Unpacked) -> Iterator[bytes | None]:
         held += len(first)
         pieces = [] if held > LINE_CAP else [*pieces, first]
     if held:
-        yield None if held > LINE_CAP else b"".join(pieces)
+        yield None if held > LINE_CAP else Torn(b"".join(pieces))
 
 
 def files(path: str) -> list[Path]:
@@ -109,7 +115,7 @@ def read(path: str, problems: Problems, seen: Seen = quiet) -> Iterator[tuple[in
     """Yield each line of a file and its number from 1; empty lines are left out.
 
     A line over 64 MB is skipped and goes to ``problems``, as does the end of a gzip file that was
-    cut off.
+    cut off. A last line that has no end is `Torn`.
 
     Raises:
         InputError: the file cannot be opened, is binary, or unpacks to over 100 times its size.
@@ -133,13 +139,13 @@ def _split(
     try:
         packed = raw.peek(2) == GZIP
         if not packed and b"\0" in raw.peek(4096):
-            raise InputError("a binary file, not lines of JSON", source=path)
+            raise InputError("a binary file, not lines of text", source=path)
         stream = gzip.GzipFile(fileobj=cast("BinaryIO", raw)) if packed else raw
         for number, line in enumerate(_lines(_Unpacked(path, raw, stream)), 1):
             if line is None:
                 problems.add(path, number, f"line over {LINE_CAP >> 20} MB")
             elif text := (line.removeprefix(BOM) if number == 1 else line).strip():
-                yield number, text
+                yield number, Torn(text) if isinstance(line, Torn) else text
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         problems.add(path, number + 1, f"gzip data damaged or cut off here: {error}")
     except OSError as error:

@@ -6,7 +6,7 @@ be strings (OTLP 1.5, "JSON Protobuf Encoding"). Lines of logs and metrics are p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -23,6 +23,7 @@ from tokentrace.values import OTHER
 FOREIGN_AFTER = 1000  # lines without one export: not our kind of file, however long it is
 INT64 = 2**63
 NOTHING = msgspec.Raw()
+Lines = Iterable[tuple[int, bytes]]
 STATUS_ERROR = (2, "STATUS_CODE_ERROR")
 ONE_LINE = "one export a line is needed; `jq -c .` makes lines of a document"
 NOT_OURS = "call tokentrace.instrument() in the agent"
@@ -132,7 +133,9 @@ class _Found:
     records: int = 0
 
 
-def read(path: str, problems: Problems, seen: Seen = quiet) -> Iterator[Record]:
+def read(
+    path: str, problems: Problems, seen: Seen = quiet, given: Lines | None = None
+) -> Iterator[Record]:
     """Yield the records of ``path``: a file, a folder of ``*.jsonl*`` files, ``-`` for stdin.
 
     A damaged line or span is skipped and goes to ``problems``; in a folder so does a whole file.
@@ -141,13 +144,15 @@ def read(path: str, problems: Problems, seen: Seen = quiet) -> Iterator[Record]:
         path: where to read; gzip is recognised.
         problems: takes what was skipped.
         seen: called with the number of bytes read since its last call.
+        given: the lines of ``path``, where they are being read already.
 
     Raises:
         InputError: nothing there, nothing in it, or nothing that tokentrace recorded.
     """
     found = _Found()
-    if path == lines.STDIN or not Path(path).is_dir():
-        yield from _file(path, found, problems, seen)
+    if given is not None or path == lines.STDIN or not Path(path).is_dir():
+        given = lines.read(path, problems, seen) if given is None else given
+        yield from _file(path, found, problems, given)
     else:
         yield from _folder(path, found, problems, seen)
     if not found.records:
@@ -157,14 +162,14 @@ def read(path: str, problems: Problems, seen: Seen = quiet) -> Iterator[Record]:
 def _folder(path: str, found: _Found, problems: Problems, seen: Seen) -> Iterator[Record]:
     for file in lines.files(path):
         try:
-            yield from _file(str(file), found, problems, seen)
+            yield from _file(str(file), found, problems, lines.read(str(file), problems, seen))
         except InputError as error:
             problems.add(str(file), 0, str(error.args[0]))
 
 
-def _file(path: str, found: _Found, problems: Problems, seen: Seen) -> Iterator[Record]:
+def _file(path: str, found: _Found, problems: Problems, given: Lines) -> Iterator[Record]:
     exports = 0
-    for number, line in lines.read(path, problems, seen):
+    for number, line in given:
         found.lines += 1
         try:
             export = EXPORT.decode(line)
@@ -189,10 +194,24 @@ def export(line: bytes, problems: Problems, at: tuple[str, int]) -> Iterator[Rec
         yield from _records(spans, _Found(), problems, at)
 
 
+def is_export(line: bytes) -> bool:
+    """Whether a line is an OTLP export in JSON, whatever is in it."""
+    if not line.startswith(b"{"):
+        return False
+    try:
+        export = EXPORT.decode(line)
+    except (ValueError, RecursionError):
+        return False
+    return export.resource_spans is not None or _other(export)
+
+
+def _other(export: Export) -> bool:
+    return export.resource_logs != NOTHING or export.resource_metrics != NOTHING
+
+
 def _spans(export: Export) -> Iterator[tuple[str, msgspec.Raw]]:
     """Yield each span of an export, unread, with the name of its service."""
-    other = export.resource_logs != NOTHING or export.resource_metrics != NOTHING
-    if export.resource_spans is None and not other:
+    if export.resource_spans is None and not _other(export):
         raise DamagedError("JSON, but no OTLP export")
     for resource in export.resource_spans or ():
         origin = resource.resource

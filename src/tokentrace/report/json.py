@@ -71,6 +71,8 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "cached": _ordered(main.cached),
         "costs_usd": {name: _rounded(cost, 9) for name, cost in sorted(main.costs.items())},
         "details": _details(main.details),
+        "inclusions": turn.inclusions,
+        "exclusions": _ordered(turn.exclusions),
         "events": [_event(event) for event in turn.events],
         "calls": [_call(call) for call in turn.calls],
         "contexts": [_context(context) for context in turn.contexts],
@@ -134,6 +136,7 @@ def _context(context: ContextRecord) -> dict[str, Any]:
         "compressed": context.compressed,
         "budget": context.budget,
         "lost": context.lost,
+        "inclusions": context.inclusions,
     }
 
 

@@ -146,6 +146,7 @@ def _sums(total: Summary) -> list[str]:
     words += [f"{total.exceeded} over the limit"] if total.exceeded else []
     words += [cells.many(total.refusals, "refusal")] if total.refusals else []
     words += [cells.many(total.failures, "failure")] if total.failures else []
+    words += [f"{total.low_utilization} of low use"] if total.low_utilization else []
     if total.exclusions:
         words.append(f"{total.exclusions} excluded ({total.excluded_tokens:,} tokens)")
     if total.compressions:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from rich.cells import cell_len
 from rich.text import Text
 
-from tokentrace.analysis.shapes import COMPRESSED, LOW, Happening, Session
+from tokentrace.analysis.shapes import COMPRESSED, DISAGREEMENT, LOW, Happening, Session
 from tokentrace.report import cells, safe
 
 TOKENS = " tokens"
+KINDS = {LOW: "low use", DISAGREEMENT: "disagrees"}
 
 
 def title(session: Session) -> str:
@@ -19,7 +20,7 @@ def title(session: Session) -> str:
 
 def kind(event: Happening) -> str:
     """Return what kind of event it is."""
-    return "low use" if event.kind == LOW else event.kind
+    return KINDS.get(event.kind, event.kind)
 
 
 def head(turn: str, event: Happening, names: int) -> Text:
@@ -33,6 +34,8 @@ def numbers(event: Happening) -> str:
     """Return the numbers of an event."""
     if event.kind == COMPRESSED and event.before is not None and event.after is not None:
         text = f"{event.before:,} → {event.after:,} ({event.after - event.before:+,})"
+    elif event.kind == DISAGREEMENT:
+        text = f"{event.before or 0:,} and {event.after or 0:,}"
     elif event.limit:
         bound = f" ±{event.error:,}" if event.error else ""
         share = cells.percent(event.tokens / event.limit)

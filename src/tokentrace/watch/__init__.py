@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 from tokentrace import analysis
 from tokentrace.analysis import Session
+from tokentrace.errors import InputError
 from tokentrace.prompt import Record
-from tokentrace.readers import Problems, otlp_json
+from tokentrace.readers import Problems, agent_log, otlp_json
+from tokentrace.readers.agent_log import Follower, Form
+from tokentrace.readers.choosing import MEND
 from tokentrace.readers.following import Tail
 
 KEPT = 20_000  # records; grouping them takes a fraction of a second
 FILES = "*.jsonl"
+LOOKED_AT = 5_000  # lines until a file must have shown what it is
 
 
 class Board:
@@ -23,14 +28,17 @@ class Board:
     def __init__(self, most: int = KEPT) -> None:
         self._records: deque[Record] = deque(maxlen=most)
         self._lock = Lock()
+        self._open: tuple[Record, ...] = ()
         self._taken = self._shown = 0
         self._sessions: tuple[Session, ...] = ()
 
-    def take(self, records: Sequence[Record]) -> None:
-        """Keep ``records``, at the price of the oldest."""
+    def take(self, records: Sequence[Record], still_open: Sequence[Record] = ()) -> None:
+        """Keep ``records``, at the price of the oldest; what is open is kept till the next time."""
         with self._lock:
             self._records.extend(records)
             self._taken += len(records)
+            if tuple(still_open) != self._open:
+                self._open, self._shown = tuple(still_open), -1
 
     @property
     def left_out(self) -> int:
@@ -40,7 +48,7 @@ class Board:
     def sessions(self) -> tuple[Session, ...]:
         """Return the sessions, the one that spoke last at the end."""
         with self._lock:
-            taken, records = self._taken, tuple(self._records)
+            taken, records = self._taken, (*self._records, *self._open)
         if taken != self._shown:
             found = analysis.sessions(records)
             self._sessions = tuple(sorted(found, key=lambda one: one.turns[-1].end))
@@ -48,27 +56,71 @@ class Board:
         return self._sessions
 
 
-class Files:
-    """The trace files of a folder, or one file: what was written since the last look."""
+@dataclass(slots=True)
+class Source:
+    """One file that is followed, and what its lines turned out to be.
 
-    def __init__(self, path: str, problems: Problems) -> None:
-        self._path, self._problems = Path(path), problems
-        self._tails: dict[Path, Tail] = {}
+    Attributes:
+        tail: its lines as they come.
+        log: the state of reading it as a log, None for a trace or while nobody knows.
+        trace: whether it holds OTLP-JSON.
+    """
+
+    tail: Tail
+    log: Follower | None = None
+    trace: bool = False
+
+    def new(self, forms: Sequence[Form]) -> Iterator[Record]:
+        """Yield the records of what was written since the last look."""
+        tail = self.tail
+        for number, line in tail.lines():
+            if not self.log and not self.trace:
+                self._recognise(line, number, forms)
+            if self.log:
+                yield from self.log.feed(line, number)
+            elif self.trace:
+                yield from otlp_json.export(line, tail.problems, (tail.path, number))
+
+    def _recognise(self, line: bytes, number: int, forms: Sequence[Form]) -> None:
+        form = agent_log.recognised(line, forms)
+        if form:
+            self.log = Follower(form, Path(self.tail.path).name, self.tail.problems)
+        self.trace = not form and line.startswith(b"{")
+        if number > LOOKED_AT and not (self.log or self.trace):
+            raise InputError("no trace, and no log that is known", source=self.tail.path, mend=MEND)
+
+
+class Files:
+    """The trace files of a folder, or one file: what was written since the last look.
+
+    Args:
+        path: a folder, a trace file, or a log; it need not exist yet.
+        problems: takes what was skipped.
+        forms: of logs that are known.
+    """
+
+    def __init__(self, path: str, problems: Problems, forms: Sequence[Form] = ()) -> None:
+        self._path, self._problems, self._forms = Path(path), problems, forms
+        self._sources: dict[Path, Source] = {}
 
     def records(self) -> list[Record]:
         """Return the new records.
 
         Raises:
-            InputError: a file may not be read, or is packed.
+            InputError: a file may not be read, is packed, or is neither a trace nor a known log.
         """
         found: list[Record] = []
         for path in sorted(self._path.glob(FILES)) if self._path.is_dir() else [self._path]:
-            tail = self._tails.setdefault(path, Tail(str(path), self._problems))
-            for number, line in tail.lines():
-                found += otlp_json.export(line, self._problems, (str(path), number))
+            fresh = Source(Tail(str(path), self._problems))
+            found += self._sources.setdefault(path, fresh).new(self._forms)
         return found
+
+    def open(self) -> list[Record]:
+        """Return the calls that logs are still telling of, as far as they have."""
+        logs = [source.log for source in self._sources.values() if source.log]
+        return [record for log in logs for record in log.now()]
 
     def close(self) -> None:
         """Let go of the files."""
-        for tail in self._tails.values():
-            tail.close()
+        for source in self._sources.values():
+            source.tail.close()
