@@ -4,66 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from tokentrace import _config
 from tokentrace.analysis import Report, Session
-from tokentrace.cli import showing
+from tokentrace.cli import options, showing
+from tokentrace.cli.judging import Judging, judging
 from tokentrace.errors import InputError
 
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     "tokentrace report                            what agents recorded in this folder\n\n"
     "tokentrace report run.jsonl.gz --last 5      the end of a conversation\n\n"
-    "tokentrace report --json | jq .summary       for scripts"
+    "tokentrace report --json | jq .summary       for scripts\n\n"
+    "tokentrace report --fail-on degraded         for CI: exit code 1 from this verdict on"
 )
 
 
 def report(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PATH",
-            help="OTLP-JSON files, folders of them, logs of agents, or - for standard input. "
-            "Default: the local trace folder.",
-            show_default=False,
-        ),
-    ] = None,
+    paths: options.Paths = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    session: Annotated[
-        str,
-        typer.Option(
-            metavar="ID", help="Only the session with this id, or those whose ids begin so."
-        ),
-    ] = "",
-    last: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Only the last N turns of each session.")
-    ] = None,
-    log_format: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE", help="A TOML file that describes the lines of another agent's log."
-        ),
-    ] = "",
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema of --json and leave.")
-    ] = False,
+    as_json: options.AsJson = False,
+    session: options.Chosen = "",
+    last: options.Last = None,
+    explain: options.Explain = False,
+    fail_on: options.FailOn = "",
+    threshold: options.Settings = None,
+    phase: options.Spans = None,
+    log_format: options.LogFormat = "",
+    schema: options.AsSchema = False,
 ) -> None:
-    """Show turns: components, total, limit, delta, trend, guard and events."""
+    """Show turns: components, total, limit, delta, trend, guard and events; and the verdict."""
     from tokentrace.report import json, text
 
     if schema:
         typer.echo(json.schema(), nl=False)
         return
+    by = judging(threshold or (), phase or (), fail_on)
     found = _read(paths or [_home()], log_format, progress=not as_json)
-    shown = Report(_chosen(found.sessions, session, last), found.problems)
+    shown = _judged(found, by, session, last)
     if as_json:
         typer.echo(json.render(shown), nl=False)
     else:
-        text.render(shown, showing.Output())
+        text.render(shown, showing.Output(), by.thresholds if explain else None)
+    raise typer.Exit(by.code(shown.verdict))
 
 
 def _read(paths: Sequence[str], log_format: str, *, progress: bool) -> Report:
@@ -71,8 +56,18 @@ def _read(paths: Sequence[str], log_format: str, *, progress: bool) -> Report:
 
     problems = readers.Problems()
     with showing.bar(paths, wanted=progress) as seen:
-        found = analysis.sessions(readers.read(paths, problems, seen, log_format=log_format))
-    return Report(found, problems)
+        records = readers.read(paths, problems, seen, log_format=log_format)
+        return Report(analysis.sessions(records), problems)
+
+
+def _judged(found: Report, by: Judging, session: str, last: int | None) -> Report:
+    """Return what was recorded, judged as a whole, then cut to what is to be shown."""
+    from tokentrace import analysis
+
+    chosen = _chosen(found.sessions, session)
+    judged = tuple(analysis.judge(one, by.thresholds, by.phases) for one in chosen)
+    cut = chosen if last is None else tuple(one.last(last) for one in chosen)
+    return Report(cut, found.problems, judged)
 
 
 def _home() -> str:
@@ -84,7 +79,7 @@ def _home() -> str:
     return folder
 
 
-def _chosen(found: tuple[Session, ...], wanted: str, last: int | None) -> tuple[Session, ...]:
+def _chosen(found: tuple[Session, ...], wanted: str) -> tuple[Session, ...]:
     """Return the sessions to show."""
     if wanted:
         exact = [one for one in found if one.id == wanted]
@@ -93,7 +88,7 @@ def _chosen(found: tuple[Session, ...], wanted: str, last: int | None) -> tuple[
             mend = _near(wanted, found)
             raise InputError(f"no session {wanted!r}", source="--session", mend=mend)
         found = tuple(exact or begins)
-    return found if last is None else tuple(one.last(last) for one in found)
+    return found
 
 
 def _near(wanted: str, found: Sequence[Session]) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tokentrace import analysis
-from tokentrace.analysis import Report
+from tokentrace.analysis import Judgement, Report, Thresholds
 from tokentrace.analysis.shapes import (
     COMPRESSED,
     EXCLUDED,
@@ -23,7 +23,7 @@ from tokentrace.analysis.shapes import (
     Summary,
     Turn,
 )
-from tokentrace.report import cells, safe, words
+from tokentrace.report import cells, safe, verdicts, words
 
 SHOWN = 3  # sessions with a table of their own; of more, only the newest has one
 LISTED = 20
@@ -44,31 +44,43 @@ ORDER: tuple[str, ...] = (
 ORDER += ("drift", "calls", "output")
 
 
-def render(report: Report, console: Console) -> None:
-    """Print the report; it fits the width of ``console``."""
-    sessions = report.sessions
-    if len(sessions) > SHOWN:
-        _overview(sessions, console)
-        sessions = sessions[-1:]
-    for session in sessions:
+def render(report: Report, console: Console, explained: Thresholds | None = None) -> None:
+    """Print the report; it fits the width of ``console``.
+
+    Args:
+        report: what to show.
+        console: where.
+        explained: the thresholds that it was judged by, to have each finding explained.
+    """
+    shown = list(zip(report.sessions, report.judgements, strict=True))
+    if len(shown) > SHOWN:
+        _overview(shown, console)
+        shown = shown[-1:]
+    for session, judged in shown:
         _session(session, console)
+        verdicts.render(judged, console, explained)
+        if explained:
+            verdicts.explain(session, console)
+    verdicts.overall(report, console)
     _problems(report, console)
 
 
 # ── many sessions ────────────────────────────────────────────────────────────────────────────────
 
 
-def _overview(sessions: Sequence[Session], console: Console) -> None:
+def _overview(sessions: Sequence[tuple[Session, Judgement]], console: Console) -> None:
     """Print a line a session, the newest last."""
-    recent = sessions[-LISTED:]
+    recent = [session for session, _ in sessions[-LISTED:]]
     sums = [analysis.summary([session]) for session in recent]
-    room = max(12, console.width - 46)
+    judged = [Text(one.verdict, cells.VERDICT_STYLES[one.verdict]) for _, one in sessions[-LISTED:]]
+    room = max(12, console.width - 56)
     columns = [
         cells.Column(
             "session",
             [Text(cells.cut(words.title(one), room), "bold") for one in recent],
             left=True,
         ),
+        cells.Column("verdict", judged, left=True),
         cells.numbers("turns", [one.turns for one in sums]),
         cells.numbers("calls", [one.calls for one in sums]),
         cells.numbers("peak", [one.peak for one in sums]),
