@@ -17,7 +17,7 @@ from importlib import resources
 
 from tokentrace import analysis
 from tokentrace.analysis import Report, Session, Summary
-from tokentrace.analysis.findings import Judgement, gravity, worst
+from tokentrace.analysis.findings import Judgement, gravity
 from tokentrace.report.html import embedding, filling
 from tokentrace.report.html.colours import Palette
 
@@ -46,16 +46,10 @@ class Entry:
     body: str = ""
 
 
-def render(report: Report, judgements: Sequence[Judgement] = ()) -> str:
-    """Return the page.
-
-    Args:
-        report: what was read.
-        judgements: one for each session of ``report``, or none at all: then no verdict is shown.
-    """
-    entries = list(_filled(_ordered(report.sessions, judgements)))
+def render(report: Report) -> str:
+    """Return the page; where nobody judged the sessions it shows no verdict."""
+    entries = list(_filled(_ordered(report)))
     total = analysis.summary(report.sessions)
-    known = [one.judgement.verdict for one in entries if one.judgement]
     return filling.template("page.html").render(
         entries=entries[:LISTED],
         bodies={one.key: filling.raw(one.body) for one in entries if one.body},
@@ -63,7 +57,7 @@ def render(report: Report, judgements: Sequence[Judgement] = ()) -> str:
         unlisted=max(0, len(entries) - LISTED),
         left_out=sum(not one.body for one in entries),
         total=total,
-        verdict=worst(known) if known else "",
+        verdict=report.verdict if report.judgements else "",
         problems=report.problems,
         scripts=[(filling.raw(text), text_hash(text)) for text in map(_file, SCRIPTS)],
         style=filling.raw(_style()),
@@ -77,10 +71,10 @@ def text_hash(text: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _ordered(sessions: Sequence[Session], judgements: Sequence[Judgement]) -> list[Entry]:
+def _ordered(report: Report) -> list[Entry]:
     """Return the sessions as they are listed: the gravest first, then the newest."""
-    judged: list[Judgement | None] = [*judgements] or [None] * len(sessions)
-    pairs = [*zip(sessions, judged, strict=True)][::-1]
+    judged: list[Judgement | None] = [*report.judgements] or [None] * len(report.sessions)
+    pairs = [*zip(report.sessions, judged, strict=True)][::-1]
     pairs.sort(key=lambda pair: -gravity(pair[1].verdict) if pair[1] else 0)
     return [
         Entry(f"s{place}", session, analysis.summary([session]), judgement)

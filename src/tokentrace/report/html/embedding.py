@@ -34,7 +34,7 @@ USAGE = ("input", "output", "cache_read")
 CONTEXT = ("name", "included", "excluded", "compressed", "budget", "lost")
 EVENT = ("kind", "name", "tokens", "error", "before", "after", "limit", "reason")
 KEPT = {"calls": CALL, "contexts": CONTEXT, "events": EVENT}
-UNSAID = (None, "", [], {}, ())
+UNSAID: tuple[Any, ...] = (None, "", [], {}, ())
 MOST = 40  # calls, assemblies, events of a turn
 
 
