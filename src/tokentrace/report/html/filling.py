@@ -29,7 +29,7 @@ def raw(trusted: str) -> Any:
     """Return a text of our own that is not to be escaped."""
     from markupsafe import Markup
 
-    return Markup(trusted)  # noqa: S704 - files of this package, and JSON without any markup
+    return Markup(trusted)  # noqa: S704 - files of this package, paths of numbers, JSON without any markup
 
 
 @cache
@@ -47,7 +47,7 @@ def _templates() -> Environment:
     made.filters |= {
         "tokens": tokens, "signed": signed, "percent": percent, "when": when, "size": size,
         "ranges": ranges, "number": number, "heat": heat, "tone": tone, "peak": peak,
-        "happenings": happenings, "share_of": share_of,
+        "happenings": happenings, "share_of": share_of, "trusted": raw, "short": short,
     }  # fmt: skip
     made.globals |= {
         "title": text.title, "kind": text.kind, "what": text.what, "counted": text.counted,
@@ -83,6 +83,11 @@ def percent(share: float | None) -> str:
 def number(value: float) -> str:
     """Return a number of a finding's evidence."""
     return f"{int(value):,}" if value == int(value) else f"{value:,.3g}"
+
+
+def short(name: str) -> str:
+    """Return a component's name without what all names of sections begin with."""
+    return name.removeprefix("section.") or name
 
 
 def size(turn: Turn) -> str:
