@@ -82,7 +82,7 @@ def percent(share: float | None) -> str:
 
 def number(value: float) -> str:
     """Return a number of a finding's evidence."""
-    return f"{int(value):,}" if value == int(value) else f"{value:,.3g}"
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.3g}"
 
 
 def short(name: str) -> str:
