@@ -35,19 +35,19 @@ class Entry:
     Attributes:
         key: its anchor in the page.
         session, total: it and what it adds up to.
-        judgement: None where nobody judged.
+        judgement: what it was found to be.
         body: its section of the page, empty where there was no room.
     """
 
     key: str
     session: Session
     total: Summary
-    judgement: Judgement | None = None
+    judgement: Judgement
     body: str = ""
 
 
 def render(report: Report) -> str:
-    """Return the page; where nobody judged the sessions it shows no verdict."""
+    """Return the page."""
     entries = list(_filled(_ordered(report)))
     total = analysis.summary(report.sessions)
     return filling.template("page.html").render(
@@ -57,7 +57,7 @@ def render(report: Report) -> str:
         unlisted=max(0, len(entries) - LISTED),
         left_out=sum(not one.body for one in entries),
         total=total,
-        verdict=report.verdict if report.judgements else "",
+        verdict=report.verdict,
         problems=report.problems,
         scripts=[(filling.raw(text), text_hash(text)) for text in map(_file, SCRIPTS)],
         style=filling.raw(_style()),
@@ -73,9 +73,8 @@ def text_hash(text: str) -> str:
 
 def _ordered(report: Report) -> list[Entry]:
     """Return the sessions as they are listed: the gravest first, then the newest."""
-    judged: list[Judgement | None] = [*report.judgements] or [None] * len(report.sessions)
-    pairs = [*zip(report.sessions, judged, strict=True)][::-1]
-    pairs.sort(key=lambda pair: -gravity(pair[1].verdict) if pair[1] else 0)
+    pairs = [*zip(report.sessions, report.judgements, strict=True)][::-1]
+    pairs.sort(key=lambda pair: -gravity(pair[1].verdict))
     return [
         Entry(f"s{place}", session, analysis.summary([session]), judgement)
         for place, (session, judgement) in enumerate(pairs)
@@ -105,7 +104,7 @@ def _section(entry: Entry, palette: Palette) -> str:
         chart=chart,
         places={turn.number: place for place, turn in reversed([*enumerate(session.turns)])},
         happened=sum(len(turn.events) for turn in session.turns),
-        data=filling.raw(embedding.data(session, chart)),
+        data=filling.raw(embedding.data(session, entry.judgement, chart)),
     )
 
 

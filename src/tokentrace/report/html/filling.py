@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tokentrace.analysis import Happening, Session, Turn
-from tokentrace.report import cells, safe, text
+from tokentrace.report import cells, safe, text, verdicts
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -46,13 +46,13 @@ def _templates() -> Environment:
     )
     made.filters |= {
         "tokens": tokens, "signed": signed, "percent": percent, "when": when, "size": size,
-        "ranges": ranges, "number": number, "heat": heat, "tone": tone, "peak": peak,
+        "ranges": ranges, "heat": heat, "tone": tone, "peak": peak,
         "happenings": happenings, "share_of": share_of, "trusted": raw, "short": short,
     }  # fmt: skip
     made.globals |= {
         "title": text.title, "kind": text.kind, "what": text.what, "counted": text.counted,
         "many": cells.many, "output": cells.output, "arrows": cells.ARROWS, "marks": MARKS,
-        "models": models,
+        "models": models, "figure": verdicts.figure,
     }  # fmt: skip
     return made
 
@@ -78,11 +78,6 @@ def signed(value: int | None) -> str:
 def percent(share: float | None) -> str:
     """Return a share of the limit."""
     return "–" if share is None else cells.percent(share)
-
-
-def number(value: float) -> str:
-    """Return a number of a finding's evidence."""
-    return f"{value:,.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.3g}"
 
 
 def short(name: str) -> str:
