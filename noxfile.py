@@ -16,6 +16,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 TESTING = nox.project.dependency_groups(PROJECT, "test")
 LINTING = nox.project.dependency_groups(PROJECT, "lint")
+BROWSING = nox.project.dependency_groups(PROJECT, "browser")
 DOCS = nox.project.dependency_groups(PROJECT, "docs")
 CODE = ("src", "tests", "examples", "noxfile.py")
 
@@ -35,6 +36,9 @@ PEERS = (
     "opentelemetry-instrumentation-genai-openai",
     "opentelemetry-instrumentation-openai",
 )
+
+# What a Chromium is called; the tests look for the same names.
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 # What of the hooks differs between generations of these SDKs.
 HOOKED = tuple(f"tests/instrument/test_{name}.py" for name in ("door", "forms", "manual"))
@@ -102,6 +106,15 @@ def litellm(session: nox.Session) -> None:
 def aiobotocore(session: nox.Session) -> None:
     """Run the tests of aiobotocore's hook: it wants a botocore of its own."""
     apart(session, "aiobotocore", "aiobotocore>=3.10")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Look at the report's page in Chromium, where there is one (Debian: apt install chromium)."""
+    if not any(map(shutil.which, CHROMIUM)):
+        session.skip("no Chromium here: apt-get install chromium, or Google Chrome")
+    session.install(".", *BROWSING)
+    session.run("pytest", "tests/browser", *session.posargs)
 
 
 @nox.session

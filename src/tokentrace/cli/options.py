@@ -18,6 +18,9 @@ Paths = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+AsPage = Annotated[
+    str, typer.Option("--html", metavar="FILE", help="Write one HTML page to FILE, - for stdout.")
+]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a comment.")]
 Against = Annotated[
     list[str] | None,

@@ -9,7 +9,7 @@ import typer
 
 from tokentrace import _config
 from tokentrace.analysis import Report, Session
-from tokentrace.cli import options, showing
+from tokentrace.cli import options, pages, showing
 from tokentrace.cli.judging import Judging, judging
 from tokentrace.errors import InputError
 
@@ -17,6 +17,7 @@ EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     "tokentrace report                            what agents recorded in this folder\n\n"
     "tokentrace report run.jsonl.gz --last 5      the end of a conversation\n\n"
+    "tokentrace report --html report.html         one page to look at or pass on\n\n"
     "tokentrace report --json | jq .summary       for scripts\n\n"
     "tokentrace report --fail-on degraded         for CI: exit code 1 from this verdict on"
 )
@@ -26,6 +27,7 @@ def report(
     paths: options.Paths = None,
     *,
     as_json: options.AsJson = False,
+    as_page: options.AsPage = "",
     session: options.Chosen = "",
     last: options.Last = None,
     explain: options.Explain = False,
@@ -41,12 +43,16 @@ def report(
     if schema:
         typer.echo(json.schema(), nl=False)
         return
+    if as_json and as_page == "-":
+        raise InputError("two documents", source="--json --html -", mend="give --html a file")
     by = judging(threshold or (), phase or (), fail_on)
     found = _read(paths or [_home()], log_format, progress=not as_json)
     shown = _judged(found, by, session, last)
+    if as_page:
+        pages.page(shown, as_page)
     if as_json:
         typer.echo(json.render(shown), nl=False)
-    else:
+    elif not as_page:
         text.render(shown, showing.Output(), by.thresholds if explain else None)
     raise typer.Exit(by.code(shown.verdict))
 

@@ -44,7 +44,7 @@ def _explained(found: Finding, thresholds: Thresholds) -> Iterator[str]:
     if code:
         yield code.means
     evidence = [turns(found.turns)] if found.turns else []
-    evidence += [f"{name} {_figure(name, value)}" for name, value in found.numbers.items()]
+    evidence += [f"{name} {figure(name, value)}" for name, value in found.numbers.items()]
     if evidence:
         yield f"evidence: {', '.join(evidence)}"
     decided = [
@@ -54,7 +54,8 @@ def _explained(found: Finding, thresholds: Thresholds) -> Iterator[str]:
         yield f"thresholds: {', '.join(decided)}"
 
 
-def _figure(name: str, value: float) -> str:
+def figure(name: str, value: float) -> str:
+    """Return a number of a finding's evidence."""
     return cells.percent(value) if name in SHARES else f"{value:,.10g}"
 
 

@@ -17,7 +17,7 @@ from importlib import resources
 
 from tokentrace import analysis
 from tokentrace.analysis import Report, Session, Summary
-from tokentrace.analysis.findings import Judgement, gravity, worst
+from tokentrace.analysis.findings import Judgement, gravity
 from tokentrace.report.html import embedding, filling
 from tokentrace.report.html.colours import Palette
 
@@ -35,27 +35,21 @@ class Entry:
     Attributes:
         key: its anchor in the page.
         session, total: it and what it adds up to.
-        judgement: None where nobody judged.
+        judgement: what it was found to be.
         body: its section of the page, empty where there was no room.
     """
 
     key: str
     session: Session
     total: Summary
-    judgement: Judgement | None = None
+    judgement: Judgement
     body: str = ""
 
 
-def render(report: Report, judgements: Sequence[Judgement] = ()) -> str:
-    """Return the page.
-
-    Args:
-        report: what was read.
-        judgements: one for each session of ``report``, or none at all: then no verdict is shown.
-    """
-    entries = list(_filled(_ordered(report.sessions, judgements)))
+def render(report: Report) -> str:
+    """Return the page."""
+    entries = list(_filled(_ordered(report)))
     total = analysis.summary(report.sessions)
-    known = [one.judgement.verdict for one in entries if one.judgement]
     return filling.template("page.html").render(
         entries=entries[:LISTED],
         bodies={one.key: filling.raw(one.body) for one in entries if one.body},
@@ -63,7 +57,7 @@ def render(report: Report, judgements: Sequence[Judgement] = ()) -> str:
         unlisted=max(0, len(entries) - LISTED),
         left_out=sum(not one.body for one in entries),
         total=total,
-        verdict=worst(known) if known else "",
+        verdict=report.verdict,
         problems=report.problems,
         scripts=[(filling.raw(text), text_hash(text)) for text in map(_file, SCRIPTS)],
         style=filling.raw(_style()),
@@ -77,11 +71,10 @@ def text_hash(text: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _ordered(sessions: Sequence[Session], judgements: Sequence[Judgement]) -> list[Entry]:
+def _ordered(report: Report) -> list[Entry]:
     """Return the sessions as they are listed: the gravest first, then the newest."""
-    judged: list[Judgement | None] = [*judgements] or [None] * len(sessions)
-    pairs = [*zip(sessions, judged, strict=True)][::-1]
-    pairs.sort(key=lambda pair: -gravity(pair[1].verdict) if pair[1] else 0)
+    pairs = [*zip(report.sessions, report.judgements, strict=True)][::-1]
+    pairs.sort(key=lambda pair: -gravity(pair[1].verdict))
     return [
         Entry(f"s{place}", session, analysis.summary([session]), judgement)
         for place, (session, judgement) in enumerate(pairs)
@@ -111,7 +104,7 @@ def _section(entry: Entry, palette: Palette) -> str:
         chart=chart,
         places={turn.number: place for place, turn in reversed([*enumerate(session.turns)])},
         happened=sum(len(turn.events) for turn in session.turns),
-        data=filling.raw(embedding.data(session, chart)),
+        data=filling.raw(embedding.data(session, entry.judgement, chart)),
     )
 
 

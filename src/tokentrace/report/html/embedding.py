@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tokentrace.analysis import Report, Session, Turn
+from tokentrace.analysis import Judgement, Report, Session, Turn
 from tokentrace.report import json as published
 from tokentrace.report import safe, text
 from tokentrace.report.html.colours import GREY, Palette
@@ -34,7 +34,7 @@ USAGE = ("input", "output", "cache_read")
 CONTEXT = ("name", "included", "excluded", "compressed", "budget", "lost")
 EVENT = ("kind", "name", "tokens", "error", "before", "after", "limit", "reason")
 KEPT = {"calls": CALL, "contexts": CONTEXT, "events": EVENT}
-UNSAID = (None, "", [], {}, ())
+UNSAID: tuple[Any, ...] = (None, "", [], {}, ())
 MOST = 40  # calls, assemblies, events of a turn
 
 
@@ -139,12 +139,15 @@ def _limit(turns: Sequence[Turn], top: int) -> str:
 # ── the data ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def data(session: Session, chart: Chart) -> str:
+def data(session: Session, judged: Judgement, chart: Chart) -> str:
     """Return a session as JSON that can stand inside a script element."""
     layers = [[layer.name, layer.slot, layer.tokens] for layer in chart.layers]
     known = {
         "turns": [
-            _turn(turn) for turn in published.document(Report((session,)))["sessions"][0]["turns"]
+            _turn(turn)
+            for turn in published.document(Report((session,), judgements=(judged,)))["sessions"][0][
+                "turns"
+            ]
         ],
         "layers": layers,
         "slots": [*chart.slots.items()],

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tokentrace.analysis import Happening, Session, Turn
-from tokentrace.report import cells, safe, text, words
+from tokentrace.report import cells, safe, text, verdicts, words
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -29,7 +29,7 @@ def raw(trusted: str) -> Any:
     """Return a text of our own that is not to be escaped."""
     from markupsafe import Markup
 
-    return Markup(trusted)  # noqa: S704 - files of this package, and JSON without any markup
+    return Markup(trusted)  # noqa: S704 - files of this package, paths of numbers, JSON without any markup
 
 
 @cache
@@ -46,13 +46,13 @@ def _templates() -> Environment:
     )
     made.filters |= {
         "tokens": tokens, "signed": signed, "percent": percent, "when": when, "size": size,
-        "ranges": ranges, "number": number, "heat": heat, "tone": tone, "peak": peak,
-        "happenings": happenings, "share_of": share_of,
+        "ranges": ranges, "heat": heat, "tone": tone, "peak": peak,
+        "happenings": happenings, "share_of": share_of, "trusted": raw, "short": short,
     }  # fmt: skip
     made.globals |= {
         "title": words.title, "kind": words.kind, "what": words.numbers, "counted": text.counted,
         "many": cells.many, "output": cells.output, "arrows": cells.ARROWS, "marks": MARKS,
-        "models": models,
+        "models": models, "figure": verdicts.figure,
     }  # fmt: skip
     return made
 
@@ -80,9 +80,9 @@ def percent(share: float | None) -> str:
     return "–" if share is None else cells.percent(share)
 
 
-def number(value: float) -> str:
-    """Return a number of a finding's evidence."""
-    return f"{int(value):,}" if value == int(value) else f"{value:,.3g}"
+def short(name: str) -> str:
+    """Return a component's name without what all names of sections begin with."""
+    return name.removeprefix("section.") or name
 
 
 def size(turn: Turn) -> str:

@@ -12,6 +12,7 @@
     ["warned", ["warning"], "ring", "warning"],
     ["over, refused, failed", ["exceeded", "refused", "failed"], "cross", "exceeded"],
     ["low use", ["low_utilization"], "dash", "dim"],
+    ["figures disagree", ["disagreement"], "ring", "disagreement"],
   ];
   const LANE = 17; // pixels of such a row
   const KINDS = { low_utilization: "low use" };
@@ -24,6 +25,7 @@
   const sure = (row) => !row.method || SURE.includes(row.method);
   const size = (row) =>
     (sure(row) ? "" : "~") + tokens(row.total || 0) + (row.error ? " ±" + tokens(row.error) : "");
+  const bare = (name) => name.replace(/^section\.(?=.)/, "");
   const many = (n, thing) => tokens(n) + " " + thing + (n === 1 ? "" : "s");
   const short = (n) => (n >= 1e6 ? +(n / 1e6).toFixed(2) + "M" : n >= 1e4 ? +(n / 1e3).toFixed(1) + "k" : BIG.format(n));
 
@@ -151,7 +153,7 @@
       this.values = new Map();
       for (const [name, slot] of [...this.layers].reverse()) {
         const value = make("b");
-        const button = make("button", "", make("i", "b" + slot), name, value);
+        const button = make("button", "", make("i", "b" + slot), bare(name), value);
         button.type = "button";
         button.title = "Show " + name + " alone";
         button.setAttribute("aria-pressed", "false");
@@ -200,6 +202,7 @@
       this.look = {
         line: colour("probe-line", "borderTopColor"),
         dim: colour("dim"),
+        ink: colour(""),
         panel: colour("probe-panel", "backgroundColor"),
         chosen: colour("probe-mark", "backgroundColor"),
         limit: colour("probe-limit"),
@@ -235,7 +238,7 @@
         series: [{}, ...more.series],
         hooks: {
           drawClear: [(chart) => this.band(chart)],
-          draw: more.over,
+          draw: [...more.over, (chart) => this.needle(chart)],
           setCursor: [(chart) => this.hover(chart)],
           ready: [(chart) => this.listen(chart)],
         },
@@ -293,6 +296,17 @@
       ctx.save();
       ctx.fillStyle = this.look.chosen;
       ctx.fillRect(left - pad, 0, right - left + 2 * pad, bbox.top + bbox.height);
+      ctx.restore();
+    }
+
+    needle(chart) {
+      // where bars are too thin for the band behind them to be seen
+      const { ctx, bbox } = chart;
+      const x = chart.valToPos(this.chosen, "x", true);
+      if (bbox.width / this.turns.length > 6 * devicePixelRatio) return;
+      ctx.save();
+      ctx.fillStyle = this.look.ink;
+      ctx.fillRect(x - devicePixelRatio / 2, 0, devicePixelRatio, bbox.top + bbox.height);
       ctx.restore();
     }
 
@@ -396,7 +410,7 @@
       this.tip.replaceChildren(
         line("turn " + turn.number, size(turn), undefined, "lead"),
         line(turn.utilization === undefined ? "no limit known" : percent(turn.utilization) + " of " + tokens(turn.limit), turn.delta === undefined ? "" : signed(turn.delta), undefined, "dim"),
-        ...parts.map(([name, n]) => line(name, tokens(n), this.slots.get(name) ?? 12)),
+        ...parts.map(([name, n]) => line(bare(name), tokens(n), this.slots.get(name) ?? 12)),
         ...(rest.length ? [line(many(rest.length, "other"), tokens(rest.reduce((sum, [, n]) => sum + n, 0)), 12)] : []),
         ...(turn.events || []).slice(0, 3).map((event) => make("p", "", make("span", "kind " + event.kind, (KINDS[event.kind] || event.kind) + (event.name ? " " + event.name : "")))),
       );
@@ -480,7 +494,7 @@
         const inner = make("div", "b" + slot);
         inner.style.width = (100 * n) / most + "%";
         const delta = this.chosen ? n - (before.get(name) || 0) : 0;
-        const label = make("span", "", name);
+        const label = make("span", "", bare(name));
         label.title = name + (cached.get(name) ? ", " + tokens(cached.get(name)) + " cached" : "");
         return make("div", "bar", label, make("div", "track", inner), make("span", "", tokens(n)), make("span", "dim", delta ? signed(delta) : ""));
       };
@@ -495,7 +509,7 @@
       }
       for (const [name, n] of before) {
         if (!found.some(([other]) => other === name)) {
-          rows.push(make("div", "bar", make("span", "dim", name), make("div", "track"), make("span", "dim", "0"), make("span", "dim", signed(-n))));
+          rows.push(make("div", "bar", make("span", "dim", bare(name)), make("div", "track"), make("span", "dim", "0"), make("span", "dim", signed(-n))));
         }
       }
       return rows.length ? [make("h4", "", "Components ", make("span", "dim", this.chosen ? "and change" : "")), ...rows] : [];
@@ -509,6 +523,8 @@
         let what = event.tokens ? tokens(event.tokens) + " tokens" : "";
         if (event.kind === "compressed" && event.before !== undefined && event.after !== undefined) {
           what = tokens(event.before) + " → " + tokens(event.after) + " (" + signed(event.after - event.before) + ")";
+        } else if (event.kind === "disagreement") {
+          what = tokens(event.before) + " ≠ " + tokens(event.after);
         } else if (event.limit) {
           what = tokens(event.tokens || 0) + (event.error ? " ±" + tokens(event.error) : "") + " of " + tokens(event.limit);
         }
@@ -574,7 +590,8 @@
     const system = matchMedia("(prefers-color-scheme: dark)");
     const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
     const label = () => {
-      button.setAttribute("aria-pressed", String(dark()));
+      button.textContent = dark() ? "Light" : "Dark";
+      button.title = "Show this page in " + (dark() ? "light" : "dark") + " colours";
       if (!current) return;
       current.legend();
       current.fill(current.chosen);
@@ -585,7 +602,7 @@
       label();
     });
     system.addEventListener("change", label);
-    button.setAttribute("aria-pressed", String(dark()));
+    label();
     button.hidden = false;
   }
 

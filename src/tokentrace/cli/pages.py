@@ -1,0 +1,46 @@
+"""`tokentrace report --html FILE`: the page, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import typer
+
+from tokentrace.analysis import Report
+from tokentrace.cli import showing
+from tokentrace.errors import InputError
+
+
+def page(report: Report, target: str) -> None:
+    """Write the page to ``target``, ``-`` for standard output, and say on stderr where it is.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    from tokentrace.report import html
+
+    with showing.spinner("writing the page", wanted=target != "-"):
+        text = html.render(report).encode()
+    if target == "-":
+        typer.echo(text, nl=False)
+        return
+    try:
+        write(Path(os.path.realpath(target)), text)
+    except OSError as error:
+        mend = "give --html a file in a folder that can be written to"
+        raise InputError(error.strerror or "cannot be written", source=target, mend=mend) from None
+    typer.echo(f"The page is in {target} ({len(text) / 1000:,.0f} kB).", err=True)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file so that whoever reads it sees the old one or the new one, never a part."""
+    if path.exists() and not path.is_file():  # a pipe, a device: not to be replaced
+        path.write_bytes(content)
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
