@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
+from itertools import islice
 from typing import Any
 
 from tokentrace.analysis import Report, summary
@@ -13,6 +14,8 @@ from tokentrace.analysis.shapes import Happening, Session, Turn
 from tokentrace.prompt import CallRecord, ContextRecord, Detail, Usage
 
 VERSION = 1
+SLAB = 10_000
+ENCODER = json.JSONEncoder(indent=2, ensure_ascii=True, allow_nan=False)
 MS = 1_000_000
 
 
@@ -23,7 +26,10 @@ def schema() -> str:
 
 def render(report: Report) -> str:
     """Return the document; `schema` describes it."""
-    return json.dumps(document(report), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    pieces = ENCODER.iterencode(document(report))
+    # json.dumps would keep a list of all pieces, several times as large as the text.
+    slabs = iter(lambda: "".join(islice(pieces, SLAB)), "")
+    return "".join([*slabs, "\n"])
 
 
 def document(report: Report) -> dict[str, Any]:

@@ -95,9 +95,9 @@ def records(told: Told, session: str, owner: Figures, settings: Figures) -> Iter
     components, odd = laid_out(told, total)
     own += [*_exceeded(figures, own, told.sized), *odd, *_disagreeing(figures, told.sized)]
     rest = [event for event in events if event.name not in of_prompt]
-    yield _context(told, figures, [*rest, *(own if total is None else ())], {
-        **common, "span_id": spans[:16]})  # fmt: skip
-    if total is not None:
+    told_of = total is not None or bool(told.error)
+    yield _context(told, figures, rest if told_of else [*rest, *own], span_id=spans[:16], **common)
+    if told_of:
         yield CallRecord(
             **common,
             span_id=spans[16:],
@@ -105,8 +105,8 @@ def records(told: Told, session: str, owner: Figures, settings: Figures) -> Iter
             tokenizer=figures.get("tokenizer", ""),
             settings=dict(settings),
             lineage=mark[:16],
-            tokens=total,
-            method=LOGGED,
+            tokens=total or 0,
+            method="" if total is None else LOGGED,
             components=components,
             details=tuple(told.pieces),
             limit=figures.get("limit"),
@@ -116,9 +116,7 @@ def records(told: Told, session: str, owner: Figures, settings: Figures) -> Iter
         )
 
 
-def _context(
-    told: Told, figures: Figures, events: list[Event], common: dict[str, Any]
-) -> ContextRecord:
+def _context(told: Told, figures: Figures, events: list[Event], **common: Any) -> ContextRecord:
     def tokens(name: str) -> list[int]:
         return [event.attributes.get("tokens") or 0 for event in events if event.name == name]
 
