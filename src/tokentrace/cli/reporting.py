@@ -20,6 +20,13 @@ EXAMPLES = (
     "tokentrace report --json | jq .summary       for scripts"
 )
 
+LogFormat = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE", help="A TOML file that describes the lines of another agent's log."
+    ),
+]
+
 
 def report(
     paths: Annotated[
@@ -42,12 +49,7 @@ def report(
     last: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Only the last N turns of each session.")
     ] = None,
-    log_format: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE", help="A TOML file that describes the lines of another agent's log."
-        ),
-    ] = "",
+    log_format: LogFormat = "",
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of --json and leave.")
     ] = False,
