@@ -12,7 +12,7 @@ import typer
 from rich.live import Live
 
 from tokentrace import _config
-from tokentrace.cli import showing
+from tokentrace.cli import options, showing
 from tokentrace.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def watch(
     session: Annotated[
         str, typer.Option(metavar="ID", help="Only sessions whose ids begin so.")
     ] = "",
-    log_format: Annotated[
-        str, typer.Option(metavar="FILE", help="A file that describes the lines of a log.")
-    ] = "",
+    log_format: options.LogFormat = "",
     interval: Annotated[
         float, typer.Option(min=0.1, max=60.0, metavar="SECONDS", help="Time between two looks.")
     ] = 0.5,

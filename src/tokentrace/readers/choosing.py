@@ -58,9 +58,11 @@ def _files(
             follower = Follower(found.form, name, problems)
         if follower and found.kind != "export":
             yield from agent_log.read(found.lines, path, follower, problems)
+        elif found.kind == "empty" and path != files[-1]:
+            continue
         elif found.kind == "export" or (shipped and found.kind in {"json", "empty"}):
             yield from otlp_json.read(path, problems, seen, found.lines)
-        elif found.kind != "empty" or path == files[-1]:
+        else:
             raise _neither(path, found.kind, forms)
     if follower:
         yield from follower.end()

@@ -23,6 +23,7 @@ RESTS = {BASE: "base_prompt", CONTEXT: "context"}
 FRAMING = "framing"
 EXACT_TO = 0.001  # agents round shares to a tenth of a percent, or better
 MOST_PIECES = 10_000
+OF_PROMPT = frozenset({schema.LIMIT_WARNING, schema.LIMIT_EXCEEDED, schema.UTILIZATION_LOW})
 
 Figures = Mapping[str, Any]
 
@@ -68,7 +69,7 @@ class Told:
 
 
 def records(told: Told, session: str, owner: Figures, settings: Figures) -> Iterator[Record]:
-    """Yield the assembly of a call, and the call where its size is known.
+    """Yield the assembly of a call, and the call where its size or its failure is known.
 
     Args:
         told: the call.
@@ -77,10 +78,41 @@ def records(told: Told, session: str, owner: Figures, settings: Figures) -> Iter
         settings: of the agent, as it told them.
     """
     figures = {**owner, **told.figures}
+    total = figures.get("total")
+    of_prompt, rest = _events(told, figures)
+    components, odd = laid_out(told, total)
+    of_prompt += [*odd, *_disagreeing(figures, told.sized)]
+    common, spans = _place(told, session, figures)
+    if total is None and not told.error:
+        yield _context(told, figures, [*rest, *of_prompt], span_id=spans[:16], **common)
+        return
+    yield _context(told, figures, rest, span_id=spans[:16], **common)
+    yield CallRecord(
+        **common,
+        span_id=spans[16:],
+        lineage=common["trace_id"][:16],
+        model=figures.get("model", ""),
+        tokenizer=figures.get("tokenizer", ""),
+        settings=dict(settings),
+        tokens=total or 0,
+        method="" if total is None else LOGGED,
+        components=components,
+        details=tuple(told.pieces),
+        limit=figures.get("limit"),
+        limit_source=LOGGED if "limit" in figures else "",
+        error_type=told.error,
+        events=tuple(of_prompt),
+    )
+
+
+def _place(told: Told, session: str, figures: Figures) -> tuple[dict[str, Any], str]:
+    """Return what both records of a call share, and their span ids as one text.
+
+    Ids come from the log alone, so that a turn read twice, or half of it first, is the same turn.
+    """
     mark = blake2b(session.encode("utf-8", "replace"), digest_size=16).hexdigest()
     place = f"{mark}/{told.turn}/{told.ordinal}/{told.begin}".encode()
-    spans = blake2b(place, digest_size=16).hexdigest()
-    common: dict[str, Any] = {
+    common = {
         "trace_id": mark,
         "session": session,
         "agent": figures.get("agent", ""),
@@ -88,37 +120,10 @@ def records(told: Told, session: str, owner: Figures, settings: Figures) -> Iter
         "start": told.begin,
         "end": told.sized or told.end,
     }
-    events = [*told.events, *squeezed(told.squeezing, told.end)]
-    total = figures.get("total")
-    of_prompt = {schema.LIMIT_WARNING, schema.LIMIT_EXCEEDED, schema.UTILIZATION_LOW}
-    own = [_sized(event, figures) for event in events if event.name in of_prompt]
-    components, odd = laid_out(told, total)
-    own += [*_exceeded(figures, own, told.sized), *odd, *_disagreeing(figures, told.sized)]
-    rest = [event for event in events if event.name not in of_prompt]
-    yield _context(told, figures, [*rest, *(own if total is None else ())], {
-        **common, "span_id": spans[:16]})  # fmt: skip
-    if total is not None:
-        yield CallRecord(
-            **common,
-            span_id=spans[16:],
-            model=figures.get("model", ""),
-            tokenizer=figures.get("tokenizer", ""),
-            settings=dict(settings),
-            lineage=mark[:16],
-            tokens=total,
-            method=LOGGED,
-            components=components,
-            details=tuple(told.pieces),
-            limit=figures.get("limit"),
-            limit_source=LOGGED if "limit" in figures else "",
-            error_type=told.error,
-            events=tuple(own),
-        )
+    return common, blake2b(place, digest_size=16).hexdigest()
 
 
-def _context(
-    told: Told, figures: Figures, events: list[Event], common: dict[str, Any]
-) -> ContextRecord:
+def _context(told: Told, figures: Figures, events: list[Event], **common: Any) -> ContextRecord:
     def tokens(name: str) -> list[int]:
         return [event.attributes.get("tokens") or 0 for event in events if event.name == name]
 
@@ -216,6 +221,14 @@ def squeezed(sizes: Figures, time: int) -> Iterator[Event]:
     yield Event(
         schema.CONTEXT_COMPRESSED, {**known, "reason": ", ".join(filter(None, words))}, time
     )
+
+
+def _events(told: Told, figures: Figures) -> tuple[list[Event], list[Event]]:
+    """Return the events about the whole prompt, with its size, and all others."""
+    events = [*told.events, *squeezed(told.squeezing, told.end)]
+    own = [_sized(event, figures) for event in events if event.name in OF_PROMPT]
+    rest = [event for event in events if event.name not in OF_PROMPT]
+    return [*own, *_exceeded(figures, own, told.sized)], rest
 
 
 def _sized(event: Event, figures: Figures) -> Event:

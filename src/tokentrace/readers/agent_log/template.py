@@ -17,7 +17,7 @@ MOST_VALUES = 12
 SKIP = "_"
 
 # A number with separators of thousands: , . _ ' and the narrow spaces in UTF-8 and Latin-1.
-_THOUSANDS = rb"(?:(?:[,._']|\xc2?\xa0|\xe2\x80\xaf)[0-9]{3}(?![0-9]))*+"
+_THOUSANDS = rb"(?:(?:[,._']|\xc2?\xa0|\xe2\x80\xaf)[0-9]{3}(?![0-9])){0,20}+"
 WHOLE = rb"-?[0-9]{1,40}+" + _THOUSANDS
 SHARE = rb"-?[0-9]{1,20}+(?:[.,][0-9]{1,20}+)?+"
 WORD = rb"[A-Za-z]{1,20}+"
