@@ -26,6 +26,7 @@ RESETS = {
     "tokentrace.context": ("reset",),
     "tokentrace.turns": ("reset",),
     "tokentrace.guard": ("reset",),
+    "tokentrace.instrument.asking": ("DESK.clear",),
     "tokentrace.counting.store": ("STORE.clear",),
     "tokentrace._failsafe": ("reset",),
 }

@@ -23,7 +23,7 @@ from tokentrace.counting import anchoring
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
 from tokentrace.errors import TokentraceError
-from tokentrace.instrument import records, state
+from tokentrace.instrument import asking, records, state
 from tokentrace.instrument.answers import Answer, Lines
 from tokentrace.instrument.hooks import Hook
 from tokentrace.instrument.requests import Request, reader
@@ -186,7 +186,12 @@ class Call:
         if self.guard is not None and guard.unsettled(self.guard, report):
             self._clock()
             settled = yield from guard.settle(
-                self.guard, self.request.body, report, self._report, known=state.templates
+                self.guard,
+                self.request.body,
+                report,
+                self._report,
+                ask=asking.Question(self.request, self._believes),
+                known=state.templates,
             )
             self._clock()
             report, saved = self._settled(settled)
@@ -232,6 +237,11 @@ class Call:
         )
         context.note_hits(found, self.place.registry)
         return count
+
+    def _believes(self, tokens: int) -> bool:
+        """Whether a provider's own count can be that of the prompt counted last."""
+        own = self.own
+        return own is None or not own.alone or anchoring.plausible(own, tokens)
 
     def _soft(self) -> int | None:
         request = self.request
