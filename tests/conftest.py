@@ -27,6 +27,7 @@ RESETS = {
     "tokentrace.turns": ("reset",),
     "tokentrace.guard": ("reset",),
     "tokentrace.instrument.asking": ("DESK.clear",),
+    "tokentrace.counting.stored": ("STORED.clear",),
     "tokentrace.counting.store": ("STORE.clear",),
     "tokentrace._failsafe": ("reset",),
 }
