@@ -28,6 +28,8 @@ RESETS = {
     "tokentrace.guard": ("reset",),
     "tokentrace.instrument.asking": ("DESK.clear",),
     "tokentrace.counting.stored": ("STORED.clear",),
+    "tokentrace.counting.factors": ("FACTORS.clear",),
+    "tokentrace.instrument.factor_file": ("reset",),
     "tokentrace.counting.store": ("STORE.clear",),
     "tokentrace._failsafe": ("reset",),
 }

@@ -141,6 +141,15 @@ def key_of(provider: str, base_url: str, model: str) -> Key:
     return provider[:LONGEST], place[:LONGEST], model[:LONGEST]
 
 
+def shown(key: Key) -> str:
+    """Return how a key is told: its model and host."""
+    from tokentrace import providers
+
+    provider, place, model = key
+    where = providers.host_of(place) or provider
+    return " at ".join(filter(None, (model[:MOST_SHOWN], where[:MOST_SHOWN])))
+
+
 def learn(
     provider: str, base_url: str, prompt: Prompt, count: Count | None, error: object
 ) -> Overflow | None:
@@ -179,12 +188,7 @@ def learned_limits() -> dict[str, dict[str, Any]]:
 
     Of two deployments on one host the one with the smaller limit stands here.
     """
-    from tokentrace import providers
-
     told = {}
     for key, lesson in sorted(LESSONS.known().items(), key=lambda item: -item[1].limit):
-        provider, place, model = key
-        where = providers.host_of(place) or provider
-        name = " at ".join(filter(None, (model[:MOST_SHOWN], where[:MOST_SHOWN])))
-        told[name] = {"tokens": lesson.limit, "confirmed": lesson.confirmed}
+        told[shown(key)] = {"tokens": lesson.limit, "confirmed": lesson.confirmed}
     return told

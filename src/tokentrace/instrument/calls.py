@@ -19,7 +19,6 @@ from typing import Any
 from tokentrace import _shapes, context, dialects, guard, schema, telemetry, turns
 from tokentrace._failsafe import OnError, attempt, outcome
 from tokentrace._sessions import Registry
-from tokentrace.counting import anchoring
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
 from tokentrace.errors import TokentraceError
@@ -221,7 +220,7 @@ class Call:
                 after=learning.leading(self.request, self.prompt),
             )
         self.own = learning.own(self.request, self.prompt, count)
-        count = anchoring.anchored(count, self.prompt, self.lineage.known)
+        count = learning.better(self.own, self.lineage)
         self.standing = self.lineage.standing(count)
         return guard.decide(
             self.guard, count, self.standing, soft=self._soft(), known=state.templates

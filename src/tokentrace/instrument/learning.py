@@ -1,15 +1,17 @@
-"""What ended calls teach, in one place: limits, a conversation's pace, what a provider keeps of it."""
+"""What ended calls teach, in one place: limits, paces of conversations and models, stored contexts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tokentrace import guard
-from tokentrace.counting import anchoring, stored
-from tokentrace.guard.learned import key_of
+from tokentrace.counting import anchoring, factors, stored
+from tokentrace.counting.factors import FACTORS
+from tokentrace.guard.learned import Key, key_of, shown
 from tokentrace.instrument.requests import Request
 from tokentrace.lineage import Lineage
-from tokentrace.prompt import EXACT, CallRecord, Count, LimitReport, Prompt, Usage
+from tokentrace.prompt import ANCHORED, EXACT, CallRecord, Count, LimitReport, Prompt, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,18 @@ def contexts(request: Request, prompt: Prompt) -> stored.Known:
     return stored.expected(prompt, _place(request))
 
 
+def better(known: Own, lineage: Lineage) -> Count:
+    """Return the count by what was learned: from the conversation's own calls, else from the model's."""
+    anchored = anchoring.anchored(known.count, known.prompt, lineage.known)
+    if anchored is not known.count:
+        return anchored
+    return factors.applied(_key(known), known.prompt, known.count, known.footprint)
+
+
+def _key(known: Own) -> Key:
+    return key_of(known.request.provider, known.request.base_url, known.prompt.model)
+
+
 def leading(request: Request, prompt: Prompt) -> str:
     """Return the lineage that a prompt goes on with by the context that it names, or nothing."""
     known = contexts(request, prompt) if prompt.stored else {}
@@ -67,10 +81,12 @@ def answered(known: Own, usage: Usage, lineage: Lineage, report: LimitReport | N
     """Learn from what the provider reported: the next call counts on from it."""
     request, prompt = known.request, known.prompt
     guard.confirm(request.provider, request.base_url, prompt, usage.input)
+    reported = usage.input or 0
+    if reported and (report is None or report.count.method != ANCHORED):
+        factors.note(_key(known), prompt, known.count, known.footprint, reported)
     lineage.known.note(prompt, known.footprint, usage)
     if prompt.api in stored.CHAINED or prompt.stored:
         stored.note(prompt, known.count, usage, _place(request), lineage.id)
-    reported = usage.input or 0
     if report is None or report.count.method == EXACT:
         return
     if _explained(known, reported):
@@ -82,6 +98,19 @@ def _explained(known: Own, reported: int) -> bool:
     if known.footprint.alone:
         return anchoring.plausible(known.footprint, reported)
     return known.hides and stored.attributed(known.count, reported).total == reported
+
+
+def learned_factors() -> dict[str, dict[str, Any]]:
+    """Return the factors that are in use, by model and host, see `counting.factors`."""
+    return {
+        shown(key): {
+            "factor": round(factor.value, 4),
+            "share": round(factor.share, 4),
+            "calls": len(factor.calls),
+        }
+        for key, factor in FACTORS.items().items()
+        if factor.useful
+    }
 
 
 def told(record: CallRecord, known: Own | None, usage: Usage) -> CallRecord:
