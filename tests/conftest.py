@@ -26,6 +26,10 @@ RESETS = {
     "tokentrace.context": ("reset",),
     "tokentrace.turns": ("reset",),
     "tokentrace.guard": ("reset",),
+    "tokentrace.instrument.asking": ("DESK.clear",),
+    "tokentrace.counting.stored": ("STORED.clear",),
+    "tokentrace.counting.factors": ("FACTORS.clear",),
+    "tokentrace.instrument.factor_file": ("reset",),
     "tokentrace.counting.store": ("STORE.clear",),
     "tokentrace._failsafe": ("reset",),
 }

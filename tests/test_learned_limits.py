@@ -62,7 +62,7 @@ def found(prompt=PROMPT, url=URL, ours=None):
 def clock(monkeypatch):
     """The clock of what is learned, standing still."""
     still = Clock()
-    monkeypatch.setattr(LESSONS, "clock", still)
+    monkeypatch.setattr(LESSONS.kept, "clock", still)
     return still
 
 
@@ -284,8 +284,8 @@ def test_nothing_learned_costs_nothing(monkeypatch):
     """While nothing is learned no lock is taken and no clock asked, call by call."""
     wide = Prompt("", "claude-sonnet-4-5", max_output=1)
     with monkeypatch.context() as patched:
-        patched.setattr(LESSONS, "clock", None)
-        patched.setattr(LESSONS, "_lock", None)
+        patched.setattr(LESSONS.kept, "clock", None)
+        patched.setattr(LESSONS.kept, "_lock", None)
         guard.confirm("", URL, PROMPT, 9_000)
         assert found() == (None, "unknown", True)
         assert soft_limit_of(Guard(), "", URL, wide) == 199_999
@@ -297,7 +297,7 @@ def test_the_table_is_bounded():
     for number in (0, 1, 2, 0, 3):
         table.note(("", "", str(number)), Overflow(8_000, 9_000), counted())
     assert [key[2] for key in table.known()] == ["2", "0", "3"]
-    assert LESSONS._most == 256
+    assert LESSONS.kept._most == 256
 
 
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────
@@ -403,7 +403,7 @@ def test_fork_while_the_lock_is_held():
     held, done = threading.Event(), threading.Event()
 
     def hold():
-        with LESSONS._lock:
+        with LESSONS.kept._lock:
             held.set()
             done.wait(10)
 

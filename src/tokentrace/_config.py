@@ -12,6 +12,8 @@ TOKENTRACE_EXPORTER          auto, otlp, local or none                          
 TOKENTRACE_LIMIT             input limit in tokens for every model                       none
 TOKENTRACE_LIMITS            input limits by model, provider/model or base URL, as JSON  none
                              or in a JSON or TOML file
+TOKENTRACE_FACTORS           JSON file of learned factors: read at the start, written    none
+                             at the end
 TOKENTRACE_THRESHOLDS        shares of the limit that warn, e.g. 0.8,0.95                0.8,0.95
 TOKENTRACE_ON_EXCEED         warn or raise                                               warn
 TOKENTRACE_SECTIONS          1, 0, or names separated by commas                          1

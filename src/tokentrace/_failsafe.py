@@ -105,6 +105,14 @@ async def outcome(awaitable: Awaitable[Any]) -> tuple[Any, Exception | None]:
         return None, error
 
 
+def outcome_of(work: Callable[..., Any], *args: Any) -> tuple[Any, Exception | None]:
+    """Call what is somebody else's; its failure comes back as a value."""
+    try:
+        return work(*args), None
+    except Exception as error:
+        return None, error
+
+
 def record(error: BaseException, where: str) -> None:
     """Count ``error`` and log it, without its text (which may hold prompt content)."""
     kind = f"{where}:{type(error).__name__}"

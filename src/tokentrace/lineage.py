@@ -166,7 +166,9 @@ class Lineages:
         """Replace a lock that another thread may have held at a fork."""
         self._lock = threading.RLock()
 
-    def follow(self, prompt: Prompt, *, agent: str = "", turn: int | None = None) -> Lineage:
+    def follow(
+        self, prompt: Prompt, *, agent: str = "", turn: int | None = None, after: str = ""
+    ) -> Lineage:
         """Return the lineage that ``prompt`` continues, or a new one, and make it the newest.
 
         Args:
@@ -174,11 +176,14 @@ class Lineages:
             agent: only lineages of the same agent are continued.
             turn: the turn's number where the agent tells; otherwise a new turn begins with a new
                 user text at the end.
+            after: the lineage that the body itself names, by the id of a stored context.
         """
         digests = hashes_of(prompt)
         seen = _Seen(prompt, agent, digests, _leading(prompt.messages), _tools(prompt), turn)
         with self._lock:
-            found, shared = self._nearest(seen)
+            found, shared = self._all.get(after), 0
+            if found is None or found.agent != agent:
+                found, shared = self._nearest(seen)
             if found is None:
                 found = Lineage(agent=agent)
                 self._all[found.id] = found

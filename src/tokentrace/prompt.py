@@ -94,6 +94,8 @@ class Prompt:
             ``top_p``, ``stream`` …), for the span only.
         server: names of what the provider adds and the body cannot tell, e.g.
             ``previous_response_id``, ``web_search``. Empty when the body is the whole prompt.
+        stored: of these, what the provider keeps: name and id.
+        passing: leading messages that a provider does not keep with the rest (``instructions``).
         features: facts a counting rule needs and the parts do not tell (``thinking``, ``batch`` …).
         memo: what the counter keeps of this very prompt.
     """
@@ -107,6 +109,8 @@ class Prompt:
     max_output: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     server: tuple[str, ...] = ()
+    stored: tuple[tuple[str, str], ...] = ()
+    passing: int = 0
     features: frozenset[str] = frozenset()
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 

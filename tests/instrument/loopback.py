@@ -77,6 +77,11 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
+    def answer_to(self, sent: Sent) -> Answer:
+        """Return the answer to a request: the same to all of them."""
+        del sent
+        return self.answer
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -95,10 +100,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         room = self.server.room
         content = self.rfile.read(int(self.headers.get("content-length", 0)))
-        room.requests.append(Sent(self.path, dict(self.headers), content))
+        sent = Sent(self.path, dict(self.headers), content)
+        room.requests.append(sent)
         self.close_connection = True
         with suppress(ConnectionError):
-            self._send(room.answer)
+            self._send(room.answer_to(sent))
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)

@@ -104,7 +104,7 @@ class Change:
 def footprint(prompt: Prompt, count: Count) -> Footprint:
     """Return the footprint of a prompt; ``count`` is our own, not an anchored one."""
     fixed, marks = count.components.get("tools", 0), prompt.memo.get("marks")
-    whole = marks is not None and not prompt.server
+    whole = marks is not None and not prompt.server and not prompt.stored
     return Footprint(
         count.total, count.error, fixed, marks or NO_MARKS, hashes_of(prompt), alone=whole
     )
@@ -148,7 +148,7 @@ def change(before: Footprint, now: Footprint, messages: Sequence[Message]) -> Ch
     prefix = common(before.digests, now.digests)
     tail = suffix(before.digests, now.digests, prefix)
     fresh = messages[prefix // WIDTH : (len(now.digests) - tail) // WIDTH]
-    new = sum(map(_size, fresh))
+    new = sum(map(size_of, fresh))
     fixed = now.fixed - before.fixed
     grown = now.total - before.total
     gone = max(0, new + fixed - grown)
@@ -156,7 +156,7 @@ def change(before: Footprint, now: Footprint, messages: Sequence[Message]) -> Ch
     return Change(max(new + gone, abs(grown)) + abs(fixed), unsure)
 
 
-def _size(message: Message) -> int:
+def size_of(message: Message) -> int:
     """Return the tokens that a message was counted with; 0 where they were estimated."""
     kept = message.memo.get("tally")
     return kept[1].total if isinstance(kept, tuple) else 0

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from tokentrace import _failsafe, dialects, providers
-from tokentrace.counting import anchoring, rules, tekken
+from tokentrace.counting import anchoring, rules, stored, tekken
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.memory import Snapshot, Walker
@@ -19,6 +19,7 @@ from tokentrace.counting.text import ruler
 from tokentrace.prompt import ESTIMATED, EXACT, Count, Detail, Limit, Message, Prompt
 
 Limiter = Callable[[Prompt], Limit]
+Contexts = Callable[[Prompt], stored.Known]
 
 GENERIC = "generic"
 FAMILIES = {"openai": "openai", "anthropic": "claude", "gemini": "gemini"}
@@ -42,6 +43,7 @@ def measure(
     lens: Lens = PLAIN,
     limit: Limiter | None = None,
     budget_s: float | None = None,
+    contexts: Contexts | None = None,
 ) -> tuple[Prompt, Count]:
     """Read and count a request body. Cost follows what is new since the conversation's last call.
 
@@ -54,12 +56,13 @@ def measure(
         limit: gives the limit of the read prompt; by default the registry's.
         budget_s: seconds after which text that nobody has counted yet is estimated; None counts
             everything.
+        contexts: gives what is known of the contexts that the prompt names, see `stored.expected`.
 
     Returns:
         The prompt as read, and its count with its limit.
     """
     walker = Walker(api)
-    prompt = _parsed(body, api, walker)
+    prompt, known = _parsed(body, api, walker, contexts)
     found, model = providers.find(prompt.model, provider, base_url)
     rule = rules.find(_family(api, prompt.model, model))
     host = provider or found.name or (RELAY if base_url else "")
@@ -69,7 +72,8 @@ def measure(
     tally = _whole(rule, prompt, scope, walker.snapshot)
     verdict = (ESTIMATED, UNREAD) if _unread(body) else rule.judge(prompt, tally, scope)
     bound = limit(prompt) if limit else registry_limit(prompt, model)
-    return prompt, _count(prompt, tally, verdict, scope, _itemwise(bound, prompt, tally, scope))
+    counted = _count(prompt, tally, verdict, scope, _itemwise(bound, prompt, tally, scope))
+    return prompt, stored.on_top(counted, known) if known else counted
 
 
 def count(
@@ -111,9 +115,15 @@ def registry_limit(prompt: Prompt, model: providers.Model | None) -> Limit:
     return Limit() if model is None else providers.limit(model, prompt.max_output, reserve=True)
 
 
-def _parsed(body: Mapping[str, Any], api: str, walker: Walker) -> Prompt:
+def _parsed(
+    body: Mapping[str, Any], api: str, walker: Walker, contexts: Contexts | None
+) -> tuple[Prompt, stored.Known]:
+    """Return the read prompt, and what is known of the contexts that it names."""
     prompt: Prompt = _dialect(api).parse(body, walker)
-    return replace(prompt, api=api) if prompt.api == GENERIC else prompt
+    if prompt.api == GENERIC:
+        prompt = replace(prompt, api=api)
+    known = contexts(prompt) if contexts and prompt.stored else {}
+    return stored.unknown(prompt, known) if known else prompt, known
 
 
 def _itemwise(bound: Limit, prompt: Prompt, tally: Tally, scope: Scope) -> Limit:

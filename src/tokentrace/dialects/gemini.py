@@ -88,6 +88,7 @@ def parse(body: Mapping[str, Any], messages: Walk = each) -> Prompt:
         max_output=number(either(config, "maxOutputTokens")),
         settings=settings_of(config),
         server=tuple(dict.fromkeys(_server(held))),
+        stored=_cached(held),
         features=_features(config),
     )
 
@@ -130,6 +131,11 @@ def _server(body: Mapping[str, Any]) -> Iterator[str]:
         yield from (name for name in names if name != "function_declarations")
     if either(body, "cachedContent"):
         yield CACHED
+
+
+def _cached(body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    cached = text_of(either(body, "cachedContent"))
+    return ((CACHED, cached),) if cached else ()
 
 
 def _schema(config: Any) -> Part | None:

@@ -25,7 +25,8 @@ from tokentrace.dialects._reading import (
 from tokentrace.prompt import Media, Message, Part, Prompt, Usage
 
 API = "gemini.interactions"
-STORED = ("previous_interaction_id", "cached_content", "agent")
+KEPT = ("previous_interaction_id", gemini.CACHED)
+STORED = (*KEPT, "agent")
 MODES = {"auto": "auto", "any": "required", "none": "none", "validated": "auto"}
 MEDIA = frozenset({"image", "audio", "video", "document"})
 
@@ -48,6 +49,8 @@ def parse(body: Mapping[str, Any], messages: Walk = each) -> Prompt:
         max_output=number(get(config, "max_output_tokens")),
         settings=gemini.settings_of(config),
         server=_server(body),
+        stored=tuple((name, known) for name in KEPT if (known := text_of(get(body, name)))),
+        passing=bool(text_of(get(body, "system_instruction"))),
     )
 
 

@@ -52,6 +52,8 @@ def parse(body: Mapping[str, Any], messages: Walk = each) -> Prompt:
         max_output=number(body.get("max_output_tokens")),
         settings=_settings(body),
         server=_server(body, read),
+        stored=_stored(body),
+        passing=_passing(body.get("instructions")),
         features=_features(body, text),
     )
 
@@ -81,6 +83,22 @@ def _server(body: Mapping[str, Any], read: Any) -> tuple[str, ...]:
     if any(part.name == "item_reference" for m in read for part in m.parts if part.kind == "other"):
         names.append("item_reference")
     return tuple(dict.fromkeys(names))
+
+
+def _stored(body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Name what the provider keeps, with the id by which it is called."""
+    held = ((name, body.get(name)) for name in STORED)
+    found = ((name, text_of(given) or _id(given)) for name, given in held)
+    return tuple((name, known) for name, known in found if known)
+
+
+def _id(given: Any) -> str:
+    known, version = text_of(get(given, "id")), text_of(get(given, "version"))
+    return f"{known}@{version}" if version else known
+
+
+def _passing(instructions: Any) -> int:
+    return len(instructions) if isinstance(instructions, list | tuple) else bool(instructions)
 
 
 def _features(body: Mapping[str, Any], text: Any) -> frozenset[str]:

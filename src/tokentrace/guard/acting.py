@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tokentrace import _failsafe
-from tokentrace.counting.tally import Tally, scaled
+from tokentrace.counting import stored
 from tokentrace.errors import TokenLimitExceeded, TokenLimitWarning
 from tokentrace.guard.deciding import certain_components, exceeds, final, judged, pressed
-from tokentrace.prompt import PROVIDER, Count, LimitReport
+from tokentrace.prompt import LimitReport
 
 if TYPE_CHECKING:
     from tokentrace.guard import Guard
@@ -122,6 +122,7 @@ def settle(
     *,
     ask: Callable[[Body], Any] | None = None,
     known: Container[str] = (),
+    hides: Callable[[], bool] = bool,
 ) -> Generator[Any, Any, Settled]:
     """Verify an uncertain count, compress a prompt that is too long; return what to send.
 
@@ -135,23 +136,12 @@ def settle(
         again: counts and decides on another body.
         ask: the provider's own count call, for ``verify="near-limit"``.
         known: section names that may be told.
+        hides: says whether the prompt counted last is more than its body: then that is what its
+            provider's own number tells of.
     """
-    report = yield from _verified(guard, body, report, ask, known)
-    saved, changed = 0, False
-    for _ in range(MOST_TRIES):
-        if report.decision != "compress":
-            break
-        shorter = yield from _asked("compress", guard.compress, copied(body), report)
-        if not isinstance(shorter, dict):
-            _complain(shorter)
-            break
-        after = yield from _verified(guard, shorter, again(shorter), ask, known)
-        saved += report.count.total - after.count.total
-        body, report, changed = shorter, after, True
-    decision = final(guard, report) if report.decision in {"compress", "ok"} else report.decision
-    if changed and saved > 0 and decision != "refuse":
-        decision = "compress"
-    return Settled(body, replace(report, decision=decision), max(0, saved))
+    asked = _Asked(guard, again, ask, known, hides)
+    report = yield from asked.verified(body, report)
+    return (yield from asked.compressed(body, report))
 
 
 def _complain(answer: Any) -> None:
@@ -174,31 +164,47 @@ def _asked(where: str, callback: Any, *args: Any) -> Steps:
     return result
 
 
-def _verified(
-    guard: Guard,
-    body: Any,
-    report: LimitReport,
-    ask: Callable[[Body], Any] | None,
-    known: Container[str],
-) -> Generator[Any, Any, LimitReport]:
-    """Return the report on the provider's own count, where the bound hid the decision."""
-    if report.decision != "verify":
-        return report
-    verifier = guard.verify if callable(guard.verify) else ask
-    tokens = None
-    if verifier is not None:
-        tokens = yield from _asked("verify", verifier, copied(body))
-    if isinstance(tokens, int) and tokens >= 0:
-        report = replace(report, count=_provided(report.count, tokens))
-    return judged(guard, report, known=known, verify=False)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a guard asks of a count, see `settle`."""
 
+    guard: Guard
+    again: Callable[[Any], LimitReport]
+    ask: Callable[[Body], Any] | None
+    known: Container[str]
+    hides: Callable[[], bool]
 
-def _provided(count: Count, tokens: int) -> Count:
-    """Return the count with the provider's own total."""
-    components = scaled(Tally(dict(count.components)), tokens).components
-    if sum(components.values()) != tokens:
-        components = {"framing": tokens}
-    return replace(count, total=tokens, components=components, method=PROVIDER, error=0)
+    def verified(self, body: Any, report: LimitReport) -> Generator[Any, Any, LimitReport]:
+        """Return the report on the provider's own count, where the bound hid the decision."""
+        if report.decision != "verify":
+            return report
+        verifier = self.guard.verify if callable(self.guard.verify) else self.ask
+        tokens = None
+        if verifier is not None:
+            tokens = yield from _asked("verify", verifier, copied(body))
+        if isinstance(tokens, int) and tokens >= 0:
+            count = stored.provided(report.count, tokens, hidden=self.hides())
+            report = replace(report, count=count)
+        return judged(self.guard, report, known=self.known, verify=False)
+
+    def compressed(self, body: Any, report: LimitReport) -> Generator[Any, Any, Settled]:
+        """Return what to send, shortened where the guard has a callback for that."""
+        guard, saved, changed = self.guard, 0, False
+        for _ in range(MOST_TRIES):
+            if report.decision != "compress":
+                break
+            shorter = yield from _asked("compress", guard.compress, copied(body), report)
+            if not isinstance(shorter, dict):
+                _complain(shorter)
+                break
+            after = yield from self.verified(shorter, self.again(shorter))
+            saved += report.count.total - after.count.total
+            body, report, changed = shorter, after, True
+        ready = report.decision in {"compress", "ok"}
+        decision = final(guard, report) if ready else report.decision
+        if changed and saved > 0 and decision != "refuse":
+            decision = "compress"
+        return Settled(body, replace(report, decision=decision), max(0, saved))
 
 
 def copied(value: Any, depth: int = 0, left: list[int] | None = None) -> Any:

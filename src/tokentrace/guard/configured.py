@@ -123,7 +123,7 @@ def read(raw: str) -> dict[str, Any]:
     Raises:
         ValueError: there are none, or too many.
     """
-    told = _json(raw) if raw.startswith("{") else _file(raw)
+    told = _json(raw) if raw.startswith("{") else contents(raw)
     inner = told.get("limits")
     told = inner if isinstance(inner, dict) else told
     if len(told) > MOST_LIMITS:
@@ -143,7 +143,12 @@ def _json(raw: str) -> dict[str, Any]:
     return told
 
 
-def _file(raw: str) -> dict[str, Any]:
+def contents(raw: str) -> dict[str, Any]:
+    """Return what the file of a path holds: a JSON object, or a TOML file's tables.
+
+    Raises:
+        ValueError: it is no such file, or larger than a megabyte.
+    """
     try:
         path = Path(raw).expanduser()
         if not path.is_file() or path.stat().st_size > LONGEST_FILE:

@@ -6,15 +6,11 @@ itself, or what we counted. One lesson only warns; two in a row that agree refus
 
 from __future__ import annotations
 
-import os
 import re
-import threading
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tokentrace.counting.keeping import Keeping
 from tokentrace.prompt import Count, Limit, Prompt
 
 if TYPE_CHECKING:
@@ -38,13 +34,11 @@ class Lesson:
         limit: tokens.
         told: refusals in a row that named this limit.
         sums: how many of them counted the requested output against it.
-        until: when it is forgotten, by the table's clock.
     """
 
     limit: int
     told: int
     sums: int
-    until: float
 
     @property
     def confirmed(self) -> bool:
@@ -61,23 +55,14 @@ class Learned:
     """Lessons by provider, place and model. Thread-safe; at most ``most``, the oldest go first.
 
     Attributes:
-        clock: gives seconds.
+        kept: the table.
     """
 
-    def __init__(
-        self,
-        most: int = MOST_KEYS,
-        life: float = LIFE_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.clock = clock
-        self._most = most
-        self._life = life
-        self._lessons: OrderedDict[Key, Lesson] = OrderedDict()
-        self._lock = threading.Lock()
+    def __init__(self, most: int = MOST_KEYS, life: float = LIFE_SECONDS) -> None:
+        self.kept: Keeping[Key, Lesson] = Keeping(most, life)
 
     def __len__(self) -> int:
-        return len(self._lessons)
+        return len(self.kept)
 
     def note(self, key: Key, overflow: Overflow, counted: Count | None, output: int = 0) -> None:
         """Learn from a refusal, where its numbers can be true.
@@ -88,17 +73,16 @@ class Learned:
             counted: our own count of the refused prompt, None where there is none.
             output: tokens of output that were requested.
         """
-        if overflow.limit is None or not _plausible(overflow, counted, output):
+        limit = overflow.limit
+        if limit is None or not _plausible(overflow, counted, output):
             return
-        with self._lock:
-            before = self._fresh(key)
-            if before is None or before.limit != overflow.limit:
-                before = Lesson(overflow.limit, 0, 0, 0.0)
-            told, sums = before.told + 1, before.sums + overflow.shared
-            self._lessons[key] = Lesson(overflow.limit, told, sums, self.clock() + self._life)
-            self._lessons.move_to_end(key)
-            if len(self._lessons) > self._most:
-                self._lessons.popitem(last=False)
+
+        def told(before: Lesson | None) -> Lesson:
+            if before is None or before.limit != limit:
+                before = Lesson(limit, 0, 0)
+            return Lesson(limit, before.told + 1, before.sums + overflow.shared)
+
+        self.kept.change(key, told)
 
     def find(self, key: Key, output: int = 0, *, summed: bool = False) -> Limit | None:
         """Return the learned limit of an input; None where there is none, or not any more.
@@ -108,8 +92,7 @@ class Learned:
             output: tokens of output that are requested and to be reserved.
             summed: the provider is known to refuse input + output over the limit.
         """
-        with self._lock:
-            lesson = self._fresh(key)
+        lesson = self.kept.find(key)
         if lesson is None:
             return None
         taken = output if summed or lesson.shared else 0
@@ -117,34 +100,21 @@ class Learned:
 
     def disprove(self, key: Key, reported: int, output: int = 0) -> None:
         """Forget a limit above which a call was answered."""
-        with self._lock:
-            lesson = self._fresh(key)
-            if lesson is None:
-                return
-            if reported + (output if lesson.shared else 0) > lesson.limit:
-                del self._lessons[key]
+
+        def held(lesson: Lesson | None) -> Lesson | None:
+            if lesson is None or reported + (output if lesson.shared else 0) > lesson.limit:
+                return None
+            return lesson
+
+        self.kept.change(key, held)
 
     def known(self) -> dict[Key, Lesson]:
         """Return what is not forgotten."""
-        with self._lock:
-            return {key: lesson for key in tuple(self._lessons) if (lesson := self._fresh(key))}
+        return self.kept.items()
 
     def clear(self) -> None:
         """Forget everything (tests)."""
-        with self._lock:
-            self._lessons.clear()
-
-    def renew(self) -> None:
-        """Replace a lock that another thread may have held at a fork."""
-        self._lock = threading.Lock()
-
-    def _fresh(self, key: Key) -> Lesson | None:
-        """Return a lesson; one whose time is over is dropped."""
-        lesson = self._lessons.get(key)
-        if lesson is not None and self.clock() >= lesson.until:
-            del self._lessons[key]
-            return None
-        return lesson
+        self.kept.clear()
 
 
 def _plausible(overflow: Overflow, counted: Count | None, output: int) -> bool:
@@ -159,9 +129,6 @@ def _plausible(overflow: Overflow, counted: Count | None, output: int) -> bool:
 
 LESSONS = Learned()
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=LESSONS.renew)
-
 
 def key_of(provider: str, base_url: str, model: str) -> Key:
     """Return what a limit is learned for; of the URL host, port and path, nothing secret.
@@ -172,6 +139,15 @@ def key_of(provider: str, base_url: str, model: str) -> Key:
     authority, _, path = rest.partition("/")
     place = f"{authority.rpartition('@')[2].lower()}/{path.strip('/')}"
     return provider[:LONGEST], place[:LONGEST], model[:LONGEST]
+
+
+def shown(key: Key) -> str:
+    """Return how a key is told: its model and host."""
+    from tokentrace import providers
+
+    provider, place, model = key
+    where = providers.host_of(place) or provider
+    return " at ".join(filter(None, (model[:MOST_SHOWN], where[:MOST_SHOWN])))
 
 
 def learn(
@@ -212,12 +188,7 @@ def learned_limits() -> dict[str, dict[str, Any]]:
 
     Of two deployments on one host the one with the smaller limit stands here.
     """
-    from tokentrace import providers
-
     told = {}
     for key, lesson in sorted(LESSONS.known().items(), key=lambda item: -item[1].limit):
-        provider, place, model = key
-        where = providers.host_of(place) or provider
-        name = " at ".join(filter(None, (model[:MOST_SHOWN], where[:MOST_SHOWN])))
-        told[name] = {"tokens": lesson.limit, "confirmed": lesson.confirmed}
+        told[shown(key)] = {"tokens": lesson.limit, "confirmed": lesson.confirmed}
     return told

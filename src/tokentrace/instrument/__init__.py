@@ -13,7 +13,7 @@ from typing import Any
 from tokentrace import _failsafe
 from tokentrace._failsafe import LOG, attempt
 from tokentrace.guard import Guard, limits
-from tokentrace.instrument import state
+from tokentrace.instrument import factor_file, learning, state
 from tokentrace.instrument.hooks import (
     HOOKS,
     ITEMS,
@@ -87,6 +87,7 @@ def _begin(settings: Settings, **providers: Any) -> None:
         again = state.settings is not None
         state.configure(settings)
         attempt(limits.load)
+        attempt(factor_file.load)
         telemetry.configure(**providers)
         for hook in HOOKS:
             attempt(_stand, hook)
@@ -120,7 +121,8 @@ def status() -> dict[str, Any]:
         ``active``; ``hooks``: by row, ``hooked``, ``waiting`` (the SDK is not imported yet),
         ``missing`` (the SDK is there, the place is not), ``not installed`` or ``off``;
         ``errors``: internal errors by kind; ``dropped``: telemetry lost, by reason;
-        ``estimates``: calls whose count was no exact one, by method; ``marks``: what became of
+        ``estimates``: calls whose count was no exact one, by method; ``factors``: what models count
+        for each token of ours, as their reported usage says, by model and host; ``marks``: what became of
         the names that the application gave; ``learned``: limits that providers' refusals told, by
         model and host.
     """
@@ -135,6 +137,7 @@ def status() -> dict[str, Any]:
         "estimates": dict(state.estimates),
         "marks": dict(context.status()),
         "learned": guard.learned_limits(),
+        "factors": learning.learned_factors(),
     }
 
 

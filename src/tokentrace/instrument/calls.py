@@ -19,11 +19,10 @@ from typing import Any
 from tokentrace import _shapes, context, dialects, guard, schema, telemetry, turns
 from tokentrace._failsafe import OnError, attempt, outcome
 from tokentrace._sessions import Registry
-from tokentrace.counting import anchoring
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
 from tokentrace.errors import TokentraceError
-from tokentrace.instrument import records, state
+from tokentrace.instrument import asking, learning, records, state
 from tokentrace.instrument.answers import Answer, Lines
 from tokentrace.instrument.hooks import Hook
 from tokentrace.instrument.requests import Request, reader
@@ -161,7 +160,7 @@ class Call:
         self.span: Any = None
         self.lineage: Any = None
         self.standing: Any = None
-        self.own: anchoring.Footprint | None = None
+        self.own: learning.Own | None = None
         self.prompt = Prompt(request.api)
         self.overhead = 0.0
         self._started = 0.0
@@ -186,7 +185,13 @@ class Call:
         if self.guard is not None and guard.unsettled(self.guard, report):
             self._clock()
             settled = yield from guard.settle(
-                self.guard, self.request.body, report, self._report, known=state.templates
+                self.guard,
+                self.request.body,
+                report,
+                self._report,
+                ask=asking.Question(self.request, self._believes),
+                known=state.templates,
+                hides=lambda: self.own is not None and self.own.hides,
             )
             self._clock()
             report, saved = self._settled(settled)
@@ -209,10 +214,13 @@ class Call:
         count = self._measure(body)
         if self.lineage is None:
             self.lineage = self.place.registry.lineages.follow(
-                self.prompt, agent=self.place.agent, turn=self.place.turn_number
+                self.prompt,
+                agent=self.place.agent,
+                turn=self.place.turn_number,
+                after=learning.leading(self.request, self.prompt),
             )
-        self.own = anchoring.footprint(self.prompt, count)
-        count = anchoring.anchored(count, self.prompt, self.lineage.known)
+        self.own = learning.own(self.request, self.prompt, count)
+        count = learning.better(self.own, self.lineage)
         self.standing = self.lineage.standing(count)
         return guard.decide(
             self.guard, count, self.standing, soft=self._soft(), known=state.templates
@@ -229,9 +237,14 @@ class Call:
             lens=lens,
             limit=partial(guard.limit_of, self.guard, request.provider, request.base_url),
             budget_s=BUDGET,
+            contexts=partial(learning.contexts, request),
         )
         context.note_hits(found, self.place.registry)
         return count
+
+    def _believes(self, tokens: int) -> bool:
+        """Whether a provider's own count can be that of the prompt counted last."""
+        return self.own is None or self.own.believes(tokens)
 
     def _soft(self) -> int | None:
         request = self.request
@@ -319,7 +332,7 @@ class Call:
         if answer.body is not None:
             self.usage = self._dialect().usage(answer.body)
         if self.usage.input is not None:
-            attempt(self._remember)
+            attempt(self._teach)
         self._close(None)
 
     def _told(self, value: Any) -> Answer:
@@ -327,22 +340,13 @@ class Call:
         answer = None if value is None else self.request.answer(value)
         return answer if isinstance(answer, Answer) else Answer(answer)
 
-    def _remember(self) -> None:
-        """Learn from what the provider reported: the next call counts on from it."""
-        request, own = self.request, self.own
-        self.own = None  # an end may be told twice: by a stream, and when it is dropped
-        if own is not None:
-            guard.confirm(request.provider, request.base_url, self.prompt, self.usage.input)
-            self.lineage.known.note(self.prompt, own, self.usage)
-            self._correct(own)
-
-    def _correct(self, own: anchoring.Footprint) -> None:
-        """Let the next turn's growth be told against what was reported, where we only estimated."""
-        reported = self.usage.input or 0
-        if self.report is None or self.report.count.method == EXACT or not own.alone:
-            return
-        if anchoring.plausible(own, reported):
-            self.lineage.correct(self.report.count.total, reported)
+    def _teach(self) -> None:
+        """Learn from what the provider reported, once: an end may be told twice, by a stream too."""
+        known, self.own = self.own, None
+        if known is not None:
+            learning.answered(known, self.usage, self.lineage, self.report)
+            if self.record is not None:
+                self.record = learning.told(self.record, known, self.usage)
 
     def fail(self, error: BaseException) -> None:
         """End with the error that the caller sees; a provider's refusal may tell a limit."""

@@ -45,6 +45,9 @@ class Request:
             reads, or an `Answer` that holds it; the text of a stream is cut into its events before.
         follow: follows what is still unread in what the place gave back, for a `_shapes.Follower`;
             says whether there was something.
+        ask: sends what `asking.taken` gives to the provider's own count call, through the same
+            client; gives the answer, to be awaited where the client is async. None where the client
+            has no such call.
     """
 
     sdk: str
@@ -57,6 +60,7 @@ class Request:
     hush: Callable[[], None] = nothing
     answer: Callable[[Any], Any] = same
     follow: Callable[[Any, Any], bool] = read_already
+    ask: Callable[[Mapping[str, Any]], Any] | None = None
 
 
 @cache

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tokentrace.instrument.answers import decoded
+from tokentrace.instrument.asking import COUNT_CALLS
 from tokentrace.instrument.hooks import Hook
 from tokentrace.instrument.requests import Request
 from tokentrace.instrument.unread import follow
+from tokentrace.providers.generated import REGION
 
 SERVICE = "bedrock-runtime"
 CONVERSE, INVOKE = "bedrock.converse", "bedrock.invoke"
@@ -47,7 +50,33 @@ def read(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
         stream,
         replace,
         follow=follow,
+        ask=_count_call(client, params.get(MODEL), api),
     )
+
+
+def _count_call(client: Any, model: Any, api: str) -> Callable[[Mapping[str, Any]], Any] | None:
+    """Return what asks for a count through the client; None where its botocore knows no such call."""
+    operation = COUNT_CALLS[api].at
+    if operation not in client.meta.service_model.operation_names or not isinstance(model, str):
+        return None
+
+    def ask(body: Mapping[str, Any]) -> Any:
+        kind, given = "converse", dict(body)
+        if api == INVOKE:
+            kind, given = "invokeModel", {BODY: _wrapped({}, body)[BODY]}
+        asked = {MODEL: _counted_as(model), "input": {kind: given}}
+        return client._make_api_call(operation, asked)  # noqa: SLF001 - where the hook stands
+
+    return ask
+
+
+def _counted_as(model: str) -> str:
+    """Return the model behind an inference profile, which is what the count call knows.
+
+    It refuses the profile's own name (seen by two other projects, 2025-11 and 2026-06).
+    """
+    name = model.rpartition("inference-profile/")[2]
+    return re.sub(f"^{REGION}", "", name)
 
 
 def _inside(params: dict[str, Any]) -> Mapping[str, Any] | None:

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokentrace.dialects._reading import get
+from tokentrace.instrument.asking import COUNT_CALLS, SECONDS
 from tokentrace.instrument.hooks import SILENT, Hook
 from tokentrace.instrument.requests import Request
 
 NAMES = ("http_method", "path", "request_dict", "http_options")
 # What follows the model in a path, its query cut off: ``models/M:generateContent``.
 PATH = re.compile(r"(?:.*/)?([^/:]+):(\w+)(?:\?.*)?", re.DOTALL)
+ON_VERTEX = ("contents", "systemInstruction", "tools", "generationConfig")
 METHODS = {
     "generateContent": "gemini.generateContent",
     "streamGenerateContent": "gemini.generateContent",
@@ -40,7 +42,34 @@ def read(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     provider = "vertex" if getattr(client, "vertexai", False) else "gemini"
     base_url = str(_option(client, options, "base_url") or "")
     stream = method == "streamGenerateContent"
-    return Request(hook.sdk, api, counted, provider, base_url, stream, replace)
+    path = str(given["path"]).partition("?")[0].rpartition(":")[0]
+
+    def ask(asked: Mapping[str, Any]) -> Any:
+        request = getattr(client, hook.attr.rpartition(".")[2].removesuffix("_streamed"))
+        body = _asked(path, asked, provider)
+        return request("post", f"{path}:{COUNT_CALLS[api].at}", body, _in_time(client, options))
+
+    counts = provider != "vertex" or not get(counted, "cachedContent")  # it would leave that out
+    return Request(
+        hook.sdk, api, counted, provider, base_url, stream, replace, ask=ask if counts else None
+    )
+
+
+def _asked(path: str, body: Mapping[str, Any], provider: str) -> dict[str, Any]:
+    """Return what a count call takes: on Vertex the prompt, else the whole request inside."""
+    if provider == "vertex":
+        return {key: body[key] for key in ON_VERTEX if key in body}
+    return {"generateContentRequest": {**body, "model": path}}
+
+
+def _in_time(client: Any, options: Any) -> Any:
+    """Return a call's options for its count call, whose body holds already what they add."""
+    changes: dict[str, Any] = {"timeout": int(SECONDS * 1_000)}
+    if hasattr(getattr(client, "_http_options", None), "extra_body"):
+        changes["extra_body"] = {}
+    if hasattr(options, "model_copy"):
+        return options.model_copy(update=changes)
+    return {**(options or {}), **changes}
 
 
 def _option(client: Any, options: Any, name: str) -> Any:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from tokentrace.instrument.asking import COUNT_CALLS, SECONDS
 from tokentrace.instrument.hooks import FLAVOURS, ROUTES, SILENT, Hook
 from tokentrace.instrument.requests import Request, plain
 
 ITERATOR_KEYS = ("messages", "system", "tools")
+# Options of a call that its count call has too, and headers that are about the call's own answer.
+KEPT = ("params", "headers", "security", "qualifiers")
+OWN_HEADERS = frozenset({"x-stainless-raw-response", "accept", "idempotency-key"})
+UNCOUNTED = frozenset({"bedrock"})  # their clients refuse to count
 
 
 def read(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request | None:
@@ -37,7 +42,36 @@ def read(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     base_url = _base_url(client)
     stream = bool(kwargs.get("stream")) or merged.get("stream") is True
     flavour = _flavour(hook, client)
-    return Request(hook.sdk, api, plain(merged), flavour, base_url, stream, replace, hush)
+    return Request(
+        hook.sdk,
+        api,
+        plain(merged),
+        flavour,
+        base_url,
+        stream,
+        replace,
+        hush,
+        ask=_count_call(client, options, api) if flavour not in UNCOUNTED else None,
+    )
+
+
+def _count_call(client: Any, options: Any, api: str) -> Callable[[Mapping[str, Any]], Any] | None:
+    """Return what asks for a count through the client, with the call's own headers and query."""
+    call = COUNT_CALLS.get(api)
+    if call is None:
+        return None
+    query = "".join(str(options.url).partition("?")[1:])
+
+    def ask(body: Mapping[str, Any]) -> Any:
+        given = {name: getattr(options, name) for name in KEPT if hasattr(options, name)}
+        headers = given.get("headers")
+        if isinstance(headers, Mapping):
+            given["headers"] = {k: v for k, v in headers.items() if k.lower() not in OWN_HEADERS}
+        wanted = {"method": "post", "url": f"{call.at}{query}", "json_data": dict(body)}
+        limits = {"timeout": SECONDS, "max_retries": 0}
+        return client.request(object, type(options).construct(**given, **wanted, **limits))
+
+    return ask
 
 
 _urls: WeakKeyDictionary[Any, tuple[Any, str]] = WeakKeyDictionary()

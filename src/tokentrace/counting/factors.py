@@ -1,0 +1,112 @@
+"""Factors that reported usage teaches: how much more, or less, a model counts than we do.
+
+For prompts whose count is no exact one and that no earlier call of their conversation carries. A
+factor is the median of what the latest such calls say, and its bound is what nearly all of them kept;
+the rules' own bound fades as calls come in. So one odd number moves neither.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+from tokentrace.counting.anchoring import UNSURE, Footprint, plausible
+from tokentrace.counting.keeping import Keeping
+from tokentrace.counting.tally import Tally, scaled
+from tokentrace.prompt import CALIBRATED, ESTIMATED, Count, Prompt
+
+MOST = 256
+LIFE_SECONDS = 7 * 86_400.0
+REMEMBERED = 64  # calls
+# Shorter prompts are more frames than text, and are neither learned from nor changed.
+LEAST_TOKENS = 500
+# So many calls make a factor; after so many its bound is all their own.
+FEW, MANY = 5, 20
+SLOWEST, FASTEST = 0.5, 2.0
+# A factor says nothing of prompts so many times longer than the longest that taught it.
+FARTHEST = 4
+# The bound: what this share of calls kept (of n calls and the one to come), so many times, at least so
+# much, and ± tokens on top.
+HELD, TIMES, LEAST_SHARE, TOKENS = 0.95, 1.1, 0.02, 12
+LEARNABLE = frozenset({CALIBRATED, ESTIMATED})
+
+Call = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """What calls say of one model at one place.
+
+    Attributes:
+        calls: our own count and the reported number of each, the oldest first.
+        value: reported tokens for each of ours, between `SLOWEST` and `FASTEST`.
+        share: of a count, by which it may be off.
+        longest: prompt that taught it, in our tokens.
+    """
+
+    calls: tuple[Call, ...]
+    value: float
+    share: float
+    longest: int
+
+    @property
+    def useful(self) -> bool:
+        """Whether enough calls say so."""
+        return len(self.calls) >= FEW
+
+
+Factors = Keeping[Any, Factor]
+FACTORS: Factors = Keeping(MOST, LIFE_SECONDS)
+
+
+def of_calls(calls: tuple[Call, ...]) -> Factor:
+    """Return the factor that calls teach; only the latest are remembered."""
+    calls = calls[-REMEMBERED:]
+    ratios = [reported / own for own, reported in calls]
+    value = min(FASTEST, max(SLOWEST, median(ratios)))
+    misses = sorted(abs(ratio / value - 1) for ratio in ratios)
+    place = min(len(misses), math.ceil(HELD * (len(misses) + 1)))
+    return Factor(calls, value, misses[place - 1], max(own for own, _ in calls))
+
+
+def note(key: Hashable, prompt: Prompt, count: Count, now: Footprint, reported: int) -> None:
+    """Learn from a call that was counted by the rules alone.
+
+    Args:
+        key: whose model it is.
+        prompt: as read and counted.
+        count: our own.
+        now: the prompt's footprint.
+        reported: input tokens.
+    """
+    if _counts(prompt, count, now) and plausible(now, reported):
+        call = (count.total, reported)
+        FACTORS.change(key, lambda before: of_calls((*(before.calls if before else ()), call)))
+
+
+def applied(key: Hashable, prompt: Prompt, count: Count, now: Footprint) -> Count:
+    """Return a count as its model's factor corrects it, where there is one that says something."""
+    factor = FACTORS.find(key)
+    if factor is None or not factor.useful or not _counts(prompt, count, now):
+        return count
+    if count.total > FARTHEST * factor.longest:
+        return count
+    total = round(factor.value * count.total)
+    tally = scaled(Tally(dict(count.components)), total)
+    fading = max(0.0, 1 - len(factor.calls) / MANY) * factor.value * count.error
+    learned = TOKENS + TIMES * max(LEAST_SHARE, factor.share) * total
+    error = math.ceil(max(learned, fading))
+    return replace(count, total=total, components=tally.components, method=CALIBRATED, error=error)
+
+
+def _counts(prompt: Prompt, count: Count, now: Footprint) -> bool:
+    """Whether a prompt can teach, and be corrected: all of it is text, and all of it was counted."""
+    return (
+        count.method in LEARNABLE
+        and now.alone
+        and count.total >= LEAST_TOKENS
+        and not any(part.kind in UNSURE for one in prompt.messages for part in one.parts)
+    )
