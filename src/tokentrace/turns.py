@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from tokentrace import _config, _deliver, _scope, _sessions
+from tokentrace import _config, _deliver, _scope, _sessions, _told
 from tokentrace._failsafe import attempt
 from tokentrace._sessions import PROCESS, SESSIONS, Registry
 
@@ -74,11 +74,25 @@ _places: ContextVar[tuple[Place, ...]] = ContextVar("tokentrace_places", default
 
 
 def current() -> Place:
-    """Return where the caller is; outside of any session, what the environment says."""
+    """Return where the caller is: as the agent says, else the environment, else a framework."""
     place = _here()
     if place.session and place.turn is None:
         attempt(ONLY.begin, place)
-    return place
+    told = _told.ask()
+    return place if told is _told.NOTHING else attempt(_filled, place, told, default=place)
+
+
+def _filled(place: Place, told: _told.Told) -> Place:
+    """Return a place with what a framework tells, where nobody else said it."""
+    session = place.session or told.session
+    registry = place.registry if session == place.session else SESSIONS.open(session)
+    number = place.turn_number
+    if number is None and session and told.run is not None:
+        number = registry.turn_of(told.run)
+    agent = place.agent or told.agent
+    return replace(
+        place, registry=registry, session=session, agent=agent, turn_number=number
+    )
 
 
 def _here() -> Place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -62,11 +62,12 @@ class Server:
     """Answers `answer` on a free port of loopback, as long as its ``with`` block lasts.
 
     Attributes:
+        answer: to every request, or what makes it of each.
         requests: what arrived, in order.
     """
 
     def __init__(self) -> None:
-        self.answer = whole({})
+        self.answer: Answer | Callable[[Sent], Answer] = whole({})
         self.requests: list[Sent] = []
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
@@ -95,10 +96,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         room = self.server.room
         content = self.rfile.read(int(self.headers.get("content-length", 0)))
-        room.requests.append(Sent(self.path, dict(self.headers), content))
+        sent = Sent(self.path, dict(self.headers), content)
+        room.requests.append(sent)
         self.close_connection = True
         with suppress(ConnectionError):
-            self._send(room.answer)
+            self._send(room.answer(sent) if callable(room.answer) else room.answer)
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)

@@ -10,14 +10,15 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from tokentrace import _failsafe
+from tokentrace import _failsafe, _told
 from tokentrace._failsafe import LOG, attempt
 from tokentrace.guard import Guard, limits
-from tokentrace.instrument import state
+from tokentrace.instrument import frameworks, state
 from tokentrace.instrument.hooks import (
     HOOKS,
     ITEMS,
     OWN_SPAN,
+    RUN,
     VOCABULARY,
     WATCHED,
     WATCHED_FOR,
@@ -88,8 +89,9 @@ def _begin(settings: Settings, **providers: Any) -> None:
         state.configure(settings)
         attempt(limits.load)
         telemetry.configure(**providers)
-        for hook in HOOKS:
+        for hook in (*HOOKS, *frameworks.ENTRIES):
             attempt(_stand, hook)
+        _told.listen(frameworks.told)
         for module in WATCHED_FOR:
             attempt(_watch, module)
         if telemetry.enabled():
@@ -109,6 +111,7 @@ def uninstrument() -> None:
                 attempt(undo)
             attempt(_restore, owner, name, wrapper)
             del state.hooked[hook]
+        _told.listen(None)
         state.configure(None)
         attempt(telemetry.shutdown)
 
@@ -141,7 +144,7 @@ def status() -> dict[str, Any]:
 def _state_of(hook: Hook) -> str:
     if hook in state.hooked:
         return "hooked"
-    if state.settings is not None and not state.wanted(hook.sdk):
+    if state.settings is not None and not _wanted(hook):
         return "off"
     if hook.module in sys.modules:
         return "missing" if state.settings is not None else "off"
@@ -174,7 +177,7 @@ def _tell_unknown(chosen: frozenset[str] | None) -> None:
 
 def _stand(hook: Hook) -> None:
     """Wrap the row's callable now, or as soon as its module is imported."""
-    if hook in state.hooked or not state.wanted(hook.sdk):
+    if hook in state.hooked or not _wanted(hook):
         return
     if hook.module in sys.modules:
         _wrap(hook)
@@ -185,9 +188,14 @@ def _stand(hook: Hook) -> None:
         register_post_import_hook(lambda _module: attempt(_arrived, hook), hook.module)
 
 
+def _wanted(hook: Hook) -> bool:
+    """Whether a hook shall stand: frameworks are asked whichever SDKs are hooked."""
+    return state.settings is not None and (hook.reader == RUN or state.wanted(hook.sdk))
+
+
 def _arrived(hook: Hook) -> None:
     with _lock:
-        if state.settings is not None and state.wanted(hook.sdk) and hook not in state.hooked:
+        if _wanted(hook) and hook not in state.hooked:
             _wrap(hook)
 
 
@@ -209,23 +217,25 @@ def _watching() -> None:
             _wrap(WATCHED)
 
 
-def _maker(hook: Hook) -> Any:
-    """Return what makes the wrapper of a row."""
+def _wrapper(hook: Hook) -> Any:
+    """Return the wrapper of a row."""
     if hook is WATCHED:
         from tokentrace.telemetry import peers
 
-        return peers.watch
+        return peers.watch(hook)
     if hook.reader == ITEMS:
         from tokentrace.instrument.unread import relay
 
-        return relay
+        return relay(hook)
     if hook.reader == OWN_SPAN:
         from tokentrace.instrument.places.speakeasy import hushed
 
-        return hushed
+        return hushed(hook)
+    if hook.reader == RUN:
+        return frameworks.runs.around(frameworks.ENTRIES[hook])
     from tokentrace.instrument.calls import around
 
-    return around
+    return around(hook)
 
 
 def _wrap(hook: Hook) -> None:
@@ -241,13 +251,14 @@ def _wrap(hook: Hook) -> None:
     original = vars(owner).get(name) if owner is not None else None
     if original is None:
         place = f"{hook.module}:{hook.attr}"
-        _failsafe.warn_once(f"hook:{place}", "%s is not there; its calls are not traced", place)
+        lost = "its runs bear no names" if hook.reader == RUN else "its calls are not traced"
+        _failsafe.warn_once(f"hook:{place}", "%s is not there; %s", place, lost)
         return
-    wrapper = FunctionWrapper(original, _maker(hook)(hook))
+    wrapper = FunctionWrapper(original, _wrapper(hook))
     setattr(owner, name, wrapper)
     state.hooked[hook] = (owner, name, wrapper)
     state.taken[hook] = attempt(captured.take, owner, name, original, default=[])
-    if hook is not WATCHED:
+    if hook is not WATCHED and hook.reader != RUN:
         vocab.load_in_background(VOCABULARY)
 
 
