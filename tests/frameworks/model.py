@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from instrument.loopback import Answer, Sent, whole
+from instrument.loopback import Answer, Sent, events, whole
 
 ARGUMENTS = {"city": "Oslo"}
 TEXT = "It is cold."
@@ -17,7 +18,21 @@ def answer(sent: Sent) -> Answer:
         return whole(_gemini(body))
     if sent.path.endswith("/responses"):
         return whole(_responses(body))
-    return whole(_chat(body))
+    said = _chat(body)
+    return events(*_chunks(said)) if body.get("stream") else whole(said)
+
+
+def _chunks(said: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield an answer as a stream: the message in one piece, its end, the usage."""
+    (choice,), usage = said["choices"], said["usage"]
+    message = dict(choice["message"])
+    calls = message.get("tool_calls") or ()
+    message["tool_calls"] = [{"index": at, **call} for at, call in enumerate(calls)] or None
+    common = {key: said[key] for key in ("id", "created", "model")}
+    common["object"] = "chat.completion.chunk"
+    for delta, finish in ((message, None), ({}, choice["finish_reason"])):
+        yield {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+    yield {**common, "choices": [], "usage": usage}
 
 
 def _chat(body: dict[str, Any]) -> dict[str, Any]:
@@ -78,3 +93,18 @@ def _gemini(body: dict[str, Any]) -> dict[str, Any]:
 def arguments(tool: str) -> str:
     """Return arguments as JSON: an agent that is a tool takes an input, the others a city."""
     return '{"input": "Oslo"}' if tool.startswith("ask_") else '{"city": "Oslo"}'
+
+
+def weather(city: str) -> str:
+    """Say the weather of a city."""
+    return f"{city}: cold"
+
+
+def places(captured: Any) -> list[tuple[str, str, int | None]]:
+    """Return session, agent and turn of each call."""
+    return [(call.session, call.agent, call.turn) for call in captured.calls]
+
+
+def turn(session: str, number: int, *agents: str) -> list[tuple[str, str, int | None]]:
+    """Return what `places` gives for the calls of one turn, whose agents these are."""
+    return [(session, agent, number) for agent in agents]

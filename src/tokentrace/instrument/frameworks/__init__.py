@@ -42,6 +42,8 @@ class Framework:
     turn: str = ""
 
 
+STEPS = "llama_index.core.agent.workflow"
+
 FRAMEWORKS = (
     Framework(
         "LangGraph, LangChain",
@@ -70,10 +72,10 @@ FRAMEWORKS = (
         "pydantic-ai-slim",
         "pydantic_ai._run_context",
         readers.pydantic_ai,
-        (Entry("pydantic_ai.agent.abstract", "AbstractAgent.run", runs.anonymous),),
+        (Entry("pydantic_ai.agent", "Agent.iter", runs.begins),),
         session="the run's `conversation_id`",
         agent="the agent's `name`",
-        turn="an `Agent.run`, those of other agents in its tools included",
+        turn="a run, those of other agents in its tools included",
     ),
     Framework(
         "Google ADK",
@@ -87,10 +89,10 @@ FRAMEWORKS = (
         "CrewAI",
         "crewai",
         entries=(
-            Entry("crewai.crew", "Crew.kickoff", runs.crew),
+            Entry("crewai.crew", "Crew.kickoff", runs.begins),
             Entry("crewai.agent.core", "Agent.execute_task", runs.crew_agent),
             Entry("crewai.agent.core", "Agent.aexecute_task", runs.crew_agent),
-            Entry("crewai.agent.core", "Agent.kickoff", runs.crew_agent),
+            Entry("crewai.agent.core", "Agent.kickoff", runs.lone_agent),
         ),
         agent="the agent's `role`",
         turn="a `kickoff` of the outermost crew",
@@ -98,17 +100,15 @@ FRAMEWORKS = (
     Framework(
         "LlamaIndex",
         "llama-index-core",
-        entries=tuple(
-            Entry(f"llama_index.core.agent.workflow.{module}_agent", f"{kind}.take_step", runs.llama)
-            for module, kind in (
-                ("function", "FunctionAgent"),
-                ("react", "ReActAgent"),
-                ("codeact", "CodeActAgent"),
-            )
+        entries=(
+            Entry("workflows.workflow", "Workflow.run", runs.begins),
+            Entry(f"{STEPS}.function_agent", "FunctionAgent.take_step", runs.llama_index),
+            Entry(f"{STEPS}.react_agent", "ReActAgent.take_step", runs.llama_index),
+            Entry(f"{STEPS}.codeact_agent", "CodeActAgent.take_step", runs.llama_index),
         ),
-        session="the memory's `session_id`",
+        session="the `session_id` of the agent's memory",
         agent="the agent's `name`",
-        turn="a new text of the user",
+        turn="a run of the outermost workflow",
     ),
     Framework(
         "smolagents",

@@ -8,12 +8,15 @@ that is another's tool has a run and often a session of its own, but serves the 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from tokentrace import _deliver, _scope
-from tokentrace._told import NOTHING, Told
+from tokentrace._failsafe import attempt
+from tokentrace._told import Told
 from tokentrace.instrument import state
 from tokentrace.instrument.frameworks.readers import first, name
 
@@ -41,15 +44,11 @@ class Run:
 
     Attributes:
         session: as told at its entry, or by the first call in it that knows.
-        key: its id; without one it is itself its id.
+        key: what is one for all that serves the same user input, None where that is not known.
     """
 
     session: str = ""
     key: Hashable = None
-
-    def __post_init__(self) -> None:
-        if self.key is None:
-            self.key = self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,9 +89,20 @@ def around(read: Read) -> Callable[..., Any]:
         def stay(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Stay:
             return Stay(_within(read(instance, args, kwargs)))
 
+        if _deliver.opens(wrapped):
+            visit = attempt(stay, args, kwargs) or _deliver.Visit()
+            return _opened(visit, partial(wrapped, *args, **kwargs))
         return _deliver.around(wrapped, stay)(*args, **kwargs)
 
     return wrapper
+
+
+@asynccontextmanager
+async def _opened(visit: _deliver.Visit, manager: Callable[[], Any]) -> Any:
+    """Visit for as long as an async context manager is open."""
+    with _deliver.step(visit):
+        async with manager() as given:
+            yield given
 
 
 def _within(told: Told) -> Inside:
@@ -100,22 +110,23 @@ def _within(told: Told) -> Inside:
     outer = current()
     if outer is None:
         return Inside(Run(told.session, told.run), told.agent)
+    outer.fill(told.session)
     return Inside(outer.run, told.agent or outer.agent)
 
 
 # ── what is known at an entry ────────────────────────────────────────────────────────────────────
 
 
-def anonymous(_owner: Any, _args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> Told:
-    """Know that a run begins."""
-    return NOTHING
+def begins(_owner: Any, _args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> Told:
+    """Know that a run begins, and nothing of it."""
+    return Told(run=object())
 
 
 def openai_agents(_owner: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Told:
     """Read ``run(starting_agent, input, **options)``; the agent's name comes from its span."""
     group = getattr(kwargs.get("run_config"), "group_id", None)
     session = getattr(kwargs.get("session"), "session_id", None)
-    return Told(first(group, session, kwargs.get("conversation_id")))
+    return Told(first(group, session, kwargs.get("conversation_id")), run=object())
 
 
 def google_adk(agent: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Told:
@@ -125,17 +136,17 @@ def google_adk(agent: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     return Told(name(session), name(agent.name), getattr(invocation, "invocation_id", None))
 
 
-def crew(_crew: Any, _args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> Told:
-    """Read nothing of ``kickoff(inputs)``: a crew's id is another for each object."""
-    return NOTHING
-
-
 def crew_agent(agent: Any, _args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> Told:
     """Read ``execute_task(task, context, tools)``; a role may hold line breaks."""
     return Told(agent=" ".join(name(agent.role).split()))
 
 
-def llama(agent: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Told:
+def lone_agent(agent: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Told:
+    """Read ``kickoff(messages)`` of an agent without a crew."""
+    return replace(crew_agent(agent, args, kwargs), run=object())
+
+
+def llama_index(agent: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Told:
     """Read ``take_step(ctx, llm_input, tools, memory)``."""
     memory = args[3] if len(args) > 3 else kwargs.get("memory")
     return Told(name(getattr(memory, "session_id", None)), name(agent.name))
@@ -143,4 +154,4 @@ def llama(agent: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Told:
 
 def smolagents(agent: Any, _args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> Told:
     """Read ``run(task, …)`` of an agent, or of one that another manages."""
-    return Told(agent=name(agent.name) or type(agent).__name__)
+    return Told(agent=name(agent.name) or type(agent).__name__, run=object())
