@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Hashable
 from typing import Any
 
 from tokentrace._tags import Tags
@@ -44,7 +43,7 @@ class Registry:
         self.lens: Any = None
         self.found: set[int] = set()
         self.merged: Any = None
-        self.runs: OrderedDict[Hashable, int] = OrderedDict()
+        self.runs: OrderedDict[str, int] = OrderedDict()
         self.used = time.monotonic()
         self.weighed = 0
         self._lock = threading.RLock()
@@ -58,7 +57,7 @@ class Registry:
             self.turn = self.turn + 1 if self.turn else first
             return self.turn
 
-    def turn_of(self, run: Hashable) -> int:
+    def turn_of(self, run: str) -> int:
         """Return the number of the turn that a framework's run is: a new one for a new run."""
         with self._lock:
             known = self.runs.get(run)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tokentrace._failsafe import attempt
@@ -13,17 +13,17 @@ from tokentrace._failsafe import attempt
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What is known, each empty or None where nobody says.
+    """What is known, each empty where nobody says.
 
     Attributes:
         session: an id of the conversation.
         agent: whose code runs.
-        run: the same for all that serves one user input, equal to no other's.
+        run: an id of all that serves one user input.
     """
 
     session: str = ""
     agent: str = ""
-    run: Hashable = None
+    run: str = ""
 
 
 NOTHING = Told()

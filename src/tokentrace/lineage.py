@@ -63,6 +63,7 @@ class Lineage:
         leading: how many of those bytes are leading system messages.
         turns: the last 32 turns, oldest first.
         turn: the number of its newest turn.
+        run: what a framework calls the run that its newest turn is, empty where nobody does.
         known: what the provider reported for its calls so far.
         level: the largest threshold that its last call had reached.
         alarms: what else its last call had a warning for.
@@ -77,6 +78,7 @@ class Lineage:
     leading: int = 0
     turns: list[Turn] = field(default_factory=list)
     turn: int = 0
+    run: str = ""
     known: History = field(default_factory=History)
     level: float = 0.0
     alarms: frozenset[str] = frozenset()
@@ -166,17 +168,20 @@ class Lineages:
         """Replace a lock that another thread may have held at a fork."""
         self._lock = threading.RLock()
 
-    def follow(self, prompt: Prompt, *, agent: str = "", turn: int | None = None) -> Lineage:
+    def follow(
+        self, prompt: Prompt, *, agent: str = "", turn: int | None = None, run: str = ""
+    ) -> Lineage:
         """Return the lineage that ``prompt`` continues, or a new one, and make it the newest.
 
         Args:
             prompt: as read; the hashes are kept in its messages' memos.
             agent: only lineages of the same agent are continued.
             turn: the turn's number where the agent tells; otherwise a new turn begins with a new
-                user text at the end.
+                run, or where there are none, with a new user text at the end.
+            run: an id of the run that the call is part of.
         """
         digests = hashes_of(prompt)
-        seen = _Seen(prompt, agent, digests, _leading(prompt.messages), _tools(prompt), turn)
+        seen = _Seen(prompt, agent, digests, _leading(prompt.messages), _tools(prompt), turn, run)
         with self._lock:
             found, shared = self._nearest(seen)
             if found is None:
@@ -271,6 +276,7 @@ class _Seen:
     leading: int
     tools: int
     turn: int | None
+    run: str
 
     @property
     def start(self) -> bytes:
@@ -294,10 +300,18 @@ def _begin_turn(lineage: Lineage, seen: _Seen, shared: int) -> None:
     fresh = _newest_user(seen.prompt.messages, shared // WIDTH)
     if seen.turn is not None:
         lineage.turn = seen.turn
-    elif not lineage.used or (fresh and (appended or fresh != lineage._newest)):  # noqa: SLF001 - ours
+    elif not lineage.used or _is_new(lineage, seen.run, fresh, appended=appended):
         lineage.turn += 1
+    lineage.run = seen.run
     if fresh:
         lineage._newest = fresh  # noqa: SLF001 - ours
+
+
+def _is_new(lineage: Lineage, run: str, fresh: bytes, *, appended: bool) -> bool:
+    """Whether a call that goes on with a lineage begins a turn."""
+    if run or lineage.run:
+        return run != lineage.run
+    return bool(fresh) and (appended or fresh != lineage._newest)  # noqa: SLF001 - ours
 
 
 def _newest_user(messages: Sequence[Message], start: int) -> bytes:

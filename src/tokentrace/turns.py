@@ -54,6 +54,7 @@ class Place:
         guard: the session's own guard, False where it is off, None where nothing was said.
         turn_number: None where nobody tells.
         turn: the turn that the agent opened, or None.
+        run: an id of what a framework runs, where nobody told a turn; else empty.
     """
 
     registry: Registry = field(default_factory=lambda: PROCESS)
@@ -63,6 +64,7 @@ class Place:
     guard: Guard | bool | None = None
     turn_number: int | None = None
     turn: Turn | None = None
+    run: str = ""
 
     @property
     def handle(self) -> Any:
@@ -86,13 +88,11 @@ def _filled(place: Place, told: _told.Told) -> Place:
     """Return a place with what a framework tells, where nobody else said it."""
     session = place.session or told.session
     registry = place.registry if session == place.session else SESSIONS.open(session)
-    number = place.turn_number
-    if number is None and session and told.run is not None:
-        number = registry.turn_of(told.run)
+    number, run = place.turn_number, told.run if place.turn_number is None else ""
+    if run and session:
+        number = registry.turn_of(run)
     agent = place.agent or told.agent
-    return replace(
-        place, registry=registry, session=session, agent=agent, turn_number=number
-    )
+    return Place(registry, session, agent, place.attributes, place.guard, number, place.turn, run)
 
 
 def _here() -> Place:

@@ -7,7 +7,6 @@ from typing import Any
 
 from instrument.loopback import Answer, Sent, events, whole
 
-ARGUMENTS = {"city": "Oslo"}
 TEXT = "It is cold."
 
 
@@ -92,6 +91,8 @@ def _gemini(body: dict[str, Any]) -> dict[str, Any]:
 
 def arguments(tool: str) -> str:
     """Return arguments as JSON: an agent that is a tool takes an input, the others a city."""
+    if tool == "handoff":
+        return '{"to_agent": "writer", "reason": "It knows."}'
     return '{"input": "Oslo"}' if tool.startswith("ask_") else '{"city": "Oslo"}'
 
 

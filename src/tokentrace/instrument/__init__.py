@@ -122,6 +122,7 @@ def status() -> dict[str, Any]:
     Returns:
         ``active``; ``hooks``: by row, ``hooked``, ``waiting`` (the SDK is not imported yet),
         ``missing`` (the SDK is there, the place is not), ``not installed`` or ``off``;
+        ``frameworks``: the same by name, ``read`` where they are asked for names;
         ``errors``: internal errors by kind; ``dropped``: telemetry lost, by reason;
         ``estimates``: calls whose count was no exact one, by method; ``marks``: what became of
         the names that the application gave; ``learned``: limits that providers' refusals told, by
@@ -133,6 +134,7 @@ def status() -> dict[str, Any]:
     return {
         "active": state.settings is not None,
         "hooks": rows,
+        "frameworks": {one.name: _state_of_framework(one) for one in frameworks.FRAMEWORKS},
         "errors": dict(_failsafe.failures),
         "dropped": dict(telemetry.dropped()),
         "estimates": dict(state.estimates),
@@ -149,6 +151,17 @@ def _state_of(hook: Hook) -> str:
     if hook.module in sys.modules:
         return "missing" if state.settings is not None else "off"
     return "waiting" if _installed(hook.module) else "not installed"
+
+
+def _state_of_framework(one: frameworks.Framework) -> str:
+    if state.settings is None:
+        return "off"
+    if any(_state_of(hook) == "missing" for hook in one.hooks):
+        return "missing"
+    modules = [one.module, *(entry.module for entry in one.entries)]
+    if any(module in sys.modules for module in modules):
+        return "read"
+    return "waiting" if any(map(_installed, filter(None, modules))) else "not installed"
 
 
 def _installed(module: str) -> bool:

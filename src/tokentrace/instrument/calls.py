@@ -203,8 +203,9 @@ class Call:
         """Count a body and say what the guard makes of it."""
         count = self._measure(body)
         if self.lineage is None:
-            self.lineage = self.place.registry.lineages.follow(
-                self.prompt, agent=self.place.agent, turn=self.place.turn_number
+            place = self.place
+            self.lineage = place.registry.lineages.follow(
+                self.prompt, agent=place.agent, turn=place.turn_number, run=place.run
             )
         self.own = anchoring.footprint(self.prompt, count)
         count = anchoring.anchored(count, self.prompt, self.lineage.known)

@@ -41,6 +41,11 @@ class Framework:
     agent: str = ""
     turn: str = ""
 
+    @property
+    def hooks(self) -> dict[Hook, runs.Read]:
+        """The entries as rows like those of SDKs."""
+        return {Hook(self.sdk, one.module, one.attr, RUN): one.read for one in self.entries}
+
 
 STEPS = "llama_index.core.agent.workflow"
 
@@ -128,24 +133,20 @@ FRAMEWORKS = (
     ),
 )
 
-ENTRIES = {
-    Hook(one.sdk, entry.module, entry.attr, RUN): entry.read
-    for one in FRAMEWORKS
-    for entry in one.entries
-}
+ENTRIES = {hook: read for one in FRAMEWORKS for hook, read in one.hooks.items()}
 
 
 def told() -> Told:
     """Return what the frameworks that are imported tell of the caller."""
-    session, agent, run = "", "", None
+    session = agent = run = ""
     modules = sys.modules
     for one in FRAMEWORKS:
         module = modules.get(one.module)
         found = None if module is None else attempt(one.read, module)
         if found is not None:
             session, agent = session or found.session, agent or found.agent
-            run = found.run if run is None else run
+            run = run or found.run
     inside = runs.current()
     if inside is not None:
-        session, agent, run = inside.fill(session), agent or inside.agent, inside.run.key
-    return Told(session, agent, run) if session or agent or run is not None else NOTHING
+        session, agent, run = inside.fill(session), agent or inside.agent, inside.run.key or run
+    return Told(session, agent, run) if session or agent or run else NOTHING

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +17,7 @@ THREADS = ("thread_id", "session_id", "conversation_id")
 # Nodes of prebuilt agents: below an agent's own node they tell nothing.
 USUAL = frozenset({"agent", "model", "tools", "call_model"})
 DEPTH = 32
+MOST_RUNS = 256
 
 
 def nothing(_module: Any) -> None:
@@ -24,6 +28,11 @@ def name(value: Any) -> str:
     """Return an id or a name as a text; anything else but a text, a number or a UUID is none."""
     plain = isinstance(value, str | int) or type(value).__name__ == "UUID"
     return text(str(value)) or "" if plain else ""
+
+
+def fresh() -> str:
+    """Return a new id."""
+    return os.urandom(8).hex()
 
 
 def first(*values: Any) -> str:
@@ -41,7 +50,9 @@ def langchain(module: Any) -> Told | None:
         return None
     own, about = config.get("configurable") or {}, config.get("metadata") or {}
     session = first(*(given.get(key) for key in THREADS for given in (own, about)))
-    agent = name(about.get("lc_agent_name")) or _nodes(str(about.get("langgraph_checkpoint_ns", "")))
+    agent = name(about.get("lc_agent_name")) or _nodes(
+        str(about.get("langgraph_checkpoint_ns", ""))
+    )
     return Told(session, agent, _run(own.get("__pregel_runtime"), about))
 
 
@@ -53,10 +64,41 @@ def _nodes(namespace: str) -> str:
     return name("/".join(filter(None, found)))
 
 
-def _run(runtime: Any, about: Mapping[str, Any]) -> Any:
-    """Return what is one for a whole run: its id on a server, else the object that controls it."""
+def _run(runtime: Any, about: Mapping[str, Any]) -> str:
+    """Return a run's id: that of the server, else one for the object that controls the whole run."""
     told = getattr(getattr(runtime, "execution_info", None), "run_id", None)
-    return first(told, about.get("run_id")) or getattr(runtime, "control", None)
+    control = getattr(runtime, "control", None)
+    return first(told, about.get("run_id")) or ("" if control is None else CONTROLS.id_of(control))
+
+
+class Ids:
+    """Ids for the objects seen last, told apart by identity. Thread-safe.
+
+    An object is held for as long as its id is known: no other can take its place meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._all: OrderedDict[int, tuple[Any, str]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def id_of(self, one: Any) -> str:
+        """Return the id of an object."""
+        with self._lock:
+            _, known = self._all.setdefault(id(one), (one, fresh()))
+            self._all.move_to_end(id(one))
+            if len(self._all) > MOST_RUNS:
+                self._all.popitem(last=False)
+            return known
+
+    def renew(self) -> None:
+        """Replace a lock that another thread may have held at a fork."""
+        self._lock = threading.Lock()
+
+
+CONTROLS = Ids()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=CONTROLS.renew)
 
 
 # ── OpenAI Agents ────────────────────────────────────────────────────────────────────────────────
@@ -69,7 +111,7 @@ def openai_agents(module: Any) -> Told | None:
         return None
     agent = first(*map(_speaker, _outwards(span)))
     known = name(getattr(trace, "trace_id", ""))
-    return Told(name(getattr(trace, "group_id", None)), agent, None if known == "no-op" else known)
+    return Told(name(getattr(trace, "group_id", None)), agent, "" if known == "no-op" else known)
 
 
 def _outwards(span: Any) -> Iterator[Any]:
@@ -98,7 +140,7 @@ def pydantic_ai(module: Any) -> Told | None:
     if run is None:
         return None
     agent = getattr(getattr(run, "agent", None), "name", None)
-    known = getattr(run, "run_id", None)
+    known = name(getattr(run, "run_id", None))
     return Told(name(getattr(run, "conversation_id", None)), name(agent), known)
 
 

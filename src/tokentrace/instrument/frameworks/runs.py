@@ -7,7 +7,7 @@ that is another's tool has a run and often a session of its own, but serves the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ from tokentrace import _deliver, _scope
 from tokentrace._failsafe import attempt
 from tokentrace._told import Told
 from tokentrace.instrument import state
-from tokentrace.instrument.frameworks.readers import first, name
+from tokentrace.instrument.frameworks.readers import first, fresh, name
 
 Read = Callable[[Any, tuple[Any, ...], Mapping[str, Any]], Told]
 
@@ -44,11 +44,11 @@ class Run:
 
     Attributes:
         session: as told at its entry, or by the first call in it that knows.
-        key: what is one for all that serves the same user input, None where that is not known.
+        key: an id of all that serves the same user input, empty where that is not known.
     """
 
     session: str = ""
-    key: Hashable = None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,21 +119,21 @@ def _within(told: Told) -> Inside:
 
 def begins(_owner: Any, _args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> Told:
     """Know that a run begins, and nothing of it."""
-    return Told(run=object())
+    return Told(run=fresh())
 
 
 def openai_agents(_owner: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Told:
     """Read ``run(starting_agent, input, **options)``; the agent's name comes from its span."""
     group = getattr(kwargs.get("run_config"), "group_id", None)
     session = getattr(kwargs.get("session"), "session_id", None)
-    return Told(first(group, session, kwargs.get("conversation_id")), run=object())
+    return Told(first(group, session, kwargs.get("conversation_id")), run=fresh())
 
 
 def google_adk(agent: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Told:
     """Read ``run_async(parent_context)``."""
     invocation = args[0] if args else kwargs.get("parent_context")
     session = getattr(getattr(invocation, "session", None), "id", None)
-    return Told(name(session), name(agent.name), getattr(invocation, "invocation_id", None))
+    return Told(name(session), name(agent.name), name(getattr(invocation, "invocation_id", "")))
 
 
 def crew_agent(agent: Any, _args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> Told:
@@ -143,7 +143,7 @@ def crew_agent(agent: Any, _args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -
 
 def lone_agent(agent: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Told:
     """Read ``kickoff(messages)`` of an agent without a crew."""
-    return replace(crew_agent(agent, args, kwargs), run=object())
+    return replace(crew_agent(agent, args, kwargs), run=fresh())
 
 
 def llama_index(agent: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Told:
@@ -154,4 +154,4 @@ def llama_index(agent: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
 
 def smolagents(agent: Any, _args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> Told:
     """Read ``run(task, …)`` of an agent, or of one that another manages."""
-    return Told(agent=name(agent.name) or type(agent).__name__, run=object())
+    return Told(agent=name(agent.name) or type(agent).__name__, run=fresh())
