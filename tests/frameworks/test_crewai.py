@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 pytest.importorskip("crewai", reason="crewai is not installed; nox -s other_frameworks")
@@ -35,11 +37,11 @@ def test_agents_bear_their_roles(crew):
     assert places(captured) == turn("", 1, *ROLES)
 
 
-async def test_each_kickoff_is_a_turn(crew):
+def test_each_kickoff_is_a_turn(crew):
     """In a session that the application names, a kickoff is a turn, in a thread as well."""
     with capture() as captured, tokentrace.session("mine"):
         crew.kickoff()
-        await crew.kickoff_async()
+        asyncio.run(crew.kickoff_async())
     assert places(captured) == [*turn("mine", 1, *ROLES), *turn("mine", 2, *ROLES)]
 
 
