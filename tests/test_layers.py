@@ -15,7 +15,7 @@ SETTINGS = {"_config", "_failsafe"}
 CORE = BASE | SETTINGS | {"schema", "insights", "dialects", "providers", "counting"}
 FOLLOWING = {"_deliver", "_shapes", "_scope"}
 GUARDING = {"guard", "lineage"}
-PLACES = {"turns", "_sessions", "_tags", "context", "_assembly"}
+PLACES = {"turns", "_told", "_sessions", "_tags", "context", "_assembly"}
 SENDING = {"telemetry"}
 RECORD = FOLLOWING | GUARDING | PLACES | SENDING | {"instrument"}
 READ = {"readers", "analysis", "report"}
@@ -51,7 +51,8 @@ ROOMS = {
     "guard": CORE | GUARDING,
     "_tags": CORE,
     "_sessions": CORE | {"_tags", "lineage"},
-    "turns": CORE | FOLLOWING | SENDING | {"_sessions", "guard"},
+    "_told": SETTINGS,
+    "turns": CORE | FOLLOWING | SENDING | {"_sessions", "_told", "guard"},
     "_assembly": CORE | FOLLOWING | SENDING | PLACES,
     "context": CORE | FOLLOWING | SENDING | PLACES | GUARDING,
     "telemetry": CORE,

@@ -58,6 +58,11 @@ def is_function(value: Any) -> bool:
     return callable(value) or isinstance(value, classmethod)
 
 
+def opens(fn: Callable[..., Any]) -> bool:
+    """Whether a callable gives an async context manager."""
+    return inspect.isasyncgenfunction(inspect.unwrap(fn)) and not inspect.isasyncgenfunction(fn)
+
+
 def around(fn: F, begin: Begin) -> F:
     """Return ``fn`` with ``begin(args, kwargs)`` visiting each run of it.
 

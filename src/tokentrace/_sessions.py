@@ -13,6 +13,7 @@ from tokentrace.lineage import Lineages
 
 MOST_SESSIONS = 4_096
 IDLE_SECONDS = 21_600.0
+MOST_RUNS = 64
 ROOM = 24 * 2**20
 
 
@@ -29,6 +30,7 @@ class Registry:
         found: hashes of the tags that calls have held.
         lens: what lays its tags over texts, kept for as long as they are the same.
         merged: for `context.tags`, which keeps what it put together.
+        runs: turn numbers of the frameworks' runs seen last.
     """
 
     def __init__(self, session: str = "") -> None:
@@ -41,6 +43,7 @@ class Registry:
         self.lens: Any = None
         self.found: set[int] = set()
         self.merged: Any = None
+        self.runs: OrderedDict[str, int] = OrderedDict()
         self.used = time.monotonic()
         self.weighed = 0
         self._lock = threading.RLock()
@@ -54,10 +57,21 @@ class Registry:
             self.turn = self.turn + 1 if self.turn else first
             return self.turn
 
+    def turn_of(self, run: str) -> int:
+        """Return the number of the turn that a framework's run is: a new one for a new run."""
+        with self._lock:
+            known = self.runs.get(run)
+            number = self.number(None, 1) if known is None else known
+            self.runs[run] = number
+            self.runs.move_to_end(run)
+            while len(self.runs) > MOST_RUNS:
+                self.runs.popitem(last=False)
+            return number
+
     @property
     def weight(self) -> int:
         """Bytes held, about."""
-        return self.tags.size + self.lineages.weight
+        return self.tags.size + self.lineages.weight + 200 * len(self.runs)
 
     def renew(self) -> None:
         """Replace locks that another thread may have held at a fork."""

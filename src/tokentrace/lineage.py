@@ -63,6 +63,7 @@ class Lineage:
         leading: how many of those bytes are leading system messages.
         turns: the last 32 turns, oldest first.
         turn: the number of its newest turn.
+        run: what a framework calls the run that its newest turn is, empty where nobody does.
         known: what the provider reported for its calls so far.
         level: the largest threshold that its last call had reached.
         alarms: what else its last call had a warning for.
@@ -77,6 +78,7 @@ class Lineage:
     leading: int = 0
     turns: list[Turn] = field(default_factory=list)
     turn: int = 0
+    run: str = ""
     known: History = field(default_factory=History)
     level: float = 0.0
     alarms: frozenset[str] = frozenset()
@@ -167,7 +169,13 @@ class Lineages:
         self._lock = threading.RLock()
 
     def follow(
-        self, prompt: Prompt, *, agent: str = "", turn: int | None = None, after: str = ""
+        self,
+        prompt: Prompt,
+        *,
+        agent: str = "",
+        turn: int | None = None,
+        run: str = "",
+        after: str = "",
     ) -> Lineage:
         """Return the lineage that ``prompt`` continues, or a new one, and make it the newest.
 
@@ -175,11 +183,12 @@ class Lineages:
             prompt: as read; the hashes are kept in its messages' memos.
             agent: only lineages of the same agent are continued.
             turn: the turn's number where the agent tells; otherwise a new turn begins with a new
-                user text at the end.
+                run, or where there are none, with a new user text at the end.
+            run: an id of the run that the call is part of.
             after: the lineage that the body itself names, by the id of a stored context.
         """
         digests = hashes_of(prompt)
-        seen = _Seen(prompt, agent, digests, _leading(prompt.messages), _tools(prompt), turn)
+        seen = _Seen(prompt, agent, digests, _leading(prompt.messages), _tools(prompt), turn, run)
         with self._lock:
             found, shared = self._all.get(after), 0
             if found is None or found.agent != agent:
@@ -276,6 +285,7 @@ class _Seen:
     leading: int
     tools: int
     turn: int | None
+    run: str
 
     @property
     def start(self) -> bytes:
@@ -299,10 +309,18 @@ def _begin_turn(lineage: Lineage, seen: _Seen, shared: int) -> None:
     fresh = _newest_user(seen.prompt.messages, shared // WIDTH)
     if seen.turn is not None:
         lineage.turn = seen.turn
-    elif not lineage.used or (fresh and (appended or fresh != lineage._newest)):  # noqa: SLF001 - ours
+    elif not lineage.used or _is_new(lineage, seen.run, fresh, appended=appended):
         lineage.turn += 1
+    lineage.run = seen.run
     if fresh:
         lineage._newest = fresh  # noqa: SLF001 - ours
+
+
+def _is_new(lineage: Lineage, run: str, fresh: bytes, *, appended: bool) -> bool:
+    """Whether a call that goes on with a lineage begins a turn."""
+    if run or lineage.run:
+        return run != lineage.run
+    return bool(fresh) and (appended or fresh != lineage._newest)  # noqa: SLF001 - ours
 
 
 def _newest_user(messages: Sequence[Message], start: int) -> bytes:

@@ -275,6 +275,7 @@ class CallRecord:
     session: str = ""
     agent: str = ""
     turn: int | None = None
+    turn_id: str = ""
     delta: int | None = None
     trend: str = ""
     lineage: str = ""

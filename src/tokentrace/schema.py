@@ -91,6 +91,7 @@ COMPRESSED_TOKENS = "tokentrace.guard.compressed_tokens"
 FORECAST = "tokentrace.forecast.turns_to_limit"
 LINEAGE = "tokentrace.lineage.id"
 TURN = "tokentrace.turn.number"
+TURN_ID = "tokentrace.turn.id"
 DELTA = "tokentrace.turn.delta"
 TREND = "tokentrace.turn.trend"
 CACHE_BROKEN_BY = "tokentrace.cache.broken_by"
@@ -184,6 +185,7 @@ CALL: tuple[Field, ...] = (
     ("forecast", FORECAST, real),
     ("lineage", LINEAGE, text),
     ("turn", TURN, whole),
+    ("turn_id", TURN_ID, text),
     ("delta", DELTA, whole),
     ("trend", TREND, text),
     ("cache_broken_by", CACHE_BROKEN_BY, text),
@@ -457,7 +459,17 @@ def span_name(operation: str, subject: str = "") -> str:
 
 # What can be derived or spared when a span has no room, first to last.
 _SPARED = (
-    *(DUPLICATE, CACHE_REASON, CACHE_BROKEN_BY, FORECAST, HEADROOM, TREND, DELTA, TOKENIZER),
+    *(
+        DUPLICATE,
+        CACHE_REASON,
+        CACHE_BROKEN_BY,
+        FORECAST,
+        HEADROOM,
+        TREND,
+        DELTA,
+        TOKENIZER,
+        TURN_ID,
+    ),
     *(COMPRESSED_TOKENS, LINEAGE, LIMIT_SOURCE, TURN, API, DRIFT, BAND),
 )
 

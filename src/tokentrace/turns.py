@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from tokentrace import _config, _deliver, _scope, _sessions
+from tokentrace import _config, _deliver, _scope, _sessions, _told
 from tokentrace._failsafe import attempt
 from tokentrace._sessions import PROCESS, SESSIONS, Registry
 
@@ -54,6 +54,7 @@ class Place:
         guard: the session's own guard, False where it is off, None where nothing was said.
         turn_number: None where nobody tells.
         turn: the turn that the agent opened, or None.
+        run: an id of what a framework runs, where nobody told a turn; else empty.
     """
 
     registry: Registry = field(default_factory=lambda: PROCESS)
@@ -63,6 +64,7 @@ class Place:
     guard: Guard | bool | None = None
     turn_number: int | None = None
     turn: Turn | None = None
+    run: str = ""
 
     @property
     def handle(self) -> Any:
@@ -74,11 +76,23 @@ _places: ContextVar[tuple[Place, ...]] = ContextVar("tokentrace_places", default
 
 
 def current() -> Place:
-    """Return where the caller is; outside of any session, what the environment says."""
+    """Return where the caller is: as the agent says, else the environment, else a framework."""
     place = _here()
     if place.session and place.turn is None:
         attempt(ONLY.begin, place)
-    return place
+    told = _told.ask()
+    return place if told is _told.NOTHING else attempt(_filled, place, told, default=place)
+
+
+def _filled(place: Place, told: _told.Told) -> Place:
+    """Return a place with what a framework tells, where nobody else said it."""
+    session = place.session or told.session
+    registry = place.registry if session == place.session else SESSIONS.open(session)
+    number, run = place.turn_number, told.run if place.turn_number is None else ""
+    if run and session:
+        number = registry.turn_of(run)
+    agent = place.agent or told.agent
+    return Place(registry, session, agent, place.attributes, place.guard, number, place.turn, run)
 
 
 def _here() -> Place:

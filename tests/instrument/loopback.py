@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -62,11 +62,12 @@ class Server:
     """Answers `answer` on a free port of loopback, as long as its ``with`` block lasts.
 
     Attributes:
+        answer: to every request, or what makes it of each.
         requests: what arrived, in order.
     """
 
     def __init__(self) -> None:
-        self.answer = whole({})
+        self.answer: Answer | Callable[[Sent], Answer] = whole({})
         self.requests: list[Sent] = []
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
@@ -78,9 +79,8 @@ class Server:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def answer_to(self, sent: Sent) -> Answer:
-        """Return the answer to a request: the same to all of them."""
-        del sent
-        return self.answer
+        """Return the answer to a request: the same to all of them, or what a function says."""
+        return self.answer(sent) if callable(self.answer) else self.answer
 
     def __enter__(self) -> Self:
         self._thread.start()

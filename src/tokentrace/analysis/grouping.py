@@ -56,9 +56,11 @@ def sessions(records: Iterable[Record]) -> tuple[Session, ...]:
     rooms: dict[Key, list[ContextRecord]] = defaultdict(list)
     traces: dict[str, Key] = {}
     ordered = sorted(_once(records), key=_when)
+    heads = _heads(call for call in ordered if isinstance(call, CallRecord))
     for call in ordered:
         if isinstance(call, CallRecord):
             key = _key(call)
+            key = heads.get(key, key)
             groups[key].append(call)
             traces.setdefault(call.trace_id, key)
     for context in ordered:
@@ -87,6 +89,18 @@ def _key(call: CallRecord) -> Key:
     if call.session:
         return True, call.session
     return False, call.lineage or call.trace_id or call.span_id
+
+
+def _heads(calls: Iterable[CallRecord]) -> dict[Key, Key]:
+    """Return, for lineages without a name, that of the conversation in whose turns they served."""
+    heads: dict[Key, Key] = {}
+    served: dict[str, Key] = {}
+    for call in calls:
+        if call.turn_id and not call.session:
+            key = _key(call)
+            heads.setdefault(key, served.setdefault(call.turn_id, heads.get(key, key)))
+            served[call.turn_id] = heads[key]
+    return heads
 
 
 def _session(key: Key, calls: Sequence[CallRecord], contexts: Sequence[ContextRecord]) -> Session:

@@ -1,7 +1,7 @@
 """Turn numbers over all processes of a session: those on the spans, and those they leave open.
 
 A number on a span is the agent's, or it was counted from 1 by a process that knew nothing of those
-before it. Calls that share a lineage or a trace knew of one another: they are one *run*. Runs that
+before it. Calls that share a lineage, a trace or a turn's id knew of one another: they are one *run*. Runs that
 each begin at 1 follow one another in the order of their time.
 """
 
@@ -71,7 +71,7 @@ def _grouped(calls: Iterable[CallRecord], keys: Iterable[K]) -> dict[K, list[Cal
 
 
 def _said(calls: Sequence[CallRecord]) -> list[int | None]:
-    """Return the numbers on the calls; under one span, those of its first conversation.
+    """Return the numbers on the calls; under one span or id, those of its first conversation.
 
     A lineage without the agent's numbers counts for itself: a summary on the side does not know in
     which turn it helps.
@@ -79,8 +79,9 @@ def _said(calls: Sequence[CallRecord]) -> list[int | None]:
     said = [call.turn for call in calls]
     spans: dict[Name, list[int]] = defaultdict(list)
     for place, call in enumerate(calls):
-        if call.parent_id and call.turn is not None:
-            spans[call.trace_id, call.parent_id].append(place)
+        if (call.turn_id or call.parent_id) and call.turn is not None:
+            key = ("", call.turn_id) if call.turn_id else (call.trace_id, call.parent_id)
+            spans[key].append(place)
     for places in spans.values():
         inside = [calls[place] for place in places]
         lineages = _grouped(inside, map(lineage_of, inside))
@@ -135,6 +136,8 @@ def _runs(calls: Sequence[CallRecord]) -> list[Hashable]:
     for call in calls:
         if call.lineage and call.trace_id:
             heads[head((call.trace_id,))] = head(lineage_of(call))
+        if call.lineage and call.turn_id:
+            heads[head(("", "", call.turn_id))] = head(lineage_of(call))
     return [head(lineage_of(call) if call.lineage else (call.trace_id,)) for call in calls]
 
 

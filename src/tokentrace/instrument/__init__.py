@@ -10,14 +10,15 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from tokentrace import _failsafe
+from tokentrace import _failsafe, _told
 from tokentrace._failsafe import LOG, attempt
 from tokentrace.guard import Guard, limits
-from tokentrace.instrument import factor_file, learning, state
+from tokentrace.instrument import factor_file, frameworks, learning, state
 from tokentrace.instrument.hooks import (
     HOOKS,
     ITEMS,
     OWN_SPAN,
+    RUN,
     VOCABULARY,
     WATCHED,
     WATCHED_FOR,
@@ -89,8 +90,9 @@ def _begin(settings: Settings, **providers: Any) -> None:
         attempt(limits.load)
         attempt(factor_file.load)
         telemetry.configure(**providers)
-        for hook in HOOKS:
+        for hook in (*HOOKS, *frameworks.ENTRIES):
             attempt(_stand, hook)
+        _told.listen(frameworks.told)
         for module in WATCHED_FOR:
             attempt(_watch, module)
         if telemetry.enabled():
@@ -110,6 +112,7 @@ def uninstrument() -> None:
                 attempt(undo)
             attempt(_restore, owner, name, wrapper)
             del state.hooked[hook]
+        _told.listen(None)
         state.configure(None)
         attempt(telemetry.shutdown)
 
@@ -120,6 +123,7 @@ def status() -> dict[str, Any]:
     Returns:
         ``active``; ``hooks``: by row, ``hooked``, ``waiting`` (the SDK is not imported yet),
         ``missing`` (the SDK is there, the place is not), ``not installed`` or ``off``;
+        ``frameworks``: the same by name, ``read`` where they are asked for names;
         ``errors``: internal errors by kind; ``dropped``: telemetry lost, by reason;
         ``estimates``: calls whose count was no exact one, by method; ``factors``: what models count
         for each token of ours, as their reported usage says, by model and host; ``marks``: what became of
@@ -132,6 +136,7 @@ def status() -> dict[str, Any]:
     return {
         "active": state.settings is not None,
         "hooks": rows,
+        "frameworks": {one.name: _state_of_framework(one) for one in frameworks.FRAMEWORKS},
         "errors": dict(_failsafe.failures),
         "dropped": dict(telemetry.dropped()),
         "estimates": dict(state.estimates),
@@ -144,11 +149,22 @@ def status() -> dict[str, Any]:
 def _state_of(hook: Hook) -> str:
     if hook in state.hooked:
         return "hooked"
-    if state.settings is not None and not state.wanted(hook.sdk):
+    if state.settings is not None and not _wanted(hook):
         return "off"
     if hook.module in sys.modules:
         return "missing" if state.settings is not None else "off"
     return "waiting" if _installed(hook.module) else "not installed"
+
+
+def _state_of_framework(one: frameworks.Framework) -> str:
+    if state.settings is None:
+        return "off"
+    if any(_state_of(hook) == "missing" for hook in one.hooks):
+        return "missing"
+    modules = [one.module, *(entry.module for entry in one.entries)]
+    if any(module in sys.modules for module in modules):
+        return "read"
+    return "waiting" if any(map(_installed, filter(None, modules))) else "not installed"
 
 
 def _installed(module: str) -> bool:
@@ -177,7 +193,7 @@ def _tell_unknown(chosen: frozenset[str] | None) -> None:
 
 def _stand(hook: Hook) -> None:
     """Wrap the row's callable now, or as soon as its module is imported."""
-    if hook in state.hooked or not state.wanted(hook.sdk):
+    if hook in state.hooked or not _wanted(hook):
         return
     if hook.module in sys.modules:
         _wrap(hook)
@@ -188,9 +204,14 @@ def _stand(hook: Hook) -> None:
         register_post_import_hook(lambda _module: attempt(_arrived, hook), hook.module)
 
 
+def _wanted(hook: Hook) -> bool:
+    """Whether a hook shall stand: frameworks are asked whichever SDKs are hooked."""
+    return state.settings is not None and (hook.reader == RUN or state.wanted(hook.sdk))
+
+
 def _arrived(hook: Hook) -> None:
     with _lock:
-        if state.settings is not None and state.wanted(hook.sdk) and hook not in state.hooked:
+        if _wanted(hook) and hook not in state.hooked:
             _wrap(hook)
 
 
@@ -212,23 +233,25 @@ def _watching() -> None:
             _wrap(WATCHED)
 
 
-def _maker(hook: Hook) -> Any:
-    """Return what makes the wrapper of a row."""
+def _wrapper(hook: Hook) -> Any:
+    """Return the wrapper of a row."""
     if hook is WATCHED:
         from tokentrace.telemetry import peers
 
-        return peers.watch
+        return peers.watch(hook)
     if hook.reader == ITEMS:
         from tokentrace.instrument.unread import relay
 
-        return relay
+        return relay(hook)
     if hook.reader == OWN_SPAN:
         from tokentrace.instrument.places.speakeasy import hushed
 
-        return hushed
+        return hushed(hook)
+    if hook.reader == RUN:
+        return frameworks.runs.around(frameworks.ENTRIES[hook])
     from tokentrace.instrument.calls import around
 
-    return around
+    return around(hook)
 
 
 def _wrap(hook: Hook) -> None:
@@ -244,13 +267,14 @@ def _wrap(hook: Hook) -> None:
     original = vars(owner).get(name) if owner is not None else None
     if original is None:
         place = f"{hook.module}:{hook.attr}"
-        _failsafe.warn_once(f"hook:{place}", "%s is not there; its calls are not traced", place)
+        lost = "its runs bear no names" if hook.reader == RUN else "its calls are not traced"
+        _failsafe.warn_once(f"hook:{place}", "%s is not there; %s", place, lost)
         return
-    wrapper = FunctionWrapper(original, _maker(hook)(hook))
+    wrapper = FunctionWrapper(original, _wrapper(hook))
     setattr(owner, name, wrapper)
     state.hooked[hook] = (owner, name, wrapper)
     state.taken[hook] = attempt(captured.take, owner, name, original, default=[])
-    if hook is not WATCHED:
+    if hook is not WATCHED and hook.reader != RUN:
         vocab.load_in_background(VOCABULARY)
 
 

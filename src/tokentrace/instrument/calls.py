@@ -16,7 +16,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from tokentrace import _shapes, context, dialects, guard, schema, telemetry, turns
+from tokentrace import _deliver, _shapes, context, dialects, guard, schema, telemetry, turns
 from tokentrace._failsafe import OnError, attempt, outcome
 from tokentrace._sessions import Registry
 from tokentrace.counting.claims import Lens
@@ -61,16 +61,11 @@ def inside() -> bool:
 
 def live(call: Call, work: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Run the call's first half, then the host's own call, followed to its end."""
-    waiting = prepared(call, lambda: _opens(work) or inspect.iscoroutinefunction(work))
+    waiting = prepared(call, lambda: _deliver.opens(work) or inspect.iscoroutinefunction(work))
     then = partial(_shapes.run, work, args, kwargs, call)
     if waiting is None:
         return then()
-    return _opened(waiting, then) if _opens(work) else _after(waiting, then)
-
-
-def _opens(work: Callable[..., Any]) -> bool:
-    """Whether a callable gives an async context manager."""
-    return inspect.isasyncgenfunction(inspect.unwrap(work))
+    return _opened(waiting, then) if _deliver.opens(work) else _after(waiting, then)
 
 
 def prepared(call: Call, can_wait: Callable[[], bool]) -> Coroutine[Any, Any, None] | None:
@@ -213,10 +208,12 @@ class Call:
         """Count a body and say what the guard makes of it."""
         count = self._measure(body)
         if self.lineage is None:
-            self.lineage = self.place.registry.lineages.follow(
+            place = self.place
+            self.lineage = place.registry.lineages.follow(
                 self.prompt,
-                agent=self.place.agent,
-                turn=self.place.turn_number,
+                agent=place.agent,
+                turn=place.turn_number,
+                run=place.run,
                 after=learning.leading(self.request, self.prompt),
             )
         self.own = learning.own(self.request, self.prompt, count)

@@ -32,6 +32,8 @@ class Hook:
 ITEMS = "items"
 # Instead of a reader: the place starts the SDK's own span of a call, which has ours already.
 OWN_SPAN = "own span"
+# Instead of a reader: the place runs an agent, see `instrument.frameworks`.
+RUN = "run"
 
 HOOKS = (
     Hook("openai", "openai._base_client", "SyncAPIClient.request", "stainless"),

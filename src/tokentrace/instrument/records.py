@@ -49,6 +49,7 @@ def record(
         session=place.session,
         agent=place.agent,
         turn=lineage.turn,
+        turn_id=place.run,
         delta=standing.delta,
         trend=standing.trend,
         lineage=lineage.id,
