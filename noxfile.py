@@ -24,7 +24,11 @@ CODE = ("src", "tests", "examples", "noxfile.py")
 # The versions of each SDK whose hooks are promised: the table beside the hooks.
 SDKS = runpy.run_path("src/tokentrace/instrument/hooks.py")["SDKS"]
 # What some of them want besides themselves.
-NEEDS = {"anthropic": ("anthropic[bedrock]",), "litellm": ("tenacity",)}
+NEEDS = {
+    "anthropic": ("anthropic[bedrock]",),
+    "huggingface_hub": ("aiohttp",),
+    "litellm": ("tenacity",),
+}
 # Too much for one environment with the others: litellm's pins, a botocore of aiobotocore's own.
 APART = ("aiobotocore", "litellm")
 # Also run on the newest Python in CI.
@@ -82,8 +86,9 @@ def generations() -> list[nox._parametrize.Param]:
             name = {0: "oldest", last: "newest"}.get(place, version)
             need = f"{sdk.name}{'>=' if place == last else '=='}{version}"
             python = at_hand("3.13" if place == last else "3.12" if place else "3.11")
-            others = sdk.name in APART or 0 < place < last  # than `tests` and `oldest` run
-            tags = ["apart"] if others or (place == last and sdk.name in FIRST) else []
+            # what neither `tests` nor `oldest` runs, or on no such Python
+            apart = 0 < place < last or (place == last and sdk.name in (*FIRST, *APART))
+            tags = ["apart"] if apart else []
             found.append(nox.param(python, sdk.name, need, id=f"{sdk.name}-{name}", tags=tags))
     return found
 

@@ -57,8 +57,10 @@ LIBRARIES = {
     "msgspec": {"_shapes", "counting", "instrument", "telemetry", "readers", "report", "cli"},
     "openai": {"demo"},
     "opentelemetry": SENDING | {"_scope", "turns", "instrument", "instrumentor", "testing"},
+    "sentencepiece": {"counting"},
     "rich": {"report", "cli", "demo", "doctor"},
     "tiktoken": {"counting"},
+    "tokenizers": {"counting"},
     "typer": {"cli"},
     "wrapt": {"instrument"},
 }

@@ -105,6 +105,16 @@ async def outcome(awaitable: Awaitable[Any]) -> tuple[Any, Exception | None]:
         return None, error
 
 
+def refused(work: Callable[..., T], *args: Any) -> tuple[T | None, BaseException | None]:
+    """Call a library on what the user gave it: what it raises is about that, and comes back as a value."""
+    try:
+        return work(*args), None
+    except PASSED:
+        raise
+    except BaseException as error:
+        return None, error
+
+
 def record(error: BaseException, where: str) -> None:
     """Count ``error`` and log it, without its text (which may hold prompt content)."""
     kind = f"{where}:{type(error).__name__}"

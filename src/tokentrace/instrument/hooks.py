@@ -137,7 +137,7 @@ SDKS = (
     Sdk("aiobotocore", ("2.26.0", "3.10.0"), BEDROCK),
     Sdk("huggingface_hub", ("0.30.0", "1.33.0", "2.4.0"), (CHAT,)),
     Sdk("litellm", ("1.110.0", "1.110.2"), (CHAT, EMBEDDINGS), "older ones lose a stream's usage"),
-    Sdk("dashscope", ("1.22.0", "2.0.2"), (CHAT,), "older ones forget to await a refusal"),
+    Sdk("dashscope", ("1.22.2", "2.0.2"), (CHAT,), "older ones forget to await a refusal"),
     Sdk("google-genai", ("1.11.0", "2.34.0", "3.6.1"), ("gemini.generateContent",)),
     Sdk(
         "mistralai",
