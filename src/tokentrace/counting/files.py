@@ -145,7 +145,7 @@ def _pattern(name: str) -> str:
 
 
 def _missing(extra: str) -> TokenizerFileError:
-    return TokenizerFileError(f"its library is missing: pip install 'tokentrace[{extra}]'")
+    return TokenizerFileError(f"its library is missing or too old: pip install 'tokentrace[{extra}]'")
 
 
 def _huggingface(data: bytes, name: str, _pattern: str) -> Ruler:
@@ -173,10 +173,26 @@ def _sentencepiece(data: bytes, name: str, _pattern: str) -> Ruler:
     processor: Any = SentencePieceProcessor(model_proto=data)
 
     def starts(text: str) -> list[int]:
-        return [piece.begin for piece in processor.encode(text, out_type="immutable_proto").pieces]
+        pieces = processor.encode(text, return_type="proto").pieces
+        return _characters(text, [piece.begin for piece in pieces])
 
-    starts("ready")
+    try:
+        starts("ready")
+    except (TypeError, ImportError):  # without this argument, or without protobuf
+        raise _missing("sentencepiece") from None
     return FileRuler(name, starts)
+
+
+def _characters(text: str, offsets: list[int]) -> list[int]:
+    """Return rising positions in bytes as positions in characters."""
+    if text.isascii():
+        return offsets
+    raw, found, before, place = text.encode(), [], 0, 0
+    for offset in offsets:
+        place += len(raw[before:offset].decode("utf-8", "ignore"))
+        before = max(before, offset)
+        found.append(place)
+    return found
 
 
 def _table(data: bytes, name: str, pattern: str) -> Ruler:
