@@ -145,7 +145,9 @@ def _pattern(name: str) -> str:
 
 
 def _missing(extra: str) -> TokenizerFileError:
-    return TokenizerFileError(f"its library is missing or too old: pip install 'tokentrace[{extra}]'")
+    return TokenizerFileError(
+        f"its library is missing or too old: pip install 'tokentrace[{extra}]'"
+    )
 
 
 def _huggingface(data: bytes, name: str, _pattern: str) -> Ruler:
