@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import subprocess
 
@@ -15,16 +16,31 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 TESTING = nox.project.dependency_groups(PROJECT, "test")
+PYTEST = nox.project.dependency_groups(PROJECT, "pytest")
 LINTING = nox.project.dependency_groups(PROJECT, "lint")
 BROWSING = nox.project.dependency_groups(PROJECT, "browser")
 DOCS = nox.project.dependency_groups(PROJECT, "docs")
 CODE = ("src", "tests", "examples", "noxfile.py")
 
-# The SDK generations whose hooks are promised, each on another Python where one is at hand.
-SDKS = {
-    "oldest": ("3.11", "openai==1.60.0", "anthropic[bedrock]==0.66.0"),
-    "openai2": ("3.12", "openai==2.*", "anthropic[bedrock]==0.*"),
-    "newest": ("3.13", "openai>=3", "anthropic[bedrock]>=2"),
+# The versions of each SDK whose hooks are promised: the table beside the hooks.
+SDKS = runpy.run_path("src/tokentrace/instrument/hooks.py")["SDKS"]
+# What some of them want besides themselves.
+NEEDS = {
+    "anthropic": ("anthropic[bedrock]",),
+    "huggingface_hub": ("aiohttp",),
+    "litellm": ("tenacity",),
+}
+# Too much for one environment with the others: litellm's pins, a botocore of aiobotocore's own.
+APART = ("aiobotocore", "litellm")
+# Also run on the newest Python in CI.
+FIRST = ("openai", "anthropic")
+# litellm leaves sockets open; hypothesis reads its sources at the end, while threads of litellm still
+# run: CPython 3.11 trips.
+OPTIONS = {
+    "litellm": (
+        *("-W", "ignore::pytest.PytestUnraisableExceptionWarning"),
+        *("-p", "no:hypothesispytest"),
+    )
 }
 
 # The other instrumentations beside which a call has one span (see telemetry/peers.py).
@@ -55,8 +71,7 @@ OTHER_FRAMEWORKS = (
     "smolagents[openai]>=1.26",
 )
 
-# What of the hooks differs between generations of these SDKs.
-HOOKED = tuple(f"tests/instrument/test_{name}.py" for name in ("door", "forms", "manual"))
+HOOKS = "tests/instrument"
 
 
 def at_hand(version: str) -> str | None:
@@ -81,18 +96,36 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "report")
 
 
+def generations() -> list[nox._parametrize.Param]:
+    """Return every version of every SDK, the newest on the newest Python that is at hand."""
+    found = []
+    for sdk in SDKS:
+        last = len(sdk.run) - 1
+        for place, version in enumerate(sdk.run):
+            name = {0: "oldest", last: "newest"}.get(place, version)
+            need = f"{sdk.name}{'>=' if place == last else '=='}{version}"
+            python = at_hand("3.13" if place == last else "3.12" if place else "3.11")
+            # what neither `tests` nor `oldest` runs, or on no such Python
+            apart = 0 < place < last or (place == last and sdk.name in (*FIRST, *APART))
+            tags = ["apart"] if apart else []
+            found.append(nox.param(python, sdk.name, need, id=f"{sdk.name}-{name}", tags=tags))
+    return found
+
+
 @nox.session
-@nox.parametrize(
-    "python, openai, anthropic",
-    [nox.param(at_hand(sdk[0]), *sdk[1:], id=name) for name, sdk in SDKS.items()],
-)
-def hooks(session: nox.Session, openai: str, anthropic: str) -> None:
-    """Run the tests of the hooks against one generation of the SDKs."""
-    others = [
-        need for need in TESTING if not need.startswith(("openai", "anthropic", "pytest-cov"))
-    ]
-    session.install(".", openai, anthropic, *others)
-    session.run("pytest", *HOOKED, *session.posargs)
+@nox.parametrize("python, sdk, need", generations())
+def matrix(session: nox.Session, sdk: str, need: str) -> None:
+    """Run the tests of one SDK's hooks against one version of it, alone in its environment."""
+    session.install(".", need, *NEEDS.get(sdk, ()), *PYTEST)
+    session.run("pytest", HOOKS, *OPTIONS.get(sdk, ()), *session.posargs)
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """Run the tests of all hooks against the oldest versions at once; `tests` has the newest."""
+    needs = [f"{sdk.name}=={sdk.run[0]}" for sdk in SDKS if sdk.name not in APART]
+    session.install(".", *needs, *NEEDS["anthropic"], *PYTEST)
+    session.run("pytest", HOOKS, *session.posargs)
 
 
 @nox.session
@@ -100,27 +133,6 @@ def peers(session: nox.Session) -> None:
     """Run the tests beside other instrumentations, each of them installed."""
     session.install(".", *TESTING, *PEERS)
     session.run("pytest", "tests/peers", *session.posargs)
-
-
-def apart(session: nox.Session, sdk: str, *needs: str) -> None:
-    """Run the tests of an SDK's hooks that the other sessions skip."""
-    session.install(".", *TESTING, *needs)
-    session.run("pytest", "tests/instrument", "-k", sdk, *session.posargs)
-
-
-@nox.session
-def litellm(session: nox.Session) -> None:
-    """Run the tests of litellm's hooks: it weighs more than all others, and leaves sockets open."""
-    open_sockets = ("-W", "ignore::pytest.PytestUnraisableExceptionWarning")
-    # hypothesis reads its sources at the end, while threads of litellm still run: CPython 3.11 trips
-    session.posargs.extend((*open_sockets, "-p", "no:hypothesispytest"))
-    apart(session, "litellm", "litellm>=1.110", "tenacity")
-
-
-@nox.session
-def aiobotocore(session: nox.Session) -> None:
-    """Run the tests of aiobotocore's hook: it wants a botocore of its own."""
-    apart(session, "aiobotocore", "aiobotocore>=3.10")
 
 
 def named(session: nox.Session, *needs: str) -> None:

@@ -26,10 +26,10 @@ COLUMNS = (
 )
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a Markdown table whose columns but the first are numbers."""
+def table(head: Iterable[str], rows: Iterable[Iterable[str]], *, numbers: bool = True) -> str:
+    """Return a Markdown table; its columns but the first are numbers, or none is."""
     head = list(head)
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *map(list, rows)]
+    lines = [head, ["---", *["---:" if numbers else "---"] * (len(head) - 1)], *map(list, rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

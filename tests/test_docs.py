@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import threading
+import tomllib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 import tokentrace
 from tokentrace import schema
 from tokentrace.cli import app
+from tokentrace.instrument.hooks import HOOKS, SDKS
 
 TOP = Path(__file__).parents[1]
 DOCS = TOP / "docs"
@@ -379,3 +381,41 @@ def test_columns_of_the_scores_are_explained(script):
     """Every column of the score table stands in the table that explains them."""
     explained = page("accuracy.md").partition("<!-- scores: begin -->")[0]
     assert [name for name in script.COLUMNS if f"`{name}`" not in explained] == []
+
+
+# ── providers ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOP / "scripts"))
+    return importlib.import_module("providers_table")
+
+
+def between(text: str, name: str) -> str:
+    return text.partition(f"<!-- {name}: begin -->")[2].partition(f"<!-- {name}: end -->")[0]
+
+
+def test_the_tables_of_hooks_are_those_of_the_package(tables):
+    """The page holds what the script makes of the hooks and of the versions that were run."""
+    text = page("providers.md")
+    assert between(text, "sdks").strip() == tables.sdks()
+    assert between(text, "hooks").strip() == tables.hooks()
+
+
+def test_every_hook_has_versions_and_every_version_a_hook():
+    """The table of versions and that of hooks are of the same SDKs, and its apis are known."""
+    from tokentrace.dialects import DIALECTS
+
+    assert {sdk.name for sdk in SDKS} == {hook.sdk for hook in HOOKS}
+    assert {api for sdk in SDKS for api in sdk.apis} <= set(DIALECTS)
+
+
+def test_what_is_installed_for_tests_is_no_older_than_what_is_promised():
+    """The lower bounds of the SDKs that tests install are the oldest versions of the table."""
+    with (TOP / "pyproject.toml").open("rb") as file:
+        needs = tomllib.load(file)["dependency-groups"]["sdks"]
+    oldest = {sdk.name: sdk.run[0] for sdk in SDKS}
+    found = dict(re.sub(r"\[.*?\]", "", need).split(">=") for need in needs)
+    assert found == {name: oldest[name] for name in found}
+    assert set(oldest) - set(found) == {"aiobotocore", "litellm"}

@@ -72,8 +72,10 @@ LIBRARIES = {
     "opentelemetry": SENDING
     | {"_scope", "turns", "instrument", "instrumentor", "testing", "watch"},
     "pytest": {"pytest_plugin"},
+    "sentencepiece": {"counting"},
     "rich": {"report", "cli", "demo", "doctor"},
     "tiktoken": {"counting"},
+    "tokenizers": {"counting"},
     "typer": {"cli"},
     "wrapt": {"instrument"},
 }

@@ -18,6 +18,7 @@ TOKENTRACE_THRESHOLDS        shares of the limit that warn, e.g. 0.8,0.95       
 TOKENTRACE_ON_EXCEED         warn or raise                                               warn
 TOKENTRACE_SECTIONS          1, 0, or names separated by commas                          1
 TOKENTRACE_CAPTURE_CONTENT   1 puts prompt text on spans                                 0
+TOKENTRACE_TOKENIZERS        tokenizer files by model, as JSON: {"qwen*": "path"}        none
 TOKENTRACE_STRICT            1 raises our own internal errors (for our tests)            0
 ===========================  ==========================================================  =========
 
@@ -75,6 +76,19 @@ def positive(raw: str) -> int:
     value = int(raw)
     if not 0 < value < 2**53:
         raise ValueError(raw)
+    return value
+
+
+def mapping(raw: str) -> dict[str, Any]:
+    """Return a JSON object; raise ValueError for anything else."""
+    from json import loads
+
+    try:
+        value = loads(raw)
+    except RecursionError:
+        raise ValueError(raw) from None
+    if not isinstance(value, dict):
+        raise ValueError(raw)  # noqa: TRY004 - of a text, not of an argument
     return value
 
 

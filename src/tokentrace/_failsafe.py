@@ -105,11 +105,15 @@ async def outcome(awaitable: Awaitable[Any]) -> tuple[Any, Exception | None]:
         return None, error
 
 
-def outcome_of(work: Callable[..., Any], *args: Any) -> tuple[Any, Exception | None]:
-    """Call what is somebody else's; its failure comes back as a value."""
+def outcome_of(
+    work: Callable[..., T], *args: Any, **kwargs: Any
+) -> tuple[T | Any, BaseException | None]:
+    """Call what is somebody else's: what it raises is about that, and comes back as a value."""
     try:
-        return work(*args), None
-    except Exception as error:
+        return work(*args, **kwargs), None
+    except PASSED:
+        raise
+    except BaseException as error:
         return None, error
 
 

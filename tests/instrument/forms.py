@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
+import pytest
+
 from tokentrace import testing
 from tokentrace.testing import Reply, Wire
 
@@ -75,7 +77,7 @@ GROQ = replace(
 TOGETHER = replace(GROQ, name="together", client="Together")
 
 MAIN = {sdk.name: sdk for sdk in (OPENAI, ANTHROPIC)}
-SDKS = {**MAIN, **{sdk.name: sdk for sdk in (GROQ, TOGETHER) if find_spec(sdk.name)}}
+SDKS = {sdk.name: sdk for sdk in (*MAIN.values(), GROQ, TOGETHER) if find_spec(sdk.name)}
 
 
 @dataclass
@@ -87,8 +89,8 @@ class Shop:
     wire: Wire = field(default_factory=Wire)
 
     def make(self, **options: Any) -> Any:
-        """Return a client."""
-        module = __import__(self.sdk.name)
+        """Return a client; the test is skipped where the SDK is not installed."""
+        module = pytest.importorskip(self.sdk.name)
         kind = ("Async" if self.asynchronous else "") + self.sdk.client
         http = self.wire.client(self.sdk.name, asynchronous=self.asynchronous)
         options = {"api_key": "test", "base_url": "http://wire.test/", "max_retries": 0, **options}

@@ -38,6 +38,8 @@ def test_counting_tokens_is_silent(server):
     """Bedrock's own count generates nothing and has no span."""
     server.answer = whole({"inputTokens": 12})
     asked = {"converse": {"messages": CONVERSE.request["messages"]}}
+    if not hasattr(client(server.url), "count_tokens"):
+        pytest.skip("this botocore has no such call")
     with capture() as captured:
         answer = client(server.url).count_tokens(modelId=bedrock.MODEL, input=asked)
     assert answer["inputTokens"] == 12

@@ -9,10 +9,13 @@ from dataclasses import replace
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import tokentrace
 from instrument import forms
-from instrument.forms import SDKS, Shop
+from instrument.forms import MAIN, SDKS, Shop, items, maybe
+from tokentrace import schema
 from tokentrace.testing import Reply, Wire, capture
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -195,7 +198,8 @@ def test_flavoured_clients_keep_the_dialect(module, kind, options, provider):
     """Azure and Bedrock clients are the same hook, with their own provider."""
     if module == "anthropic" and importlib.util.find_spec("boto3") is None:
         pytest.skip("boto3 is not installed")
-    sdk = SDKS[module]
+    made = pytest.importorskip(module)
+    sdk = MAIN[module]
     wire = Wire(sdk.plain)
     secret = {} if kind == "AnthropicBedrock" else {"api_key": "test"}
     address = (
@@ -203,7 +207,7 @@ def test_flavoured_clients_keep_the_dialect(module, kind, options, provider):
         if "Azure" in kind
         else {"base_url": "http://wire.test"}
     )
-    client = getattr(__import__(module), kind)(
+    client = getattr(made, kind)(
         http_client=wire.client(module), max_retries=0, **secret, **address, **options
     )
     with capture() as captured:
@@ -216,7 +220,7 @@ def test_flavoured_clients_keep_the_dialect(module, kind, options, provider):
 
 def test_a_call_inside_a_call_counts_once():
     """An SDK that calls another one under it is one call."""
-    sdk = SDKS["openai"]
+    sdk = MAIN["openai"]
     inner = Shop(sdk, asynchronous=False, wire=Wire(sdk.plain))
 
     def answer(sent):
@@ -231,7 +235,7 @@ def test_a_call_inside_a_call_counts_once():
 
 def test_a_call_between_two_chunks_counts_too():
     """The mark of being inside a call is gone while the caller reads a stream."""
-    sdk = SDKS["openai"]
+    sdk = MAIN["openai"]
     with capture() as captured:
         stream = Shop(sdk, False, Wire(sdk.stream)).resource().create(stream=True, **sdk.request)
         next(stream)
@@ -242,7 +246,7 @@ def test_a_call_between_two_chunks_counts_too():
 
 def test_retries_are_one_call():
     """One logical call is one span, however often the SDK tries."""
-    sdk = SDKS["openai"]
+    sdk = MAIN["openai"]
     wire = Wire(
         Reply({"error": {"message": "busy"}}, status=429, headers={"retry-after-ms": "1"}),
         sdk.plain,
@@ -252,3 +256,32 @@ def test_retries_are_one_call():
         shop.resource(shop.make(max_retries=2)).create(**sdk.request)
     assert len(wire.requests) == 2
     assert len(captured.calls) == 1
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+def test_anthropics_own_span_does_not_double_ours(monkeypatch, asynchronous, stream):
+    """With a provider of the application's, anthropic 2.x has a span of its own: one is enough."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    sdk = MAIN["anthropic"]
+    shop = Shop(sdk, asynchronous, Wire(sdk.stream if stream else sdk.plain))
+
+    async def run():
+        answer = await maybe(shop.resource().create(stream=stream, **sdk.request))
+        return await items(answer) if stream else answer
+
+    tokentrace.instrument()
+    asyncio.run(run())
+    tokentrace.uninstrument()
+    (span,) = exporter.get_finished_spans()
+    assert span.name == "chat claude-sonnet-4-5"
+    assert span.attributes[schema.USAGE_INPUT] == sdk.reported
+    asyncio.run(run())
+    assert len(exporter.get_finished_spans()) == 1 + has_own_span()
+
+
+def has_own_span():
+    """Whether this anthropic SDK traces itself when nobody else does."""
+    return importlib.util.find_spec("anthropic._tracing") is not None

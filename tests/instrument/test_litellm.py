@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-pytest.importorskip("litellm", reason="litellm is not installed; nox -s litellm")
+pytest.importorskip("litellm", reason="litellm is not installed; nox -t apart")
 
 from pydantic import BaseModel
 

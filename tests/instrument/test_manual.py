@@ -107,6 +107,7 @@ def test_an_answer_that_tells_nothing_is_passed_through(answer):
 
 def test_real_http_responses_are_read():
     """A response of the HTTP library itself: read where the caller read it, and only there."""
+    pytest.importorskip("openai")
     library = http_library("openai")
     reply = library.Response(200, json=ANSWER)
     unread = library.Response(200, stream=library.ByteStream(json.dumps(ANSWER).encode()))

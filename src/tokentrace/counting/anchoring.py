@@ -64,6 +64,7 @@ class Footprint:
         digests: 8 bytes for each message.
         alone: the body is the whole prompt, and all of it was counted: what a provider adds, or what
             there was no time for, is no measure for the next one.
+        ruler: the vocabulary; what was counted in another one is no measure either.
     """
 
     total: int
@@ -72,6 +73,7 @@ class Footprint:
     marks: Marks
     digests: bytes
     alone: bool = True
+    ruler: str = ""
 
     def since(self, before: Footprint) -> Vector:
         """Return what was added since an earlier prompt: tokens of ours, and marks."""
@@ -106,7 +108,13 @@ def footprint(prompt: Prompt, count: Count) -> Footprint:
     fixed, marks = count.components.get("tools", 0), prompt.memo.get("marks")
     whole = marks is not None and not prompt.server and not prompt.stored
     return Footprint(
-        count.total, count.error, fixed, marks or NO_MARKS, hashes_of(prompt), alone=whole
+        count.total,
+        count.error,
+        fixed,
+        marks or NO_MARKS,
+        hashes_of(prompt),
+        alone=whole,
+        ruler=count.tokenizer,
     )
 
 
@@ -255,6 +263,8 @@ class History:
         if not usage.input or not now.alone or not plausible(now, usage.input):
             return
         here = Anchor(now, usage.input, usage.reasoning or 0)
+        if self.anchors and self.anchors[-1].before.ruler != now.ruler:
+            self.anchors, self.pace = (), None  # a file has been loaded since
         if self.pace is None:
             self.pace = Pace(here)
         elif now.error:  # of what is exact there is nothing to learn
@@ -291,7 +301,7 @@ def anchored(count: Count, prompt: Prompt, history: History) -> Count:
     if count.method in {EXACT, PROVIDER} or pace is None:
         return count
     now = footprint(prompt, count)
-    if not now.alone:
+    if not now.alone or history.anchors[-1].before.ruler != now.ruler:
         return count
     anchor, moved = history.nearest(prompt, now)
     if anchor is None:

@@ -9,20 +9,23 @@ from types import ModuleType
 from typing import Any
 
 from tokentrace import _failsafe, dialects, providers
-from tokentrace.counting import anchoring, rules, stored, tekken
+from tokentrace.counting import anchoring, files, rules, stored, tekken, tokenizers
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.memory import Snapshot, Walker
 from tokentrace.counting.rules import Scope, gemini, mistral
+from tokentrace.counting.rules.openai import SIMPLE
 from tokentrace.counting.tally import Tally
 from tokentrace.counting.text import ruler
-from tokentrace.prompt import ESTIMATED, EXACT, Count, Detail, Limit, Message, Prompt
+from tokentrace.prompt import CALIBRATED, ESTIMATED, EXACT, Count, Detail, Limit, Message, Prompt
 
 Limiter = Callable[[Prompt], Limit]
 Contexts = Callable[[Prompt], stored.Known]
 
 GENERIC = "generic"
-FAMILIES = {"openai": "openai", "anthropic": "claude", "gemini": "gemini"}
+CLAUDE = "claude"
+FAMILIES = {"openai": "openai", "anthropic": CLAUDE, "gemini": "gemini"}
+MEASURED = {"mistral": mistral.measured, "gemini": gemini.measured}
 EMBEDDINGS = "openai.embeddings"
 RELAY = "relay"  # a host that nobody knows
 DETAILS = 200
@@ -64,9 +67,10 @@ def measure(
     walker = Walker(api)
     prompt, known = _parsed(body, api, walker, contexts)
     found, model = providers.find(prompt.model, provider, base_url)
-    rule = rules.find(_family(api, prompt.model, model))
     host = provider or found.name or (RELAY if base_url else "")
-    scope = _scope(prompt, lens, host, model)
+    family = _family(api, prompt.model, model)
+    scope = _scope(prompt, lens, host, model, family)
+    rule = rules.find(_ruled(family, scope, prompt))
     if budget_s is not None:
         scope = replace(scope, ruler=Hurried(scope.ruler, budget_s))
     tally = _whole(rule, prompt, scope, walker.snapshot)
@@ -149,6 +153,7 @@ def _body(body: Any, api: str, provider: str, anchor: Any) -> Count:
     body = body if isinstance(body, Mapping) else {}
     if mistral.ours(api, ""):
         tekken.load()  # nobody's call waits here
+    tokenizers.load(str(body.get("model", "")))
     prompt, counted = measure(body, api=api, provider=provider)
     if anchor is None or counted.method == EXACT:
         return counted
@@ -170,6 +175,7 @@ def _text(text: str, model: str, provider: str) -> Count:
     """Count a text as the only user text of a prompt, without the framing around it."""
     found, known = providers.find(model, provider)
     claude = "claude" in model.lower()
+    own = tokenizers.load(model)
     body = {"model": model, "messages": [{"role": "user", "content": text}]}
     api = "anthropic.messages" if claude else "openai.chat"
     _, whole = measure(body, api=api, provider=provider)
@@ -177,7 +183,10 @@ def _text(text: str, model: str, provider: str) -> Count:
     components = {name: n for name, n in whole.components.items() if n and name != "framing"}
     total = sum(components.values())
     method, error = whole.method, whole.error
-    if native:
+    if own is not None and own.name == whole.tokenizer:
+        error = own.tokens(text)[1] + files.seams(text)
+        method = CALIBRATED if error else EXACT
+    elif native:
         estimated = ruler(whole.tokenizer).tokens(text)[1]
         method, error = (ESTIMATED, estimated) if estimated else (EXACT, 0)
     elif not claude:
@@ -214,17 +223,29 @@ def _family(api: str, name: str, model: providers.Model | None) -> str:
     if mistral.ours(api, name):
         return "mistral"
     if model is not None and model.family.startswith("claude"):
-        return "claude"
+        return CLAUDE
     return FAMILIES.get(api.partition(".")[0], GENERIC)
 
 
-def _scope(prompt: Prompt, lens: Lens, provider: str, model: providers.Model | None) -> Scope:
+def _scope(
+    prompt: Prompt, lens: Lens, provider: str, model: providers.Model | None, rules_of: str
+) -> Scope:
     name = model.tokenizer if model and model.tokenizer else TOKENIZER
     family = model.family if model else ""
     scope = Scope(ruler(name), lens, prompt.model, prompt.api, provider, family)
-    by = {"mistral": mistral.measured, "gemini": gemini.measured}
-    measured = by.get(_family(prompt.api, prompt.model, model))
+    native = rules_of == CLAUDE or (model is not None and bool(model.tokenizer))
+    own = None if native else tokenizers.ruler(prompt.model)
+    if own is not None:
+        return replace(scope, ruler=own)
+    measured = MEASURED.get(rules_of)
     return measured(scope) if measured else scope
+
+
+def _ruled(family: str, scope: Scope, prompt: Prompt) -> str:
+    """Return whose rules count: a template's, where a file measures plain text in OpenAI's form."""
+    if family != "openai" or not files.of_file(scope.ruler.name) or scope.api in SIMPLE:
+        return family
+    return family if prompt.tools or prompt.schema is not None else GENERIC
 
 
 def _whole(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Tally:

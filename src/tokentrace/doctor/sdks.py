@@ -6,18 +6,17 @@ from collections.abc import Iterator
 
 from tokentrace.doctor.findings import Finding, fault, note, ok, warn
 from tokentrace.doctor.machine import Machine, Probe
-from tokentrace.doctor.versions import Range
+from tokentrace.doctor.versions import Range, numbers
+from tokentrace.instrument.hooks import SDKS, Sdk
 
-# The versions whose hooks are tested, see the table of hooks for the SDKs themselves.
-RANGES = {
-    "openai": Range("1.60", "4"),
-    "anthropic": Range("0.66", "3"),
-    "groq": Range("0.13", "2"),
-    "together": Range("2", "4"),
-    "google-genai": Range("1.11", "4"),
-    "mistralai": Range("1.3", "4"),
-    "cohere": Range("5.21", "8"),
-}
+
+def _range(sdk: Sdk) -> Range:
+    """Return the versions from the oldest that was run up to the next generation."""
+    least = ".".join(map(str, numbers(sdk.run[0])))
+    return Range(least, str(numbers(sdk.run[-1])[0] + 1))
+
+
+RANGES = {sdk.name: _range(sdk) for sdk in SDKS}
 
 # SDKs of providers whose calls pass no hook (2026-11).
 UNHOOKED = ("cerebras-cloud-sdk", "fireworks-ai", "replicate", "xai-sdk", "zhipuai")

@@ -257,7 +257,7 @@ def _wrapper(hook: Hook) -> Any:
 def _wrap(hook: Hook) -> None:
     from wrapt import FunctionWrapper
 
-    from tokentrace.counting import vocab
+    from tokentrace.counting import tokenizers, vocab
     from tokentrace.instrument import captured
 
     owner: Any = sys.modules[hook.module]
@@ -276,6 +276,7 @@ def _wrap(hook: Hook) -> None:
     state.taken[hook] = attempt(captured.take, owner, name, original, default=[])
     if hook is not WATCHED and hook.reader != RUN:
         vocab.load_in_background(VOCABULARY)
+        tokenizers.load_in_background()
 
 
 def _restore(owner: Any, name: str, wrapper: Any) -> None:

@@ -2,7 +2,8 @@
 
 A row may miss (an SDK that is not installed, a name that moved): `status()` tells. A module that
 other generations of an SDK have elsewhere has rows for either. One more SDK of a known wire format
-is its rows here.
+is its rows here, and one in the table of versions. This file imports nothing: ``noxfile.py`` reads it
+for the versions to run, ``scripts/providers_table.py`` for ``docs/providers.md``.
 """
 
 from __future__ import annotations
@@ -99,6 +100,54 @@ HOOKS = (
     Hook("cohere", "cohere.core.http_client", "HttpClient.stream", "fern"),
     Hook("cohere", "cohere.core.http_client", "AsyncHttpClient.request", "fern"),
     Hook("cohere", "cohere.core.http_client", "AsyncHttpClient.stream", "fern"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """The versions of an SDK whose hooks were run.
+
+    Attributes:
+        name: the distribution's name.
+        run: versions, oldest first. Nothing is promised below the first; the last was the newest at
+            hand; between them stands what is put together otherwise.
+        apis: what its calls are read as.
+        why: why the oldest is no older.
+    """
+
+    name: str
+    run: tuple[str, ...]
+    apis: tuple[str, ...]
+    why: str = ""
+
+
+CHAT, COMPLETIONS, EMBEDDINGS = "openai.chat", "openai.completions", "openai.embeddings"
+BEDROCK = ("bedrock.converse", "bedrock.invoke")
+
+# Run by ``nox -s matrix`` on 2026-11-29.
+SDKS = (
+    Sdk(
+        "openai",
+        ("1.60.0", "2.54.0", "3.57.0"),
+        (CHAT, "openai.responses", COMPLETIONS, EMBEDDINGS),
+    ),
+    Sdk("anthropic", ("0.66.0", "0.125.0", "2.14.0"), ("anthropic.messages",)),
+    Sdk("groq", ("0.13.0", "1.7.0"), (CHAT, EMBEDDINGS)),
+    Sdk("together", ("2.0.0", "3.1.1"), (CHAT, COMPLETIONS, EMBEDDINGS)),
+    Sdk("ollama", ("0.4.8", "0.6.3"), ("ollama.chat", "ollama.generate")),
+    Sdk("boto3", ("1.38.0", "1.44.8"), BEDROCK, "older ones drop the cached tokens"),
+    Sdk("aiobotocore", ("2.26.0", "3.10.0"), BEDROCK),
+    Sdk("huggingface_hub", ("0.30.0", "1.33.0", "2.4.0"), (CHAT,)),
+    Sdk("litellm", ("1.110.0", "1.110.2"), (CHAT, EMBEDDINGS), "older ones lose a stream's usage"),
+    Sdk("dashscope", ("1.22.2", "2.0.2"), (CHAT,), "older ones forget to await a refusal"),
+    Sdk("google-genai", ("1.11.0", "2.34.0", "3.6.1"), ("gemini.generateContent",)),
+    Sdk(
+        "mistralai",
+        ("1.9.11", "2.10.1", "3.7.0"),
+        ("mistral.chat", COMPLETIONS),
+        "older ones do not work with today's pydantic",
+    ),
+    Sdk("cohere", ("5.21.0", "7.3.1"), ("cohere.chat",)),
 )
 
 # Where spans are seen that somebody starts without making them current, or only after the call; it

@@ -7,6 +7,7 @@ import gc
 import io
 import json
 import struct
+import sys
 from dataclasses import replace
 from functools import cache
 from zlib import crc32
@@ -247,6 +248,11 @@ CLAUDE = {
     "max_tokens": 64,
     "messages": [{"role": "user", "content": TEXT}],
 }
+# CPython 3.13.0 at times keeps what the absence of an environment variable raised inside botocore, and
+# with it the frames of the call and its answer: nobody has let go of that yet.
+LET_GO = (
+    {} if sys.version_info[:3] == (3, 13, 0) else {"not read": Form(invoke_unread, INVOKED, 21)}
+)
 INVOKE = replace(
     CONVERSE,
     name="bedrock.invoke",
@@ -261,7 +267,7 @@ INVOKE = replace(
         "read into": Form(invoke_into, INVOKED, 31),
         "with": Form(invoke_with, INVOKED, 31),
         "closed half read": Form(invoke_closed, INVOKED, 21),
-        "not read": Form(invoke_unread, INVOKED, 21),
+        **LET_GO,
         "stream": Form(invoked_stream, INVOKED_STREAM, 31),
         "early exit": Form(invoked_exit, INVOKED_STREAM, 31),
         "dropped": Form(invoked_drop, INVOKED_STREAM, 31),

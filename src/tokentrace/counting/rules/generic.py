@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tokentrace.counting.rules import Scope, claude, claude_table
+from tokentrace.counting import files
+from tokentrace.counting.rules import Scope, claude, claude_table, templates
 from tokentrace.counting.rules.calls import called
 from tokentrace.counting.rules.makers import FOREIGN, OTHER, Maker, digits, foreign, maker, shouted
 from tokentrace.counting.tally import Tally, scaled
@@ -33,6 +34,12 @@ def _claude(scope: Scope) -> bool:
     return claude_table.family(scope.model, scope.family) is not None
 
 
+def _maker(scope: Scope) -> Maker:
+    """Return the numbers of the model's maker: of its template alone where a file measures its text."""
+    found = templates.measured if files.of_file(scope.ruler.name) else maker
+    return found(scope.model)
+
+
 # ── one message ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -40,7 +47,7 @@ def message(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
     """Return the tokens of one message; ``before`` tells a result's tool."""
     if _claude(scope):
         return claude.message(message, before, scope)
-    tally, made = Tally(), maker(scope.model)
+    tally, made = Tally(), _maker(scope)
     for index, part in enumerate(message.parts):
         place = (message.role, len(before), index)
         if part.kind in {"image", "audio", "video", "file"}:
@@ -125,7 +132,7 @@ def finish(prompt: Prompt, summed: Tally, scope: Scope) -> Tally:
     """Return the whole tally: template, tools and their prompt, schema, documents."""
     if _claude(scope):
         return claude.finish(prompt, summed, scope)
-    made = maker(scope.model)
+    made = _maker(scope)
     if RAW in prompt.features:  # the text is the whole prompt: no template is laid around it
         summed.put("framing", -summed.components.get("framing", 0))
         return summed
@@ -148,7 +155,7 @@ def judge(prompt: Prompt, tally: Tally, scope: Scope) -> tuple[str, int]:
     """Return ``calibrated`` or ``estimated``, and a bound by the maker and what the prompt holds."""
     if _claude(scope):
         return claude.judge(prompt, tally, scope)
-    made = maker(scope.model)
+    made = _maker(scope)
     tooled = prompt.tools or "tool_results" in tally.components
     share, fixed = made.tooled if tooled else made.plain
     share += FOREIGN * foreign(prompt.messages)

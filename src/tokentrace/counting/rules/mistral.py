@@ -18,7 +18,7 @@ from json import JSONEncoder, loads
 from typing import Any
 
 from tokentrace import providers
-from tokentrace.counting import tekken
+from tokentrace.counting import files, tekken
 from tokentrace.counting.rules import Scope
 from tokentrace.counting.rules.calls import called
 from tokentrace.counting.rules.makers import FOREIGN, digits, foreign
@@ -148,8 +148,13 @@ def _tokens(text: str, scope: Scope, tally: Tally) -> int:
     return _as_tekken(tokens, text, scope)
 
 
+def _native(scope: Scope) -> bool:
+    """Whether text is measured in Mistral's vocabulary, or in one that the user has for the model."""
+    return scope.ruler.name == tekken.NAME or files.of_file(scope.ruler.name)
+
+
 def _as_tekken(tokens: int, text: str, scope: Scope) -> int:
-    if scope.ruler.name == tekken.NAME:
+    if _native(scope):
         return tokens
     return round(TEXT * tokens + digits(text))
 
@@ -291,7 +296,7 @@ def definition(tool: Any) -> dict[str, Any]:
 def judge(prompt: Prompt, tally: Tally, scope: Scope) -> tuple[str, int]:
     """Return ``calibrated`` and a bound by the vocabulary and by what the name stood for."""
     share, fixed = NEAR
-    if scope.ruler.name != tekken.NAME:
+    if not _native(scope):
         share, fixed = TOOLED if prompt.tools else PLAIN
         share += FOREIGN * foreign(prompt.messages)
     form = template(scope.model)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tokentrace.counting import files
 from tokentrace.counting.rules import (
     Scope,
     openai_appendix,
@@ -25,6 +26,7 @@ from tokentrace.prompt import Message, Part, Prompt
 
 TEXT_ROLES = {"system": "system", "developer": "system", "user": "user"}
 SYSTEM = frozenset({"system", "developer"})
+ADDED = frozenset({"framing", "media", "tools", "server_context"})
 SIMPLE = frozenset({"openai.embeddings", "openai.completions"})
 
 
@@ -244,7 +246,7 @@ def finish(prompt: Prompt, summed: Tally, scope: Scope) -> Tally:
     rule, chat = style(scope.model), scope.api == "openai.chat"
     if rule.name == OTHER:
         _appended(prompt, summed, scope, "")
-        return openai_hosts.finish(prompt, summed, scope)
+        return _measured(summed, openai_hosts.finish(prompt, summed, scope), scope)
     summed.put("framing", rule.once[not chat])
     if any(map(openai_tools.definition, prompt.tools)):
         _tools(prompt, summed, scope)
@@ -256,6 +258,14 @@ def finish(prompt: Prompt, summed: Tally, scope: Scope) -> Tally:
     if not chat:
         openai_server.hidden(prompt, summed, scope)
     return summed
+
+
+def _measured(summed: Tally, guessed: Tally, scope: Scope) -> Tally:
+    """Return a tally of another maker's model; text that a file of the user's measured stays so."""
+    if files.of_file(scope.ruler.name):
+        kept = {name: n for name, n in summed.components.items() if name not in ADDED}
+        guessed.components.update(kept)
+    return guessed
 
 
 def _appended(prompt: Prompt, summed: Tally, scope: Scope, tail: str) -> None:
