@@ -15,35 +15,81 @@ import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tokentrace import dialects, providers
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.rules import (
     Scope,
+    gemini,
     openai,
     openai_appendix,
     openai_evidence,
     openai_hosts,
     openai_marks,
+    openai_tools,
 )
 from tokentrace.counting.rules.openai_styles import STYLES, style
 from tokentrace.counting.tally import Tally
 from tokentrace.counting.text import ruler
 
 TABLE = Path(openai.__file__).with_name("openai_table.py")
+# Families of hosts: a glob over host, model and api (the first that matches counts), the factor on
+# text, and where to begin: once, bare, message, tools, definition, call, schema. Vocabularies of 100,000
+# tokens and more write English in about as many tokens as o200k_base, so the factor is not learned from
+# short prompts. What is known of templates: ChatML (Qwen) and Llama 3 spend 5 tokens a message, Kimi
+# 4, GLM and DeepSeek 2; Llama 3.1 and later open with a date, harmony (gpt-oss) with a text of its own.
+ANY = (3, 0, 4, 100, 1.1, 12, 1)
+LLAMA = (25, 5, 5, 130, 1.5, 10, 1)
+GLM = (3, 0, 2, 105, 1.2, 10, 0)
+DEEPSEEK = (1, 0, 2, 100, 1.2, 25, 0)
+GROK = (150, 0, 4, 150, 1.1, 20, 1.5)
 HOSTS = (
-    "azure/grok-4", "grok-4.3", "grok-4", "grok-3", "grok-code", "grok", "kimi",
-    "deepseek/", "deepseek", "llama", "qwen", "mistral", "claude", "gemini", "glm", "gpt-oss",
-    "sonar", "gpt-", "",
-)  # fmt: skip
-LEAST, MOST = (0.8, 0, 0, 0, 0, 0), (1.5, 1000, 12, 1000, 8, 200)
-PRIOR = (1.0, 3.0, 4.0, 30.0, 1.0, 12.0)
-WEIGHT = 0.01
-ROUNDS = 80
+    ("azure/*grok-4*", 1.0, (0, 0, 4, 130, 1.1, 12, 1.5)),
+    ("*grok-4.3* responses", 1.0, GROK),
+    ("*grok-4.3*", 1.0, GROK),
+    ("*grok-4*non-reasoning*", 1.0, GROK),
+    ("*grok-4*", 1.0, GROK),
+    ("*grok-3*", 1.0, (3, 0, 4, 200, 1.1, 12, 1.5)),
+    ("*grok-2*", 1.0, (2, 0, 4, 50, 1.1, 12, 1.5)),
+    ("*grok-code*", 1.0, GROK),
+    ("*kimi-k2.[5-9]*", 1.0, (4, 0, 4, 5, 1.0, 12, 0)),
+    ("*kimi*", 1.0, (4, 0, 4, 8, 1.2, 12, 0)),
+    ("*deepseek-v[4-9]*", 1.0, (1, 0, 2, 200, 1.2, 30, 0)),
+    ("*deepseek-v3.2*", 1.0, (1, 0, 2, 200, 1.2, 30, 0)),
+    ("*deepseek-*v3.1*", 1.0, DEEPSEEK),
+    ("*deepseek-*v3*", 1.0, DEEPSEEK),
+    ("*deepseek-r*", 1.0, (1, 0, 2, 0, 0.5, 25, 0)),
+    ("deepseek/deepseek*", 1.0, (1, 0, 2, 150, 1.2, 30, 0)),
+    ("*deepseek*", 1.0, DEEPSEEK),
+    ("*llama-guard*", 1.0, (185, 0, 5, 100, 1.1, 10, 0)),
+    ("*llama-4*", 1.0, (5, 0, 4, 550, 1.5, 10, 0)),
+    ("*llama-3.[1-9]*", 1.0, LLAMA),
+    ("*llama3.[1-9]*", 1.0, (15, 5, 5, 80, 1.1, 10, 0)),
+    ("*llama*", 1.0, (5, 0, 5, 80, 1.1, 10, 0)),
+    ("*qwen*coder*", 1.0, (3, 0, 5, 190, 1.3, 20, 0)),
+    ("*qwen*", 1.0, (3, 0, 5, 88, 1.1, 12, 0)),
+    ("*mistral-small3*", 1.03, (2, 350, 4, 20, 1.1, 8, 0)),
+    ("*m[ia][xs]tral*", 1.03, (2, 0, 4, 10, 1.1, 8, 0)),
+    ("*claude*", 1.15, (5, 0, 3, 400, 1.3, 45, 1)),
+    ("*glm*", 1.0, GLM),
+    ("*gpt-oss*", 1.0, (63, 0, 4, 10, 1.0, 8, 1.5)),
+    ("*sonar*", 1.0, (0, 0, 0, 50, 1.1, 12, 1)),
+    ("*", 1.0, ANY),
+)
+LEAST = (0, 0, 0, 0, 0.7, 0, 0)
+MOST = (800, 400, 12, 1_000, 2.0, 120, 2.0)
+WEIGHT = 0.008  # of where to begin, against a request's of about 1 / (its tokens + 20)
+ROUNDS = 30
+# Bounds: what held of 100 residuals, the shares that are tried, what they are at least, and for a row
+# without requests.
 QUANTILE = 0.97
-WIDEST = 1.5
+SHARES = (0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3)
+FLOOR = 6
+UNSEEN = ((60, 0.3), (250, 0.4))
+FEW = 2
 
 
 @dataclass(frozen=True)
@@ -57,6 +103,7 @@ class Seen:
     truths: frozenset[int]
     fifth: int
     repository: str
+    claude: bool
 
     def miss(self) -> int:
         """Return reported - counted, the nearest where recordings differ."""
@@ -79,14 +126,19 @@ def seen(record: dict, api: str) -> Seen:
     known = providers.find(prompt.model, record["provider"])[1]
     name = known.tokenizer if known and known.tokenizer else "o200k_base"
     scope = Scope(ruler(name), Lens(), prompt.model, prompt.api, record["provider"])
+    scope = openai_hosts.measured(scope)
     summed = Tally()
     for index, message in enumerate(prompt.messages):
         summed.add(openai.message(message, prompt.messages[:index], scope))
     tokens = openai.finish(prompt, summed.copy(), scope).total
     truths = frozenset({record["input_tokens"], *map(int, record.get("other_counts") or ())})
     repository = record.get("source", "").partition(":")[0]
-    return Seen(prompt, scope, summed, tokens, truths, int(record["id"], 16) % 5, repository)
+    claude = known is not None and known.family.startswith("claude")
+    fifth = int(record["id"], 16) % 5
+    return Seen(prompt, scope, summed, tokens, truths, fifth, repository, claude)
 
+
+Row = tuple[tuple[float, ...], int, Seen]
 
 # ── how often the rules were right ───────────────────────────────────────────────────────────────
 
@@ -125,35 +177,34 @@ def crossed(found: list[Seen], apart: str) -> None:
 
 
 def host(one: Seen) -> str:
-    """Return the first of ``HOSTS`` that host and model hold."""
-    named = openai_hosts.named(one.scope.provider, one.scope.model)
-    return next(name for name in HOSTS if name in named)
+    """Return the first glob of ``HOSTS`` that host, model and api match."""
+    named = openai_hosts.named(one.scope.provider, one.scope.model, one.scope.api)
+    return next(name for name, *_ in HOSTS if fnmatchcase(named, name))
 
 
 def sizes(one: Seen) -> tuple[float, ...]:
     """Return what the terms are multiplied with."""
     tally = one.summed.copy()
-    rule = style(one.scope.model)
-    rule = rule if rule.name == "other" else replace(rule, name="other")
-    tally.add(openai_appendix.counted(one.prompt, rule, one.scope.ruler, ""))
-    return openai_hosts.measures(one.prompt, tally)
+    tally.add(openai_appendix.counted(one.prompt, style(""), one.scope.ruler, ""))
+    return openai_hosts.measures(one.prompt, tally, one.scope)
 
 
-def fit(rows: list[tuple[tuple[float, ...], int]]) -> tuple[float, ...]:
+def fit(rows: list[Row], factor: float, prior: tuple[float, ...]) -> tuple[float, ...]:
     """Return the terms that minimise the relative absolute error, one after another."""
-    terms = list(PRIOR)
+    terms = [factor, *prior]
     for _ in range(ROUNDS):
-        for at in range(len(terms)):
-            pairs = [(terms_at(terms, at, x, y), abs(x[at]) / (y + 20)) for x, y in rows if x[at]]
-            pairs.append((PRIOR[at], WEIGHT if at != 1 else WEIGHT / 20))
+        for at in range(1, len(terms)):
+            pairs = [(terms_at(terms, at, x, y), abs(x[at]) / (y + 20)) for x, y, _ in rows if x[at]]
+            usual = max((abs(x[at]) for x, _, _ in rows), default=1) or 1
+            pairs.append((prior[at - 1], WEIGHT * min(usual, 50)))
             terms[at] = weighted_median(pairs)
-    return tuple(round(term, 3 if at in {0, 4} else 0) for at, term in enumerate(terms))
+    return tuple(round(term, 2) for term in terms)
 
 
 def terms_at(terms: list[float], at: int, x: tuple[float, ...], y: int) -> float:
     """Return the value of one term with which a row would be right, the others as they are."""
     rest = sum(t * v for i, (t, v) in enumerate(zip(terms, x, strict=True)) if i != at)
-    return min(MOST[at], max(LEAST[at], (y - rest) / x[at]))
+    return min(MOST[at - 1], max(LEAST[at - 1], (y - rest) / x[at]))
 
 
 def weighted_median(pairs: list[tuple[float, float]]) -> float:
@@ -167,35 +218,96 @@ def weighted_median(pairs: list[tuple[float, float]]) -> float:
     return pairs[-1][0]
 
 
-def hosts(found: list[Seen]) -> list[tuple]:
-    """Return the rows of all host families: name, terms, bounds, number."""
-    grouped: dict[str, list] = defaultdict(list)
-    for one in found:
-        if not openai_marks.kin(one.scope) and not one.summed.components.get("media"):
-            name = host(one)
-            row = (sizes(one), min(one.truths), one)
-            grouped[name].append(row)
-            if name:
-                grouped[""].append(row)
-    rows = []
-    for name in HOSTS:
-        held = grouped[name]
-        terms = fit([(x, y) for x, y, _ in held]) if name != "gpt-" else (1.0, 0, 0, 0, 1.0, 0)
-        rows.append((name, terms, *bounds(held, terms, name), len(held)))
-    return rows
+def others(found: list[Seen]) -> list[Row]:
+    """Return the requests to other makers' models, whose whole prompt the body tells."""
+    return [
+        (sizes(one), min(one.truths), one)
+        for one in found
+        if not openai_marks.kin(one.scope)
+        and not gemini.ours(one.prompt.api, one.prompt.model)
+        and not one.claude
+        and not one.summed.components.get("media")
+        and not one.prompt.server
+        and all(map(openai_tools.definition, one.prompt.tools))
+    ]
 
 
-def bounds(held: list, terms: tuple[float, ...], name: str) -> tuple[float, float]:
-    """Return the shares of the estimate that bound it, without and with tools."""
-    shares: tuple[list[float], list[float]] = ([0.08], [0.08])
+def hosts(rows: list[Row]) -> list[tuple]:
+    """Return the rows of all host families: glob, terms, bounds, number."""
+    grouped: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        grouped[host(row[2])].append(row)
+    grouped["*"] = rows
+    return [learned(name, grouped[name], factor, prior) for name, factor, prior in HOSTS]
+
+
+def learned(name: str, held: list[Row], factor: float, prior: tuple[float, ...]) -> tuple:
+    """Return the row of one family."""
+    terms = fit(held, factor, prior)
+    sides: tuple[list, list] = ([], [])
     for x, y, one in held:
-        guess = one.tokens if name == "gpt-" else sum(t * v for t, v in zip(terms, x, strict=True))
-        off = max(0.0, abs(y - guess) - openai_hosts.LEAST) / max(1.0, guess)
-        shares[bool(one.prompt.tools)].append(off)
-    return tuple(
-        min(WIDEST, max(s[0], math.ceil(100 * sorted(s)[math.ceil(QUANTILE * (len(s) - 1))]) / 100))
-        for s in shares
-    )
+        guess = sum(t * v for t, v in zip(terms, x, strict=True))
+        miss = min(abs(truth - guess) for truth in one.truths)
+        slack = x[-1] if one.prompt.schema is not None else 0.0
+        if one.prompt.tool_choice != "none":
+            sides[tooled(one)].append((max(0.0, miss - slack), guess))
+    return (name, terms, *map(bounded, sides, UNSEEN), len(held))
+
+
+def tooled(one: Seen) -> bool:
+    """Whether tools are in play."""
+    return bool(one.prompt.tools) or "tool_results" in one.summed.components
+
+
+def bounded(missed: list[tuple[float, float]], unseen: tuple[int, float]) -> tuple[int, float]:
+    """Return ± tokens and ± share that held, with a margin that is wider where few were seen.
+
+    Of the pairs that hold, the one with the smallest bound, for prompts as recorded and for long ones.
+    """
+    if len(missed) < FEW:
+        return unseen
+    margin = 1 + 2 / math.sqrt(len(missed))
+    at = math.ceil(QUANTILE * len(missed)) - 1
+    tried = []
+    for share in SHARES:
+        left = sorted(max(0.0, miss * margin - share * guess) for miss, guess in missed)
+        fixed = max(FLOOR, math.ceil(left[at]))
+        sizes = sorted((fixed + share * guess) / max(1.0, guess) for _, guess in missed)
+        tried.append((sizes[len(sizes) // 2] + share, fixed, share))
+    _, fixed, share = min(tried)
+    return min(fixed, 2 * unseen[0]), share
+
+
+def foreseen(rows: list[Row]) -> None:
+    """Print how the rows' bounds hold, on all they were learned from, and on a repository left out."""
+    made = hosts(rows)
+    inside = [held(row, made) for row in rows]
+    outside = []
+    for name in sorted({one.repository for _, _, one in rows}):
+        made = hosts([row for row in rows if row[2].repository != name])
+        outside += [held(row, made) for row in rows if row[2].repository == name]
+    for told, seen in (("in-sample", inside), ("each repository from the others", outside)):
+        wide = sorted(bound for _, bound, _ in seen)[len(seen) // 2]
+        off = sorted(miss for _, _, miss in seen)[len(seen) // 2]
+        right = sum(within for within, _, _ in seen)
+        print(
+            f"hosts, {told}: {right} of {len(seen)} within the bound, "
+            f"median bound {wide:.1f} %, median error {off:.1f} %"
+        )
+
+
+def held(row: Row, made: list[tuple]) -> tuple[bool, float, float]:
+    """Return whether a bound held, and bound and error in percent of the truth."""
+    x, y, one = row
+    name = host(one)
+    _, terms, *sides, _ = next(each for each in made if each[0] == name)
+    guess = sum(t * v for t, v in zip(terms, x, strict=True))
+    fixed, share = sides[tooled(one)]
+    slack = x[-1] if one.prompt.schema is not None else 0.0
+    if one.prompt.tool_choice == "none":
+        slack += x[5] + terms[4]
+    bound, miss = fixed + slack + share * guess, min(abs(guess - truth) for truth in one.truths)
+    return miss <= bound, 100 * bound / max(1, y), 100 * miss / max(1, y)
 
 
 def written(table: dict, rows: list[tuple], number: int, date: str) -> str:
@@ -210,7 +322,9 @@ def written(table: dict, rows: list[tuple], number: int, date: str) -> str:
         "",
         f'LEARNED = "{date}"',
         "",
-        "HOSTS: tuple[tuple[str, tuple[float, ...], float, float, int], ...] = (",
+        "Bound = tuple[int, float]",
+        "",
+        "HOSTS: tuple[tuple[str, tuple[float, ...], Bound, Bound, int], ...] = (",
         *(f"    {row!r}," for row in rows),
         ")",
         "",
@@ -226,9 +340,11 @@ def written(table: dict, rows: list[tuple], number: int, date: str) -> str:
 def main(arguments: list[str]) -> None:
     """Learn, print, write."""
     found = list(records(Path(arguments[0])))
-    table, rows = evidence(found), hosts(found)
+    compatible = others(found)
+    table, rows = evidence(found), hosts(compatible)
     for apart in ("fifth", "repository"):
         crossed(found, apart)
+    foreseen(compatible)
     for row in rows:
         print(row)
     date = arguments[1] if len(arguments) > 1 else "undated"
