@@ -61,15 +61,17 @@ HOSTS = (
     ("*deepseek-v3.2*", 1.0, (1, 0, 2, 200, 1.2, 30, 0)),
     ("*deepseek-*v3.1*", 1.0, DEEPSEEK),
     ("*deepseek-*v3*", 1.0, DEEPSEEK),
-    ("*deepseek-r*", 1.0, (1, 0, 2, 0, 0.5, 25, 0)),
+    ("*deepseek-r1*", 1.0, (1, 0, 2, 0, 0.5, 25, 0)),
     ("deepseek/deepseek*", 1.0, (1, 0, 2, 150, 1.2, 30, 0)),
     ("*deepseek*", 1.0, DEEPSEEK),
+    ("openrouter/*llama-3.2*", 1.0, (550, 0, 5, 130, 1.5, 10, 1)),
     ("*llama-guard*", 1.0, (185, 0, 5, 100, 1.1, 10, 0)),
     ("*llama-4*", 1.0, (5, 0, 4, 550, 1.5, 10, 0)),
     ("*llama-3.[1-9]*", 1.0, LLAMA),
     ("*llama3.[1-9]*", 1.0, (15, 5, 5, 80, 1.1, 10, 0)),
     ("*llama*", 1.0, (5, 0, 5, 80, 1.1, 10, 0)),
     ("*qwen*coder*", 1.0, (3, 0, 5, 190, 1.3, 20, 0)),
+    ("*qwen*2.5*", 1.0, (3, 22, 5, 88, 1.1, 12, 0)),
     ("*qwen*", 1.0, (3, 0, 5, 88, 1.1, 12, 0)),
     ("*mistral-small3*", 1.03, (2, 350, 4, 20, 1.1, 8, 0)),
     ("*m[ia][xs]tral*", 1.03, (2, 0, 4, 10, 1.1, 8, 0)),
@@ -83,12 +85,12 @@ LEAST = (0, 0, 0, 0, 0.7, 0, 0)
 MOST = (800, 400, 12, 1_000, 2.0, 120, 2.0)
 WEIGHT = 0.008  # of where to begin, against a request's of about 1 / (its tokens + 20)
 ROUNDS = 30
-# Bounds: what held of 100 residuals, the shares that are tried, what they are at least, and for a row
-# without requests.
-QUANTILE = 0.97
-SHARES = (0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3)
+# Bounds: what held of 100 residuals (one is let go from ten on), the shares that are tried, the tokens
+# that they are at least, and what holds where fewer than a few were seen.
+QUANTILE, ONE = 0.95, 10
+SHARES = (0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3)
 FLOOR = 6
-UNSEEN = ((60, 0.3), (250, 0.4))
+UNSEEN = ((60, 0.3), (60, 0.3), (250, 0.4))
 FEW = 2
 
 
@@ -244,38 +246,36 @@ def hosts(rows: list[Row]) -> list[tuple]:
 def learned(name: str, held: list[Row], factor: float, prior: tuple[float, ...]) -> tuple:
     """Return the row of one family."""
     terms = fit(held, factor, prior)
-    sides: tuple[list, list] = ([], [])
+    sides: tuple[list, ...] = tuple([] for _ in UNSEEN)
     for x, y, one in held:
         guess = sum(t * v for t, v in zip(terms, x, strict=True))
         miss = min(abs(truth - guess) for truth in one.truths)
         slack = x[-1] if one.prompt.schema is not None else 0.0
         if one.prompt.tool_choice != "none":
-            sides[tooled(one)].append((max(0.0, miss - slack), guess))
-    return (name, terms, *map(bounded, sides, UNSEEN), len(held))
-
-
-def tooled(one: Seen) -> bool:
-    """Whether tools are in play."""
-    return bool(one.prompt.tools) or "tool_results" in one.summed.components
+            sides[openai_hosts.kind(one.prompt)].append((max(0.0, miss - slack), guess))
+    plain, answered, tooled = sides
+    pooled = [plain, answered if len(answered) >= FEW else [*plain, *answered], tooled]
+    return (name, terms, tuple(map(bounded, pooled, UNSEEN)), len(held))
 
 
 def bounded(missed: list[tuple[float, float]], unseen: tuple[int, float]) -> tuple[int, float]:
     """Return ± tokens and ± share that held, with a margin that is wider where few were seen.
 
-    Of the pairs that hold, the one with the smallest bound, for prompts as recorded and for long ones.
+    Of the pairs that hold, the one with the smallest bound, and a small share for long prompts.
     """
-    if len(missed) < FEW:
+    number = len(missed)
+    if number < FEW:
         return unseen
-    margin = 1 + 2 / math.sqrt(len(missed))
-    at = math.ceil(QUANTILE * len(missed)) - 1
+    margin = 1 + 2 / math.sqrt(number)
+    at = min(math.ceil(QUANTILE * number) - 1, number - 1 - (number >= ONE))
     tried = []
     for share in SHARES:
         left = sorted(max(0.0, miss * margin - share * guess) for miss, guess in missed)
         fixed = max(FLOOR, math.ceil(left[at]))
         sizes = sorted((fixed + share * guess) / max(1.0, guess) for _, guess in missed)
-        tried.append((sizes[len(sizes) // 2] + share, fixed, share))
+        tried.append((sizes[number // 2] + share / 2, fixed, share))
     _, fixed, share = min(tried)
-    return min(fixed, 2 * unseen[0]), share
+    return fixed, share
 
 
 def foreseen(rows: list[Row]) -> None:
@@ -300,9 +300,9 @@ def held(row: Row, made: list[tuple]) -> tuple[bool, float, float]:
     """Return whether a bound held, and bound and error in percent of the truth."""
     x, y, one = row
     name = host(one)
-    _, terms, *sides, _ = next(each for each in made if each[0] == name)
+    _, terms, sides, _ = next(each for each in made if each[0] == name)
     guess = sum(t * v for t, v in zip(terms, x, strict=True))
-    fixed, share = sides[tooled(one)]
+    fixed, share = sides[openai_hosts.kind(one.prompt)]
     slack = x[-1] if one.prompt.schema is not None else 0.0
     if one.prompt.tool_choice == "none":
         slack += x[5] + terms[4]
@@ -324,7 +324,7 @@ def written(table: dict, rows: list[tuple], number: int, date: str) -> str:
         "",
         "Bound = tuple[int, float]",
         "",
-        "HOSTS: tuple[tuple[str, tuple[float, ...], Bound, Bound, int], ...] = (",
+        "HOSTS: tuple[tuple[str, tuple[float, ...], tuple[Bound, Bound, Bound], int], ...] = (",
         *(f"    {row!r}," for row in rows),
         ")",
         "",

@@ -40,15 +40,14 @@ class Family:
         terms: factors of `TERMS`: on text tokens, once, once where no system text opens the prompt,
             a message, once with tools, on the tokens of definitions, a call with its result, on
             the tokens of a response schema.
-        plain, tooled: ± tokens and ± share of the estimate within which reported numbers lay, with
-            a margin that is wider where few were seen.
+        bounds: by `kind` of prompt, ± tokens and ± share of the estimate within which reported
+            numbers lay, with a margin that is wider where few were seen.
         seen: recorded requests behind it.
     """
 
     match: str
     terms: tuple[float, ...]
-    plain: tuple[int, float]
-    tooled: tuple[int, float]
+    bounds: tuple[tuple[int, float], ...]
     seen: int
 
 
@@ -155,14 +154,24 @@ def _details(tally: Tally, *, tools: bool) -> dict[tuple[str, str], int]:
 # ── the bound ────────────────────────────────────────────────────────────────────────────────────
 
 
+def kind(prompt: Prompt) -> int:
+    """Return which bound holds: 0 for a question alone, 1 with answers ahead, 2 with tools.
+
+    Hosts of models that reason may put back what was thought ahead of an answer.
+    """
+    calls = any(part.kind in {"call", "result"} for one in prompt.messages for part in one.parts)
+    if prompt.tools or calls:
+        return 2
+    return int(any(one.role == "assistant" for one in prompt.messages))
+
+
 def bound(prompt: Prompt, tally: Tally, scope: Scope) -> int:
     """Return the bound of an estimate, ± tokens: what a template adds, and a share of the rest.
 
     Not every host shows a response schema to the model, nor tools that it must not use.
     """
     found = family(scope.provider, scope.model, scope.api)
-    tooled = prompt.tools or "tool_results" in tally.components
-    fixed, share = found.tooled if tooled else found.plain
+    fixed, share = found.bounds[kind(prompt)]
     share += makers.FOREIGN * makers.foreign(prompt.messages)
     if prompt.schema is not None:
         fixed += tally.details.get(RESPONSE, 0)
