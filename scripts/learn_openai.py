@@ -57,6 +57,7 @@ HOSTS = (
     ("*grok-code*", 1.0, GROK),
     ("*kimi-k2.[5-9]*", 1.0, (4, 0, 4, 5, 1.0, 12, 0)),
     ("*kimi*", 1.0, (4, 0, 4, 8, 1.2, 12, 0)),
+    ("*deepseek-v[4-9]* responses", 1.0, (80, 0, 2, 200, 1.2, 30, 0)),
     ("*deepseek-v[4-9]*", 1.0, (1, 0, 2, 200, 1.2, 30, 0)),
     ("*deepseek-v3.2*", 1.0, (1, 0, 2, 200, 1.2, 30, 0)),
     ("*deepseek-*v3.1*", 1.0, DEEPSEEK),
@@ -88,8 +89,8 @@ ROUNDS = 30
 # Bounds: what held of 100 residuals (one is let go from ten on), the shares that are tried, the tokens
 # that they are at least, and what holds where fewer than a few were seen.
 QUANTILE, ONE = 0.95, 10
-SHARES = (0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3)
-FLOOR = 6
+SHARES = (0.1, 0.12, 0.15, 0.2, 0.25, 0.3)
+FLOORS = (8, 10, 20)
 UNSEEN = ((60, 0.3), (60, 0.3), (250, 0.4))
 FEW = 2
 
@@ -255,10 +256,12 @@ def learned(name: str, held: list[Row], factor: float, prior: tuple[float, ...])
             sides[openai_hosts.kind(one.prompt)].append((max(0.0, miss - slack), guess))
     plain, answered, tooled = sides
     pooled = [plain, answered if len(answered) >= FEW else [*plain, *answered], tooled]
-    return (name, terms, tuple(map(bounded, pooled, UNSEEN)), len(held))
+    return (name, terms, tuple(map(bounded, pooled, UNSEEN, FLOORS)), len(held))
 
 
-def bounded(missed: list[tuple[float, float]], unseen: tuple[int, float]) -> tuple[int, float]:
+def bounded(
+    missed: list[tuple[float, float]], unseen: tuple[int, float], floor: int
+) -> tuple[int, float]:
     """Return ± tokens and ± share that held, with a margin that is wider where few were seen.
 
     Of the pairs that hold, the one with the smallest bound, and a small share for long prompts.
@@ -271,7 +274,7 @@ def bounded(missed: list[tuple[float, float]], unseen: tuple[int, float]) -> tup
     tried = []
     for share in SHARES:
         left = sorted(max(0.0, miss * margin - share * guess) for miss, guess in missed)
-        fixed = max(FLOOR, math.ceil(left[at]))
+        fixed = max(floor, math.ceil(left[at]))
         sizes = sorted((fixed + share * guess) / max(1.0, guess) for _, guess in missed)
         tried.append((sizes[number // 2] + share / 2, fixed, share))
     _, fixed, share = min(tried)
