@@ -189,7 +189,8 @@ def sizes(one: Seen) -> tuple[float, ...]:
     """Return what the terms are multiplied with."""
     tally = one.summed.copy()
     tally.add(openai_appendix.counted(one.prompt, style(""), one.scope.ruler, ""))
-    return openai_hosts.measures(one.prompt, tally, one.scope)
+    words = openai_hosts.words(one.prompt, tally, one.scope)
+    return openai_hosts.measures(one.prompt, tally, words.total)
 
 
 def fit(rows: list[Row], factor: float, prior: tuple[float, ...]) -> tuple[float, ...]:
@@ -251,12 +252,18 @@ def learned(name: str, held: list[Row], factor: float, prior: tuple[float, ...])
     for x, y, one in held:
         guess = sum(t * v for t, v in zip(terms, x, strict=True))
         miss = min(abs(truth - guess) for truth in one.truths)
-        slack = x[-1] if one.prompt.schema is not None else 0.0
-        if one.prompt.tool_choice != "none":
-            sides[openai_hosts.kind(one.prompt)].append((max(0.0, miss - slack), guess))
+        side = sides[openai_hosts.kind(one.prompt)]
+        side.append((max(0.0, miss - slack(one, x, terms)), guess))
     plain, answered, tooled = sides
     pooled = [plain, answered if len(answered) >= FEW else [*plain, *answered], tooled]
     return (name, terms, tuple(map(bounded, pooled, UNSEEN, FLOORS)), len(held))
+
+
+def slack(one: Seen, x: tuple[float, ...], terms: tuple[float, ...]) -> float:
+    """Return what `openai_hosts.bound` gives besides a row's own bound."""
+    asked = openai_hosts.ASKED * (openai_hosts.JSON in one.prompt.features)
+    hidden = x[5] + terms[4] if one.prompt.tool_choice == "none" else 0.0
+    return asked + hidden + (x[-1] if one.prompt.schema is not None else 0.0)
 
 
 def bounded(
@@ -306,10 +313,8 @@ def held(row: Row, made: list[tuple]) -> tuple[bool, float, float]:
     _, terms, sides, _ = next(each for each in made if each[0] == name)
     guess = sum(t * v for t, v in zip(terms, x, strict=True))
     fixed, share = sides[openai_hosts.kind(one.prompt)]
-    slack = x[-1] if one.prompt.schema is not None else 0.0
-    if one.prompt.tool_choice == "none":
-        slack += x[5] + terms[4]
-    bound, miss = fixed + slack + share * guess, min(abs(guess - truth) for truth in one.truths)
+    bound = fixed + slack(one, x, terms) + share * guess
+    miss = min(abs(guess - truth) for truth in one.truths)
     return miss <= bound, 100 * bound / max(1, y), 100 * miss / max(1, y)
 
 

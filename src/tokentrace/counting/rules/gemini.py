@@ -231,7 +231,7 @@ def judge(prompt: Prompt, tally: Tally, scope: Scope) -> tuple[str, int]:
     for name in prompt.server:
         served = table.SERVED.get(name, table.UNKNOWN)
         error += served.error + (tally.total if served.again else 0)
-    if prompt.server or not family.sure:
+    if prompt.server or not family.sure or scope.provider in table.GATEWAYS:
         return ESTIMATED, error
     return CALIBRATED, error
 

@@ -9,6 +9,7 @@ number of requests stands beside each.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 from tokentrace.counting.rules import (
@@ -53,6 +54,7 @@ HIDDEN = {
     "item_reference": 10_000,
 }
 OTHER_TOOL = 5_000
+SEARCHING = re.compile(r"\bcompound\b|:online$")
 
 # ± tokens and ± share of the count, by mark: the worst that a request has.
 MARKED = {
@@ -185,12 +187,16 @@ def _hidden(prompt: Prompt) -> int:
 
 
 def _foreign(prompt: Prompt, scope: Scope) -> int:
-    """Return ± tokens of a host's own tools, e.g. ``openrouter:web_search``, which chat may hold."""
+    """Return ± tokens of a host's own tools: asked for by type, or part of what a model's name means.
+
+    ``openrouter:web_search`` is one by type; Groq's ``compound`` and OpenRouter's ``…:online`` search.
+    """
     if scope.provider in openai_marks.PROMISED or prompt.api != CHAT:
         return 0
+    own = OTHER_TOOL if SEARCHING.search(scope.model) else 0
     odd = (tool for tool in prompt.tools if openai_tools.definition(tool) is None)
     kinds = (text_of(get(tool.data, "type")).rpartition(":")[2] for tool in odd)
-    return sum(HIDDEN.get(kind, OTHER_TOOL) for kind in kinds if kind != "custom")
+    return own + sum(HIDDEN.get(kind, OTHER_TOOL) for kind in kinds if kind != "custom")
 
 
 VAGUE = frozenset(MARKED) | {"server", "sealed", "remote_image", "image"}

@@ -28,6 +28,8 @@ THINKING, THOUGHT = "<think>", "</think>"
 # 24 of 30 recorded requests with tools are right to 5 tokens, with it none (2026-11-29).
 GATEWAYS = frozenset({"openrouter", "vercel-gateway"})
 REASONING = frozenset({"gpt-5", "gpt-5.4", "o"})
+# A sentence that some hosts add where any JSON is asked for: 10 requests, up to 82 (2026-11-29).
+JSON, ASKED = "json_object", 40
 CHAT, RESPONSES = "openai.chat", "openai.responses"
 
 
@@ -108,43 +110,38 @@ def _tokens(text: str, scope: Scope) -> int:
     return found
 
 
-def measures(prompt: Prompt, tally: Tally, scope: Scope) -> tuple[float, ...]:
+def words(prompt: Prompt, tally: Tally, scope: Scope) -> Tally:
+    """Return the text of a prompt alone, without what the template forgets."""
+    held = {name: n for name, n in tally.components.items() if name not in OUTSIDE}
+    for name, tokens in forgotten(prompt, scope).items():
+        if tokens:
+            held[name] = max(0, held.get(name, 0) - tokens)
+    return Tally(held, _details(tally, tools=False), tally.error, tally.marks)
+
+
+def measures(prompt: Prompt, tally: Tally, text: int) -> tuple[float, ...]:
     """Return what the terms of a family are multiplied with, in the order of `TERMS`."""
-    given = tally.components
-    text = tally.total - sum(given.get(name, 0) for name in OUTSIDE)
-    text -= sum(forgotten(prompt, scope).values())
     calls = sum(part.kind == "call" for message in prompt.messages for part in message.parts)
     schema = tally.details.get(RESPONSE, 0) if prompt.schema is not None else 0
-    bare = not prompt.messages or prompt.messages[0].role not in SYSTEM
-    definitions = given.get("tools", 0) - schema
+    definitions = tally.components.get("tools", 0) - schema
+    bare = float(not prompt.messages or prompt.messages[0].role not in SYSTEM)
     tools = float(bool(prompt.tools))
-    return text, 1.0, float(bare), len(prompt.messages), tools, definitions, calls, schema
+    return text, 1.0, bare, len(prompt.messages), tools, definitions, calls, schema
 
 
 def finish(prompt: Prompt, tally: Tally, scope: Scope) -> Tally:
     """Return the tally in the family's numbers: text by its factor, the rest as framing."""
-    found = family(scope.provider, scope.model, scope.api)
-    sizes = measures(prompt, tally, scope)
-    text, *framing, definitions, calls, schema = (
-        a * b for a, b in zip(found.terms, sizes, strict=True)
-    )
-    words = _words(prompt, tally, scope)
+    text = words(prompt, tally, scope)
+    sizes = measures(prompt, tally, text.total)
+    terms = family(scope.provider, scope.model, scope.api).terms
+    share, *template, definitions, calls, schema = (a * b for a, b in zip(terms, sizes, strict=True))
     defined = Tally({"tools": tally.components.get("tools", 0)}, _details(tally, tools=True))
-    whole = scaled(words, round(text))
+    whole = scaled(text, round(share))
     whole.add(scaled(defined, round(definitions + schema)))
-    whole.put("framing", max(0, round(sum(framing) + calls)))
+    whole.put("framing", max(0, round(sum(template) + calls)))
     for name in ("media", "server_context"):
         whole.put(name, tally.components.get(name, 0))
     return whole
-
-
-def _words(prompt: Prompt, tally: Tally, scope: Scope) -> Tally:
-    """Return the text alone, without what the template forgets."""
-    held = {name: n for name, n in tally.components.items() if name not in OUTSIDE}
-    for name, tokens in forgotten(prompt, scope).items():
-        if tokens:
-            held[name] = held.get(name, 0) - tokens
-    return Tally(held, _details(tally, tools=False), tally.error, tally.marks)
 
 
 def _details(tally: Tally, *, tools: bool) -> dict[tuple[str, str], int]:
@@ -175,6 +172,8 @@ def bound(prompt: Prompt, tally: Tally, scope: Scope) -> int:
     share += makers.FOREIGN * makers.foreign(prompt.messages)
     if prompt.schema is not None:
         fixed += tally.details.get(RESPONSE, 0)
+    if JSON in prompt.features:
+        fixed += ASKED
     if prompt.tool_choice == "none":
         fixed += tally.components.get("tools", 0) + math.ceil(found.terms[TERMS.index("tools")])
     words = tally.total - tally.components.get("media", 0)
