@@ -43,43 +43,43 @@ TABLE = Path(openai.__file__).with_name("openai_table.py")
 # 4, GLM and DeepSeek 2; Llama 3.1 and later open with a date, harmony (gpt-oss) with a text of its own.
 ANY = (3, 0, 4, 100, 1.1, 12, 1)
 LLAMA = (25, 5, 5, 130, 1.5, 10, 1)
-GLM = (3, 0, 2, 105, 1.2, 10, 0)
+GLM = (3, 0, 2, 102, 1.14, 11, 0)
 DEEPSEEK = (1, 0, 2, 100, 1.2, 25, 0)
 GROK = (150, 0, 4, 150, 1.1, 20, 1.5)
 HOSTS = (
     ("azure/*grok-4*", 1.0, (0, 0, 4, 130, 1.1, 12, 1.5)),
-    ("*grok-4.3* responses", 1.0, GROK),
-    ("*grok-4.3*", 1.0, GROK),
-    ("*grok-4*non-reasoning*", 1.0, GROK),
-    ("*grok-4*", 1.0, GROK),
-    ("*grok-3*", 1.0, (3, 0, 4, 200, 1.1, 12, 1.5)),
-    ("*grok-2*", 1.0, (2, 0, 4, 50, 1.1, 12, 1.5)),
-    ("*grok-code*", 1.0, GROK),
-    ("*kimi-k2.[5-9]*", 1.0, (4, 0, 4, 5, 1.0, 12, 0)),
-    ("*kimi*", 1.0, (4, 0, 4, 8, 1.2, 12, 0)),
-    ("*deepseek-v[4-9]* responses", 1.0, (80, 0, 2, 200, 1.2, 30, 0)),
-    ("*deepseek-v[4-9]*", 1.0, (1, 0, 2, 200, 1.2, 30, 0)),
-    ("*deepseek-v3.2*", 1.0, (1, 0, 2, 200, 1.2, 30, 0)),
-    ("*deepseek-*v3.1*", 1.0, DEEPSEEK),
-    ("*deepseek-*v3*", 1.0, DEEPSEEK),
-    ("*deepseek-r1*", 1.0, (1, 0, 2, 0, 0.5, 25, 0)),
+    ("*/*grok-4.3* responses", 1.0, (188, 0, 4, 30, 1.1, 20, 1.2)),
+    ("*/*grok-4.3*", 1.0, GROK),
+    ("*/*grok-4*non-reasoning*", 1.0, GROK),
+    ("*/*grok-4*", 1.0, GROK),
+    ("*/*grok-3*", 1.0, (3, 0, 4, 200, 1.1, 12, 1.5)),
+    ("*/*grok-2*", 1.0, (2, 0, 4, 50, 1.1, 12, 1.5)),
+    ("*/*grok-code*", 1.0, GROK),
+    ("*/*kimi-k2.[5-9]*", 1.0, (4, 0, 4, 5, 1.0, 12, 0)),
+    ("*/*kimi*", 1.0, (4, 0, 4, 8, 1.2, 12, 0)),
+    ("*/*deepseek-v[4-9]* responses", 1.0, (80, 0, 2, 200, 1.2, 30, 0)),
+    ("*/*deepseek-v[4-9]*", 1.0, (1, 0, 2, 200, 1.2, 30, 0)),
+    ("*/*deepseek-v3.2*", 1.0, (1, 0, 2, 200, 1.2, 30, 0)),
+    ("*/*deepseek-*v3.1*", 1.0, DEEPSEEK),
+    ("*/*deepseek-*v3*", 1.0, DEEPSEEK),
+    ("*/*deepseek-r1*", 1.0, (1, 0, 2, 0, 0.5, 25, 0)),
     ("deepseek/deepseek*", 1.0, (1, 0, 2, 150, 1.2, 30, 0)),
-    ("*deepseek*", 1.0, DEEPSEEK),
+    ("*/*deepseek*", 1.0, DEEPSEEK),
     ("openrouter/*llama-3.2*", 1.0, (550, 0, 5, 130, 1.5, 10, 1)),
-    ("*llama-guard*", 1.0, (185, 0, 5, 100, 1.1, 10, 0)),
-    ("*llama-4*", 1.0, (5, 0, 4, 550, 1.5, 10, 0)),
-    ("*llama-3.[1-9]*", 1.0, LLAMA),
-    ("*llama3.[1-9]*", 1.0, (15, 5, 5, 80, 1.1, 10, 0)),
-    ("*llama*", 1.0, (5, 0, 5, 80, 1.1, 10, 0)),
-    ("*qwen*coder*", 1.0, (3, 0, 5, 190, 1.3, 20, 0)),
-    ("*qwen*2.5*", 1.0, (3, 22, 5, 88, 1.1, 12, 0)),
-    ("*qwen*", 1.0, (3, 0, 5, 88, 1.1, 12, 0)),
-    ("*mistral-small3*", 1.03, (2, 350, 4, 20, 1.1, 8, 0)),
-    ("*m[ia][xs]tral*", 1.03, (2, 0, 4, 10, 1.1, 8, 0)),
-    ("*claude*", 1.15, (5, 0, 3, 400, 1.3, 45, 1)),
-    ("*glm*", 1.0, GLM),
-    ("*gpt-oss*", 1.0, (63, 0, 4, 10, 1.0, 8, 1.5)),
-    ("*sonar*", 1.0, (0, 0, 0, 50, 1.1, 12, 1)),
+    ("*/*llama-guard*", 1.0, (185, 0, 5, 100, 1.1, 10, 0)),
+    ("*/*llama-4*", 1.0, (5, 0, 4, 550, 1.5, 10, 0)),
+    ("*/*llama-3.[1-9]*", 1.0, LLAMA),
+    ("*/*llama3.[1-9]*", 1.0, (15, 5, 5, 80, 1.1, 10, 0)),
+    ("*/*llama*", 1.0, (5, 0, 5, 80, 1.1, 10, 0)),
+    ("*/*qwen*coder*", 1.0, (3, 0, 5, 190, 1.3, 20, 0)),
+    ("*/*qwen*2.5*", 1.0, (3, 22, 5, 88, 1.1, 12, 0)),
+    ("*/*qwen*", 1.0, (3, 0, 5, 88, 1.1, 12, 0)),
+    ("*/*mistral-small3*", 1.03, (2, 350, 4, 20, 1.1, 8, 0)),
+    ("*/*m[ia][xs]tral*", 1.03, (2, 0, 4, 10, 1.1, 8, 0)),
+    ("*/*claude*", 1.15, (5, 0, 3, 400, 1.3, 45, 1)),
+    ("*/*glm*", 1.0, GLM),
+    ("*/*gpt-oss*", 1.0, (63, 0, 4, 10, 1.0, 8, 1.5)),
+    ("*/*sonar*", 1.0, (0, 0, 0, 50, 1.1, 12, 1)),
     ("*", 1.0, ANY),
 )
 LEAST = (0, 0, 0, 0, 0.7, 0, 0)
@@ -198,7 +198,9 @@ def fit(rows: list[Row], factor: float, prior: tuple[float, ...]) -> tuple[float
     terms = [factor, *prior]
     for _ in range(ROUNDS):
         for at in range(1, len(terms)):
-            pairs = [(terms_at(terms, at, x, y), abs(x[at]) / (y + 20)) for x, y, _ in rows if x[at]]
+            pairs = [
+                (terms_at(terms, at, x, y), abs(x[at]) / (y + 20)) for x, y, _ in rows if x[at]
+            ]
             usual = max((abs(x[at]) for x, _, _ in rows), default=1) or 1
             pairs.append((prior[at - 1], WEIGHT * min(usual, 50)))
             terms[at] = weighted_median(pairs)
@@ -249,7 +251,7 @@ def learned(name: str, held: list[Row], factor: float, prior: tuple[float, ...])
     """Return the row of one family."""
     terms = fit(held, factor, prior)
     sides: tuple[list, ...] = tuple([] for _ in UNSEEN)
-    for x, y, one in held:
+    for x, _, one in held:
         guess = sum(t * v for t, v in zip(terms, x, strict=True))
         miss = min(abs(truth - guess) for truth in one.truths)
         side = sides[openai_hosts.kind(one.prompt)]

@@ -60,7 +60,9 @@ def message(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
         elif part.kind in KINDS:
             _media(part, family, scope, tally)
         elif part.kind == "reasoning" and (not part.text or scope.api in OPENAI):
-            _signed(part, family, tally)  # OpenAI's form has thoughts as text, which nobody sends on
+            _signed(
+                part, family, tally
+            )  # OpenAI's form has thoughts as text, which nobody sends on
         else:
             thought = part.kind == "reasoning"
             component = "reasoning" if thought else ROLES.get(message.role, "history")
@@ -177,7 +179,7 @@ def _otherwise(prompt: Prompt, family: Family, summed: Tally, scope: Scope) -> i
     called = sum(kind in {"call", "result"} for kind in parts)
     summed.put("framing", table.PASSED * called)
     odd = sum(get(tool.data, "type") != "function" for tool in prompt.tools)
-    error = abs(tools - known) + table.ROUTED * called + table.UNKNOWN.error * odd
+    error: int = abs(tools - known) + table.ROUTED * called + table.UNKNOWN.error * odd
     return error + abs(other.turn - family.turn) * len(prompt.messages)
 
 

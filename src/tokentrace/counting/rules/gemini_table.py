@@ -104,7 +104,9 @@ GATEWAYS = frozenset({"openrouter", "vercel-gateway"})
 # What a gateway adds to a call and to a result, ids among them: half of 3 to 50 tokens for a pair.
 PASSED, ROUTED = 5, 25
 ON_GATEWAYS = (
-    Family(("gemini-3.[1-9]*", "gemini-[4-9]*", "gemini-*latest"), "tagged", keeps=True, media=THREE),
+    Family(
+        ("gemini-3.[1-9]*", "gemini-[4-9]*", "gemini-*latest"), "tagged", keeps=True, media=THREE
+    ),
     *ON_VERTEX,
 )
 
@@ -155,7 +157,7 @@ WHOLE = 384
 def family(model: str, provider: str = "") -> Family:
     """Return the family of a model through a provider; a careful guess where nobody knows it."""
     name = providers.plain(model)
-    rows = ON_VERTEX if VERTEX in provider else FAMILIES
+    rows: tuple[Family, ...] = ON_VERTEX if VERTEX in provider else FAMILIES
     rows = ON_GATEWAYS if provider in GATEWAYS else rows
     return next(row for row in rows if any(fnmatchcase(name, glob) for glob in row.match))
 

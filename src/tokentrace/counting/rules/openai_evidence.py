@@ -137,7 +137,9 @@ def judge(prompt: Prompt, tally: Tally, scope: Scope) -> tuple[str, int]:
         bound = openai_hosts.bound(prompt, tally, scope)
         seen = _media(tally)
         files = openai_media.unsure(prompt, scope) if seen else 0
-        return ESTIMATED, bound + tally.error + seen + files + _hidden(prompt) + _foreign(prompt, scope)
+        return ESTIMATED, bound + tally.error + seen + files + _hidden(prompt) + _foreign(
+            prompt, scope
+        )
     row, marks = place(prompt, scope)
     promised = scope.provider in openai_marks.PROMISED
     if promised and not tally.error and (row, marks) in LABELLED:

@@ -134,7 +134,9 @@ def finish(prompt: Prompt, tally: Tally, scope: Scope) -> Tally:
     text = words(prompt, tally, scope)
     sizes = measures(prompt, tally, text.total)
     terms = family(scope.provider, scope.model, scope.api).terms
-    share, *template, definitions, calls, schema = (a * b for a, b in zip(terms, sizes, strict=True))
+    share, *template, definitions, calls, schema = (
+        a * b for a, b in zip(terms, sizes, strict=True)
+    )
     defined = Tally({"tools": tally.components.get("tools", 0)}, _details(tally, tools=True))
     whole = scaled(text, round(share))
     whole.add(scaled(defined, round(definitions + schema)))
