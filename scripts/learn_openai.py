@@ -250,22 +250,23 @@ def hosts(rows: list[Row]) -> list[tuple]:
 def learned(name: str, held: list[Row], factor: float, prior: tuple[float, ...]) -> tuple:
     """Return the row of one family."""
     terms = fit(held, factor, prior)
+    schemas = sum(one.prompt.schema is not None for _, _, one in held)
     sides: tuple[list, ...] = tuple([] for _ in UNSEEN)
     for x, _, one in held:
         guess = sum(t * v for t, v in zip(terms, x, strict=True))
         miss = min(abs(truth - guess) for truth in one.truths)
         side = sides[openai_hosts.kind(one.prompt)]
-        side.append((max(0.0, miss - slack(one, x, terms)), guess))
+        side.append((max(0.0, miss - slack(one, x, terms, schemas)), guess))
     plain, answered, tooled = sides
     pooled = [plain, answered if len(answered) >= FEW else [*plain, *answered], tooled]
-    return (name, terms, tuple(map(bounded, pooled, UNSEEN, FLOORS)), len(held))
+    return (name, terms, tuple(map(bounded, pooled, UNSEEN, FLOORS)), (len(held), schemas))
 
 
-def slack(one: Seen, x: tuple[float, ...], terms: tuple[float, ...]) -> float:
+def slack(one: Seen, x: tuple[float, ...], terms: tuple[float, ...], schemas: int) -> float:
     """Return what `openai_hosts.bound` gives besides a row's own bound."""
     asked = openai_hosts.ASKED * (openai_hosts.JSON in one.prompt.features)
     hidden = x[5] + terms[4] if one.prompt.tool_choice == "none" else 0.0
-    return asked + hidden + (x[-1] if one.prompt.schema is not None else 0.0)
+    return asked + hidden + (x[-1] if schemas < openai_hosts.KNOWN else 0.0)
 
 
 def bounded(
@@ -283,7 +284,7 @@ def bounded(
     tried = []
     for share in SHARES:
         left = sorted(max(0.0, miss * margin - share * guess) for miss, guess in missed)
-        fixed = max(floor, math.ceil(left[at]))
+        fixed = max(floor, unseen[0] // (2 * number), math.ceil(left[at]))
         sizes = sorted((fixed + share * guess) / max(1.0, guess) for _, guess in missed)
         tried.append((sizes[number // 2] + share / 2, fixed, share))
     _, fixed, share = min(tried)
@@ -312,10 +313,10 @@ def held(row: Row, made: list[tuple]) -> tuple[bool, float, float]:
     """Return whether a bound held, and bound and error in percent of the truth."""
     x, y, one = row
     name = host(one)
-    _, terms, sides, _ = next(each for each in made if each[0] == name)
+    _, terms, sides, (_, schemas) = next(each for each in made if each[0] == name)
     guess = sum(t * v for t, v in zip(terms, x, strict=True))
     fixed, share = sides[openai_hosts.kind(one.prompt)]
-    bound = fixed + slack(one, x, terms) + share * guess
+    bound = fixed + slack(one, x, terms, schemas) + share * guess
     miss = min(abs(guess - truth) for truth in one.truths)
     return miss <= bound, 100 * bound / max(1, y), 100 * miss / max(1, y)
 
@@ -333,8 +334,9 @@ def written(table: dict, rows: list[tuple], number: int, date: str) -> str:
         f'LEARNED = "{date}"',
         "",
         "Bound = tuple[int, float]",
+        "Number = tuple[int, int]",
         "",
-        "HOSTS: tuple[tuple[str, tuple[float, ...], tuple[Bound, Bound, Bound], int], ...] = (",
+        "HOSTS: tuple[tuple[str, tuple[float, ...], tuple[Bound, Bound, Bound], Number], ...] = (",
         *(f"    {row!r}," for row in rows),
         ")",
         "",

@@ -30,6 +30,8 @@ GATEWAYS = frozenset({"openrouter", "vercel-gateway"})
 REASONING = frozenset({"gpt-5", "gpt-5.4", "o"})
 # A sentence that some hosts add where any JSON is asked for: 10 requests, up to 82 (2026-11-29).
 JSON, ASKED = "json_object", 40
+# Requests with a response schema after which a family's number for it is known.
+KNOWN = 3
 CHAT, RESPONSES = "openai.chat", "openai.responses"
 
 
@@ -44,13 +46,13 @@ class Family:
             the tokens of a response schema.
         bounds: by `kind` of prompt, ± tokens and ± share of the estimate within which reported
             numbers lay, with a margin that is wider where few were seen.
-        seen: recorded requests behind it.
+        seen: recorded requests behind it, and those of them with a response schema.
     """
 
     match: str
     terms: tuple[float, ...]
     bounds: tuple[tuple[int, float], ...]
-    seen: int
+    seen: tuple[int, int]
 
 
 FAMILIES = tuple(Family(*row) for row in openai_table.HOSTS)
@@ -172,7 +174,7 @@ def bound(prompt: Prompt, tally: Tally, scope: Scope) -> int:
     found = family(scope.provider, scope.model, scope.api)
     fixed, share = found.bounds[kind(prompt)]
     share += makers.FOREIGN * makers.foreign(prompt.messages)
-    if prompt.schema is not None:
+    if prompt.schema is not None and found.seen[1] < KNOWN:
         fixed += tally.details.get(RESPONSE, 0)
     if JSON in prompt.features:
         fixed += ASKED
