@@ -3,8 +3,9 @@
 usage: learn_openai.py RECORDS.jsonl[.xz] [DATE]
 
 Each line is an object with ``id``, ``api``, ``provider``, ``model``, ``request``,
-``input_tokens`` and ``source`` (repository and path). Writes ``counting/rules/openai_table.py``: numbers by family and marks only,
-nothing of any request. Prints what a part of the records says about the rest.
+``input_tokens`` and ``source`` (repository and path). Writes ``counting/rules/openai_table.py`` and
+``openai_host_table.py``: numbers by family, marks and terms only, nothing of any request. Prints what
+a part of the records says about the rest.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from tokentrace.counting.tally import Tally
 from tokentrace.counting.text import ruler
 
 TABLE = Path(openai.__file__).with_name("openai_table.py")
+HOST_TABLE = TABLE.with_name("openai_host_table.py")
 # Families of hosts: a glob over host, model and api (the first that matches counts), the factor on
 # text, and where to begin: once, bare, message, tools, definition, call, schema. Vocabularies of 100,000
 # tokens and more write English in about as many tokens as o200k_base, so the factor is not learned from
@@ -321,24 +323,16 @@ def held(row: Row, made: list[tuple]) -> tuple[bool, float, float]:
     return miss <= bound, 100 * bound / max(1, y), 100 * miss / max(1, y)
 
 
-def written(table: dict, rows: list[tuple], number: int, date: str) -> str:
-    """Return the text of the table module."""
+def evidence_text(table: dict, number: int, date: str) -> str:
+    """Return the text of the module of evidence."""
     lines = [
         f'"""Evidence of the OpenAI rules, from {number} recorded requests with reported usage.',
         "",
         "Written by ``scripts/learn_openai.py``; do not edit. `SEEN`: by api and family, then by marks",
         "(`openai_marks`), how many requests were seen and how many of them were counted exactly.",
-        "`HOSTS`: rows of `openai_hosts.Family`.",
         '"""',
         "",
         f'LEARNED = "{date}"',
-        "",
-        "Bound = tuple[int, float]",
-        "Number = tuple[int, int]",
-        "",
-        "HOSTS: tuple[tuple[str, tuple[float, ...], tuple[Bound, Bound, Bound], Number], ...] = (",
-        *(f"    {row!r}," for row in rows),
-        ")",
         "",
         "SEEN: dict[str, dict[str, tuple[int, int]]] = {",
     ]
@@ -346,7 +340,27 @@ def written(table: dict, rows: list[tuple], number: int, date: str) -> str:
         lines.append(f'    "{name}": {{')
         lines += [f'        "{key}": {value},' for key, value in marks.items()]
         lines.append("    },")
-    return "\n".join([*lines, "}", ""]).replace("'", '"')
+    return "\n".join([*lines, "}", ""])
+
+
+def hosts_text(rows: list[tuple], number: int, date: str) -> str:
+    """Return the text of the module of host families."""
+    lines = [
+        f'"""Families of models behind OpenAI\'s form, from {number} recorded requests with reported usage.',
+        "",
+        "Written by ``scripts/learn_openai.py``; do not edit. `HOSTS`: rows of `openai_hosts.Family`.",
+        '"""',
+        "",
+        f'LEARNED = "{date}"',
+        "",
+        "Bound = tuple[int, float]",
+        "Row = tuple[str, tuple[float, ...], tuple[Bound, Bound, Bound], tuple[int, int]]",
+        "",
+        "HOSTS: tuple[Row, ...] = (",
+    ]
+    for row in rows:
+        lines += ["    (", *(f"        {value!r}," for value in row), "    ),"]
+    return "\n".join([*lines, ")", ""]).replace("'", '"').replace('OpenAI"s', "OpenAI's")
 
 
 def main(arguments: list[str]) -> None:
@@ -360,7 +374,8 @@ def main(arguments: list[str]) -> None:
     for row in rows:
         print(row)
     date = arguments[1] if len(arguments) > 1 else "undated"
-    TABLE.write_text(written(table, rows, len(found), date), encoding="utf-8")
+    TABLE.write_text(evidence_text(table, len(found), date), encoding="utf-8")
+    HOST_TABLE.write_text(hosts_text(rows, len(compatible), date), encoding="utf-8")
 
 
 if __name__ == "__main__":
