@@ -364,6 +364,8 @@ def test_a_geminis_bound_holds_the_other_way_to_count():
     assert direct.total != there.total
     assert there.total - there.error <= direct.total <= there.total + there.error
     assert there.method == "estimated"
+    relayed = count(user("Read."), provider="some-host", model="gemini-2.5-flash", tools=tools)
+    assert relayed.total - relayed.error <= there.total <= relayed.total + relayed.error
     assert gemini_table.elsewhere("gemini-2.5-flash", "gemini") is None
 
 

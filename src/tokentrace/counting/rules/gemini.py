@@ -50,7 +50,10 @@ def _family(scope: Scope) -> Family:
 
 
 def message(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
-    """Return the tokens of one message; ``before`` tells a result's tool."""
+    """Return the tokens of one message; ``before`` tells a result's tool.
+
+    OpenAI's form has thoughts as text, which nobody sends on to Gemini.
+    """
     tally, family = Tally(), _family(scope)
     for index, part in enumerate(message.parts):
         place = (message.role, len(before), index)
@@ -60,9 +63,7 @@ def message(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
         elif part.kind in KINDS:
             _media(part, family, scope, tally)
         elif part.kind == "reasoning" and (not part.text or scope.api in OPENAI):
-            _signed(
-                part, family, tally
-            )  # OpenAI's form has thoughts as text, which nobody sends on
+            _signed(part, family, tally)
         else:
             thought = part.kind == "reasoning"
             component = "reasoning" if thought else ROLES.get(message.role, "history")
@@ -167,17 +168,23 @@ def finish(prompt: Prompt, summed: Tally, scope: Scope) -> Tally:
     return summed
 
 
+def _routed(scope: Scope) -> bool:
+    """Whether somebody passes the request on, to whichever of Google's apis."""
+    return scope.api in OPENAI and table.elsewhere(scope.model, scope.provider) is not None
+
+
 def _otherwise(prompt: Prompt, family: Family, summed: Tally, scope: Scope) -> int:
     """Return ± tokens by which a gateway's other way to count a prompt differs."""
-    other = table.elsewhere(scope.model, scope.provider)
+    other = table.elsewhere(scope.model, scope.provider) if scope.api in OPENAI else None
     if other is None:
         return 0
     pen = Pen(scope.ruler)
     tools = sum(FORMS[other.form].tool(_declared(tool), pen) for tool in prompt.tools)
-    known = sum(summed.details.get(("tools", tool.name), 0) for tool in prompt.tools)
+    names = {tool.name for tool in prompt.tools}
+    known = sum(summed.details.get(("tools", name), 0) for name in names)
     parts = [part.kind for message in prompt.messages for part in message.parts]
     called = sum(kind in {"call", "result"} for kind in parts)
-    summed.put("framing", table.PASSED * called)
+    summed.put("framing", table.PASSED * called * (scope.provider in table.GATEWAYS))
     odd = sum(get(tool.data, "type") != "function" for tool in prompt.tools)
     error: int = abs(tools - known) + table.ROUTED * called + table.UNKNOWN.error * odd
     return error + abs(other.turn - family.turn) * len(prompt.messages)
@@ -233,7 +240,7 @@ def judge(prompt: Prompt, tally: Tally, scope: Scope) -> tuple[str, int]:
     for name in prompt.server:
         served = table.SERVED.get(name, table.UNKNOWN)
         error += served.error + (tally.total if served.again else 0)
-    if prompt.server or not family.sure or scope.provider in table.GATEWAYS:
+    if prompt.server or not family.sure or _routed(scope):
         return ESTIMATED, error
     return CALIBRATED, error
 

@@ -101,6 +101,7 @@ ON_VERTEX = (
 # counted there, and 3 of 3 to 3.1 by the Gemini API (2026-11-29). No body shows it, so definitions are
 # counted in the other form too, and the difference is part of the bound.
 GATEWAYS = frozenset({"openrouter", "vercel-gateway"})
+DIRECT = frozenset({"", "gemini"})
 # What a gateway adds to a call and to a result, ids among them: half of 3 to 50 tokens for a pair.
 PASSED, ROUTED = 5, 25
 ON_GATEWAYS = (
@@ -163,8 +164,8 @@ def family(model: str, provider: str = "") -> Family:
 
 
 def elsewhere(model: str, provider: str) -> Family | None:
-    """Return the family as which a gateway's request may be counted too; None without a gateway."""
-    if provider not in GATEWAYS:
+    """Return the family as which a request that is passed on may be counted too; None for Google."""
+    if provider in DIRECT or VERTEX in provider:
         return None
     return family(model, VERTEX if family(model, provider).form != "strings" else "")
 
