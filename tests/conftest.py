@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Coverage of a child would slow its start by seconds, which some tests measure.
 OURS = ("TOKENTRACE_", "OTEL_", "COVERAGE_PROCESS")
@@ -33,6 +34,15 @@ RESETS = {
     "tokentrace.counting.store": ("STORE.clear",),
     "tokentrace._failsafe": ("reset",),
 }
+
+# The first example of a property may load a vocabulary, and a machine may be loaded: neither is timed.
+settings.register_profile(
+    "patient",
+    parent=settings.default,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("patient")
 
 
 def undo() -> None:

@@ -7,7 +7,7 @@ import random
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tokentrace import analysis, schema
@@ -391,7 +391,6 @@ CALLS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(CALLS, max_size=20))
 def test_every_call_is_in_one_turn_and_every_turn_has_a_main_call(calls):
     """Grouping loses nothing, doubles nothing, and keeps turns in order."""

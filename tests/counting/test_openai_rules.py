@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tokentrace
@@ -287,7 +287,6 @@ bodies = st.dictionaries(st.sampled_from(FIELDS.split()), odd)
 
 
 @pytest.mark.parametrize("api", APIS)
-@settings(deadline=None)  # the first example loads a vocabulary
 @given(body=bodies, model=models)
 def test_components_add_up_whatever_comes(api, body, model):
     """Any body gives a count whose components add up, none below zero, and a bound."""

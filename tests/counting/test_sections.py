@@ -252,7 +252,7 @@ def crosses(a, b):
     return a.start < b.start < a.end < b.end
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.sampled_from(
@@ -273,7 +273,7 @@ def test_any_text_gives_sections_that_nest(text):
     assert not [(a, b) for a in found for b in found if crosses(a, b)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.dictionaries(
         st.text(max_size=8),

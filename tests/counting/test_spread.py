@@ -76,7 +76,7 @@ def shared(tally):
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(prompt=prompts())
 @example(prompt=("", [Tag("x", "")]))
 @example(prompt=("🙂" * 40, [Tag("x", "🙂" * 16), Tag("y", "🙂" * 17)]))
@@ -90,7 +90,7 @@ def test_shares_are_those_of_the_rule(name, prompt):
     assert not tally.error
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(prompt=prompts())
 def test_claims_are_sorted_and_disjoint(prompt):
     """No character has two owners, and every claim has text."""
@@ -101,7 +101,7 @@ def test_claims_are_sorted_and_disjoint(prompt):
     assert all(a < b for a, b in zip(borders[::2], borders[1::2], strict=True))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(prompt=prompts())
 def test_sums_hold_however_the_lens_came_about(prompt):
     """Sections on or off, tags one by one or at once, folded or not: the sum is the same."""

@@ -350,7 +350,7 @@ def test_a_changed_text_is_compared_with_its_own_past():
 
 @pytest.mark.parametrize("name", NAMES)
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_edits_keep_counts_exact(name, rng):
     """A hostile text that is edited again and again is counted exactly each time."""
     value = hostile(rng, 80)

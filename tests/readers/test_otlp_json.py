@@ -374,7 +374,7 @@ def test_a_nul_in_a_path_is_no_traceback():
         read("a\0b")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300) | st.text(max_size=300).map(lambda text: text.encode("utf-8")))
 def test_no_bytes_raise_anything_but_input_errors(tmp_path_factory, data):
     """Whatever a file holds, the reader ends in records or in one clear error."""
@@ -394,7 +394,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(JSON, JSON)
 def test_no_shape_of_a_span_raises(tmp_path_factory, value, shape):
     """Whatever stands where a value or a span belongs, a good span beside it is read."""

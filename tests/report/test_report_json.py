@@ -86,7 +86,7 @@ CALLS = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(CALLS, max_size=8))
 def test_whatever_was_recorded_fits_the_schema(calls):
     """Odd words, huge numbers, missing turns: the document keeps its shape, every call once."""

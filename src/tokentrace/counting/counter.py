@@ -13,7 +13,7 @@ from tokentrace.counting import anchoring, files, rules, stored, tekken, tokeniz
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.memory import Snapshot, Walker
-from tokentrace.counting.rules import Scope, gemini, mistral
+from tokentrace.counting.rules import Scope, gemini, mistral, openai_hosts
 from tokentrace.counting.rules.openai import SIMPLE
 from tokentrace.counting.tally import Tally
 from tokentrace.counting.text import ruler
@@ -25,7 +25,11 @@ Contexts = Callable[[Prompt], stored.Known]
 GENERIC = "generic"
 CLAUDE = "claude"
 FAMILIES = {"openai": "openai", "anthropic": CLAUDE, "gemini": "gemini"}
-MEASURED = {"mistral": mistral.measured, "gemini": gemini.measured}
+MEASURED = {
+    "mistral": mistral.measured,
+    "gemini": gemini.measured,
+    "openai": openai_hosts.measured,
+}
 EMBEDDINGS = "openai.embeddings"
 RELAY = "relay"  # a host that nobody knows
 DETAILS = 200
@@ -219,11 +223,13 @@ def _dialect(api: str) -> ModuleType:
 
 
 def _family(api: str, name: str, model: providers.Model | None) -> str:
-    """Return the name of the rules that count: a Claude's are its own, whoever's api it speaks."""
+    """Return the name of the rules that count: Claude's and Gemini's are their own in any api."""
     if mistral.ours(api, name):
         return "mistral"
     if model is not None and model.family.startswith("claude"):
         return CLAUDE
+    if gemini.ours(api, name):
+        return "gemini"
     return FAMILIES.get(api.partition(".")[0], GENERIC)
 
 

@@ -196,7 +196,7 @@ def _soon(send: Send, body: Mapping[str, Any]) -> tuple[Any, BaseException | Non
     No SDK ends a call for sure after some time (theirs are for single steps, and retries follow), so
     it runs in a thread of its own. An async client gives what is to be awaited, by the host.
     """
-    done, told = DESK.slot(), SimpleQueue[tuple[Any, Exception | None]]()
+    done, told = DESK.slot(), SimpleQueue[tuple[Any, BaseException | None]]()
     if done is None:
         return None, Busy()
 
