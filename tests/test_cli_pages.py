@@ -45,7 +45,7 @@ def test_page_and_document_at_once(tmp_path):
     assert (tmp_path / "report.html").exists()
     refused = report("--json", "--html", "-")
     assert refused.exit_code == 2
-    assert refused.stderr == "tokentrace: --json --html -: two documents (give --html a file)\n"
+    assert refused.stderr == "tokentrace: --html -: one document at a time (give --html a file)\n"
 
 
 def test_an_older_page_is_replaced_whole(tmp_path, monkeypatch):

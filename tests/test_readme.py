@@ -60,6 +60,7 @@ def test_links_lead_somewhere(page):
     """Every relative link of our pages leads to a file."""
     text = (TOP / page).read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    links += re.findall(r'<img src="([^"]+)"', text)
     assert [link for link in links if not (TOP / page).parent.joinpath(link).exists()] == []
 
 

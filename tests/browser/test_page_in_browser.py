@@ -5,6 +5,9 @@ Each visit also fails on a message in the console, an error in the page, or a re
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import urlsplit
+
 import pytest
 
 CHOSEN = "tr[aria-current] th"
@@ -215,6 +218,7 @@ def test_500_turns_are_interactive(visit, big, capsys):
     assert page.locator(".turn h3").inner_text() == "Turn 1"
     assert page.locator(".turns tbody tr").count() == 500
     seen = {one["name"]: one["value"] for one in metrics.send("Performance.getMetrics")["metrics"]}
+    size = Path(urlsplit(big).path).stat().st_size / 1000
+    busy = f"{seen['TaskDuration']:.2f} s of CPU, script {seen['ScriptDuration']:.2f} s"
     with capsys.disabled():
-        told = f"{seen['TaskDuration']:.2f} s, of which script {seen['ScriptDuration']:.2f} s"
-        print(f"\n500 turns, 24 components: drawn and answering after {told} of the page's CPU")  # noqa: T201
+        print(f"\n500 turns, 24 components, {size:,.0f} kB: answers after {busy}")  # noqa: T201

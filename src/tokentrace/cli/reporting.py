@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import typer
 
 from tokentrace import _config
 from tokentrace.analysis import Comparison, Judgement, Report, Session, Thresholds
-from tokentrace.cli import options, showing
+from tokentrace.cli import options, pages, showing
 from tokentrace.cli.judging import Judging, judging
 from tokentrace.errors import InputError
 
@@ -17,6 +18,7 @@ EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     "tokentrace report                            what agents recorded in this folder\n\n"
     "tokentrace report run.jsonl.gz --last 5      the end of a conversation\n\n"
+    "tokentrace report --html report.html         one page to look at or pass on\n\n"
     "tokentrace report --json | jq .summary       for scripts\n\n"
     "tokentrace report new --against old          what changed between two runs\n\n"
     "tokentrace report --fail-on degraded         for CI: exit code 1 from this verdict on"
@@ -27,6 +29,7 @@ def report(
     paths: options.Paths = None,
     *,
     as_json: options.AsJson = False,
+    as_page: options.AsPage = "",
     markdown: options.AsMarkdown = False,
     against: options.Against = None,
     session: options.Chosen = "",
@@ -35,6 +38,7 @@ def report(
     fail_on: options.FailOn = "",
     threshold: options.Settings = None,
     phase: options.Spans = None,
+    log_format: options.LogFormat = "",
     schema: options.AsSchema = False,
 ) -> None:
     """Show turns: components, total, limit, delta, trend, guard and events; and the verdict."""
@@ -45,19 +49,24 @@ def report(
         return
     if as_json and markdown:
         raise InputError("not together with --markdown", source="--json")
-    by = judging(threshold or (), phase or (), fail_on)
     quiet = as_json or markdown
-    found = _read(paths or [_home()], progress=not quiet)
-    base = _base(against, found, progress=not quiet) if against else None
+    if quiet and as_page == "-":
+        raise InputError("one document at a time", source="--html -", mend="give --html a file")
+    by = judging(threshold or (), phase or (), fail_on)
+    read = partial(_read, log_format=log_format, progress=not quiet)
+    found = read(paths or [_home()])
+    base = _base(against, found, read) if against else None
     others = set() if base is None else {id(one) for one in base.sessions}
     kept = tuple(one for one in found.sessions if id(one) not in others)
     if not kept:
         raise InputError("no session is left to compare with it", source="--against")
     shown = _judged(Report(_chosen(kept, session), found.problems), by)
     compared = None if base is None else _compared(_judged(base, by), shown, session, by)
-    _print(
-        _cut(shown, last), compared, by.thresholds if explain else None, _form(as_json, markdown)
-    )
+    cut = _cut(shown, last)
+    if as_page:
+        pages.page(cut, as_page)
+    if quiet or not as_page:
+        _print(cut, compared, by.thresholds if explain else None, _form(as_json, markdown))
     raise typer.Exit(by.code(shown.verdict))
 
 
@@ -83,12 +92,13 @@ def _print(
         comparing.render(compared, showing.Output())
 
 
-def _read(paths: Sequence[str], *, progress: bool) -> Report:
+def _read(paths: Sequence[str], *, log_format: str, progress: bool) -> Report:
     from tokentrace import analysis, readers
 
     problems = readers.Problems()
     with showing.bar(paths, wanted=progress) as seen:
-        found = analysis.sessions(readers.read(paths, problems, seen))
+        records = readers.read(paths, problems, seen, log_format=log_format)
+        found = analysis.sessions(records)
     return Report(found, problems, tuple(Judgement() for _ in found))
 
 
@@ -111,14 +121,16 @@ def _cut(report: Report, last: int | None) -> Report:
 # ── two runs ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _base(against: Sequence[str], found: Report, *, progress: bool) -> Report:
+def _base(
+    against: Sequence[str], found: Report, reading: Callable[[Sequence[str]], Report]
+) -> Report:
     """Return the run to compare with: files and folders, or sessions of what was read anyway."""
     paths = [one for one in against if Path(one).exists()]
     names = [one for one in against if one not in paths]
     known = tuple(one for name in names for one in _chosen(found.sessions, name, "--against"))
     if not paths:
         return Report(known, found.problems, tuple(Judgement() for _ in known))
-    read = _read(paths, progress=progress)
+    read = reading(paths)
     both = (*known, *read.sessions)
     return Report(both, read.problems, tuple(Judgement() for _ in both))
 
