@@ -97,6 +97,14 @@ class OnError:
             attempt(self._then, error)
 
 
+def tried(work: Callable[..., T], *args: Any, **kwargs: Any) -> tuple[T | Any, Exception | None]:
+    """Call somebody's own work; its failure comes back as a value, to be told where it is asked for."""
+    try:
+        return work(*args, **kwargs), None
+    except Exception as error:
+        return None, error
+
+
 async def outcome(awaitable: Awaitable[Any]) -> tuple[Any, Exception | None]:
     """Await a callback's own work; its failure comes back as a value, to be told to the guard."""
     try:
