@@ -111,6 +111,7 @@ LIMIT_EXCEEDED = "tokentrace.limit.exceeded"
 COMPONENT_EXCLUDED = "tokentrace.component.excluded"
 CONTEXT_COMPRESSED = "tokentrace.context.compressed"
 UTILIZATION_LOW = "tokentrace.utilization.low"
+FIGURES_DISAGREE = "tokentrace.figures.disagree"  # told by readers of logs, on no span of ours
 
 BY_GUARD = "by the guard's callback"  # the reason of a compression inside one
 
@@ -330,6 +331,7 @@ EVENTS: dict[str, dict[str, str]] = {
     UTILIZATION_LOW: _LIMITS,
     COMPONENT_EXCLUDED: _NAMES,
     CONTEXT_COMPRESSED: _NAMES | _SIZES,
+    FIGURES_DISAGREE: _NAMES | _SIZES,
 }
 
 

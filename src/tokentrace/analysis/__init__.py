@@ -1,17 +1,27 @@
-"""What records add up to: sessions, their turns, what happened in them, and sums.
+"""What records add up to: sessions, their turns, what happened in them, sums, and a verdict.
 
-``sessions(records)`` groups, ``summary(sessions)`` sums up; both are pure.
+``sessions(records)`` groups, ``summary(sessions)`` sums up, ``judge(session)`` finds what is wrong;
+all are pure.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tokentrace.analysis.case import Case, Phase, Phases
+from tokentrace.analysis.codes import CODES
+from tokentrace.analysis.findings import VERDICTS, Finding, Judgement, worst
 from tokentrace.analysis.grouping import sessions, summary
+from tokentrace.analysis.judging import judge, judgement
+from tokentrace.analysis.rules import RULES
 from tokentrace.analysis.shapes import Happening, Session, Summary, Turn
+from tokentrace.analysis.thresholds import Thresholds, thresholds
 from tokentrace.readers import Problems
 
-__all__ = ["Happening", "Report", "Session", "Summary", "Turn", "sessions", "summary"]
+__all__ = [
+    "CODES", "RULES", "VERDICTS", "Case", "Finding", "Happening", "Judgement", "Phase", "Phases", "Report",
+    "Session", "Summary", "Thresholds", "Turn", "judge", "judgement", "sessions", "summary", "thresholds", "worst",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +31,14 @@ class Report:
     Attributes:
         sessions: oldest first.
         problems: what was skipped while reading.
+        judgements: one a session, in the same order; empty where nobody judged.
     """
 
     sessions: tuple[Session, ...]
     problems: Problems = field(default_factory=Problems)
+    judgements: tuple[Judgement, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """The gravest verdict of all sessions, healthy where there are none."""
+        return worst(judgement.verdict for judgement in self.judgements)

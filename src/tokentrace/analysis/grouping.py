@@ -17,6 +17,7 @@ from tokentrace import schema
 from tokentrace.analysis.numbering import Name, lineage_of, numbers, ranks
 from tokentrace.analysis.shapes import (
     COMPRESSED,
+    DISAGREEMENT,
     EXCEEDED,
     EXCLUDED,
     FAILED,
@@ -38,6 +39,7 @@ KINDS = {
     schema.LIMIT_WARNING: WARNING,
     schema.LIMIT_EXCEEDED: EXCEEDED,
     schema.UTILIZATION_LOW: LOW,
+    schema.FIGURES_DISAGREE: DISAGREEMENT,
 }
 
 # ── sessions ─────────────────────────────────────────────────────────────────────────────────────

@@ -18,6 +18,7 @@ EXCEEDED = "exceeded"
 REFUSED = "refused"
 LOW = "low_utilization"
 FAILED = "failed"
+DISAGREEMENT = "disagreement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,12 @@ class Happening:
 
     Attributes:
         kind: ``excluded``, ``compressed``, ``warning``, ``exceeded``, ``refused``,
-            ``low_utilization`` or ``failed``.
-        name: the component, empty where it is the whole prompt.
+            ``low_utilization``, ``failed`` or ``disagreement``.
+        name: the component, empty where it is the whole prompt; the figure that disagrees.
         tokens: what was left out or saved, or the size of the prompt that was judged.
         error: the bound of that size, ± tokens.
-        before, after: tokens around a compression, None elsewhere.
+        before, after: tokens around a compression, or the two figures that disagree; None
+            elsewhere.
         limit: what the prompt was judged against, None elsewhere.
         reason: why, empty where nobody said.
         time: nanoseconds since the epoch.

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.text import Text
 
+from tokentrace.analysis import wording
 from tokentrace.analysis.shapes import (
     COMPRESSED,
+    DISAGREEMENT,
     EXCEEDED,
     EXCLUDED,
     FAILED,
@@ -31,7 +33,10 @@ EVENT_STYLES = {
     REFUSED: "bold red",
     FAILED: "bold red",
     LOW: "dim",
+    DISAGREEMENT: "yellow",
 }
+percent = wording.percent
+many = wording.many
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +89,6 @@ def total(turn: Turn) -> Text:
 def share(share: float | None) -> Text:
     """Return a share of the limit, in the colour of its danger."""
     return Text("-", "dim") if share is None else Text(percent(share), _heat(share))
-
-
-def percent(share: float) -> str:
-    """Return a share as text."""
-    return f"{100 * share:.1f}%"
 
 
 def _heat(share: float) -> str:
@@ -157,8 +157,3 @@ def cut(text: str, room: int) -> str:
     while text and cell_len(text) > room - 1:
         text = text[:-1]
     return f"{text}…"
-
-
-def many(number: int, thing: str) -> str:
-    """Return a number and its noun."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

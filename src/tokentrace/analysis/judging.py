@@ -1,0 +1,32 @@
+"""Sessions → findings → verdicts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tokentrace.analysis.case import Phases, case
+from tokentrace.analysis.findings import Finding, Judgement, gravity, worst
+from tokentrace.analysis.rules import RULES
+from tokentrace.analysis.shapes import Session
+from tokentrace.analysis.thresholds import Thresholds
+
+DEFAULT = Thresholds()
+
+
+def judge(session: Session, thresholds: Thresholds = DEFAULT, phases: Phases = ()) -> Judgement:
+    """Return a session's verdict and what it stands on.
+
+    Args:
+        session: as `sessions` returns it, or built by hand.
+        thresholds: when a rule speaks.
+        phases: first and last turn by name, or `Phase` objects with expectations. They say where
+            the build-up ends (after half of the phases); without them it ends with half the turns.
+    """
+    seen = case(session, thresholds, phases)
+    return judgement(finding for rule in RULES for finding in rule(seen))
+
+
+def judgement(findings: Iterable[Finding]) -> Judgement:
+    """Return the verdict of findings, the gravest first, else in the order of the rules."""
+    ordered = tuple(sorted(findings, key=lambda finding: -gravity(finding.level)))
+    return Judgement(worst(finding.level for finding in ordered), ordered)
