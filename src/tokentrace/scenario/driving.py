@@ -257,10 +257,11 @@ class Target:
         assert child is not None
         late = time.monotonic() >= until
         code = child.wait(0.0 if late else 1.0)
-        outcome = _outcome(child, code if code is None or code else 1, timeout)
+        outcome = _outcome(child, code, timeout)
         self._forget()
-        if outcome.state == FAILED:
-            return Outcome(FAILED, f"its process ended: {outcome.reason}", shown=outcome.shown)
+        if outcome.state in {OK, FAILED}:
+            reason = f"its process ended: {outcome.reason or 'exit code 0'}"
+            return Outcome(FAILED, reason, shown=outcome.shown)
         return outcome
 
     def close(self) -> None:

@@ -70,11 +70,13 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
     stop_after: Annotated[
         int, Meta(ge=1, description="Failed turns in a row after which a session is given up.")
     ] = 3
-    essential: Annotated[
-        list[Text], Meta(description="Components that must neither shrink nor go.")
-    ] = []
+    essential: (
+        Annotated[list[Text], Meta(description="Components that must neither shrink nor go.")]
+        | UnsetType
+    ) = UNSET
     thresholds: Annotated[
-        dict[str, float], Meta(description="Of the verdict, by name; see the page on findings.")
+        dict[str, int | float],
+        Meta(description="Of the verdict, by name; see the page on findings."),
     ] = {}
 
 

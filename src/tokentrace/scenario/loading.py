@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tokentrace.analysis import Thresholds, thresholds
 from tokentrace.errors import InputError
 from tokentrace.scenario import format as shape
 from tokentrace.scenario import nodes
@@ -83,8 +84,7 @@ def load(wanted: str) -> Scenario:
         description=file.description,
         concurrency=file.concurrency,
         stop_after=file.stop_after,
-        essential=tuple(file.essential),
-        thresholds=file.thresholds,
+        thresholds=_thresholds(file, source, lines),
     )
 
 
@@ -116,6 +116,16 @@ def _distinct(file: shape.File, source: str, lines: nodes.Lines) -> None:
     turns = sum(len(phase.turns) for phase in file.phases)
     if turns > shape.MOST_TURNS:
         raise nodes.error(source, lines["phases",], f"more than {shape.MOST_TURNS:,} turns")
+
+
+def _thresholds(file: shape.File, source: str, lines: nodes.Lines) -> Thresholds:
+    """Return the thresholds; what is wrong with one is told with its own line."""
+    told: dict[str, Any] = dict(file.thresholds)
+    for name, value in told.items():
+        thresholds({name: value}, f"{source}:{lines['thresholds', name]}")
+    if not isinstance(file.essential, msgspec.UnsetType):
+        told["essential"] = tuple(file.essential)
+    return thresholds(told, f"{source}:{lines.get(('thresholds',), 1)}")
 
 
 def _steps(file: shape.File) -> tuple[Step, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tokentrace.analysis import Thresholds
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
@@ -46,8 +48,7 @@ class Scenario:
         steps: the turns in order.
         concurrency: sessions at the same time.
         stop_after: failed turns in a row after which a session is given up.
-        essential: components that must neither shrink nor go.
-        thresholds: of the verdict, by name.
+        thresholds: of the verdict, with the components that are essential.
     """
 
     name: str
@@ -56,8 +57,7 @@ class Scenario:
     description: str = ""
     concurrency: int = 1
     stop_after: int = 3
-    essential: tuple[str, ...] = ()
-    thresholds: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
     @property
     def phases(self) -> dict[str, tuple[int, int]]:
