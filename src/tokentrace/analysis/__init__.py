@@ -31,12 +31,16 @@ class Report:
     Attributes:
         sessions: oldest first.
         problems: what was skipped while reading.
-        judgements: one a session, in the same order; empty where nobody judged.
+        judgements: one a session, in the same order; by the default thresholds where none are given.
     """
 
     sessions: tuple[Session, ...]
     problems: Problems = field(default_factory=Problems)
     judgements: tuple[Judgement, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.judgements) != len(self.sessions):
+            object.__setattr__(self, "judgements", tuple(map(judge, self.sessions)))
 
     @property
     def verdict(self) -> str:

@@ -4,69 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from tokentrace import _config
 from tokentrace.analysis import Report, Session
-from tokentrace.cli import showing
+from tokentrace.cli import options, showing
+from tokentrace.cli.judging import Judging, judging
 from tokentrace.errors import InputError
 
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     "tokentrace report                            what agents recorded in this folder\n\n"
     "tokentrace report run.jsonl.gz --last 5      the end of a conversation\n\n"
-    "tokentrace report --json | jq .summary       for scripts"
+    "tokentrace report --json | jq .summary       for scripts\n\n"
+    "tokentrace report --fail-on degraded         for CI: exit code 1 from this verdict on"
 )
 
 
 def report(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PATH",
-            help="OTLP-JSON files, folders of them, or - for standard input. "
-            "Default: the local trace folder.",
-            show_default=False,
-        ),
-    ] = None,
+    paths: options.Paths = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    session: Annotated[
-        str,
-        typer.Option(
-            metavar="ID", help="Only the session with this id, or those whose ids begin so."
-        ),
-    ] = "",
-    last: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Only the last N turns of each session.")
-    ] = None,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema of --json and leave.")
-    ] = False,
+    as_json: options.AsJson = False,
+    session: options.Chosen = "",
+    last: options.Last = None,
+    explain: options.Explain = False,
+    fail_on: options.FailOn = "",
+    threshold: options.Settings = None,
+    phase: options.Spans = None,
+    schema: options.AsSchema = False,
 ) -> None:
-    """Show turns: components, total, limit, delta, trend, guard and events."""
+    """Show turns: components, total, limit, delta, trend, guard and events; and the verdict."""
     from tokentrace.report import json, text
 
     if schema:
         typer.echo(json.schema(), nl=False)
         return
-    found = _read(paths or [_home()], progress=not as_json)
-    shown = Report(_chosen(found.sessions, session, last), found.problems)
+    by = judging(threshold or (), phase or (), fail_on)
+    shown = _report(paths or [_home()], by, session, last, progress=not as_json)
     if as_json:
         typer.echo(json.render(shown), nl=False)
     else:
-        text.render(shown, showing.Output())
+        text.render(shown, showing.Output(), by.thresholds if explain else None)
+    raise typer.Exit(by.code(shown.verdict))
 
 
-def _read(paths: Sequence[str], *, progress: bool) -> Report:
+def _report(
+    paths: Sequence[str], by: Judging, session: str, last: int | None, *, progress: bool
+) -> Report:
+    """Return what was recorded, judged as a whole, then cut to what is to be shown."""
     from tokentrace import analysis, readers
 
     problems = readers.Problems()
     with showing.bar(paths, wanted=progress) as seen:
         found = analysis.sessions(readers.read(paths, problems, seen))
-    return Report(found, problems)
+    chosen = _chosen(found, session)
+    judged = tuple(analysis.judge(one, by.thresholds, by.phases) for one in chosen)
+    cut = chosen if last is None else tuple(one.last(last) for one in chosen)
+    return Report(cut, problems, judged)
 
 
 def _home() -> str:
@@ -78,7 +73,7 @@ def _home() -> str:
     return folder
 
 
-def _chosen(found: tuple[Session, ...], wanted: str, last: int | None) -> tuple[Session, ...]:
+def _chosen(found: tuple[Session, ...], wanted: str) -> tuple[Session, ...]:
     """Return the sessions to show."""
     if wanted:
         exact = [one for one in found if one.id == wanted]
@@ -87,7 +82,7 @@ def _chosen(found: tuple[Session, ...], wanted: str, last: int | None) -> tuple[
             mend = _near(wanted, found)
             raise InputError(f"no session {wanted!r}", source="--session", mend=mend)
         found = tuple(exact or begins)
-    return found if last is None else tuple(one.last(last) for one in found)
+    return found
 
 
 def _near(wanted: str, found: Sequence[Session]) -> str:
