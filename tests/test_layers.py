@@ -19,7 +19,7 @@ PLACES = {"turns", "_sessions", "_tags", "context", "_assembly"}
 SENDING = {"telemetry"}
 RECORD = FOLLOWING | GUARDING | PLACES | SENDING | {"instrument"}
 READ = {"readers", "analysis", "report"}
-EDGES = {"boot", "cli", "demo", "doctor", "instrumentor", "testing", "__main__"}
+EDGES = {"boot", "cli", "demo", "doctor", "instrumentor", "scenario", "testing", "__main__"}
 
 # room -> what it may import besides itself; core first, then record, then read
 ROOMS = {
@@ -54,13 +54,14 @@ ROOMS = {
 # library -> rooms that may import it; a library that is not named here is nobody's
 LIBRARIES = {
     "anthropic": set(),
-    "msgspec": {"_shapes", "counting", "instrument", "telemetry", "readers", "report", "cli"},
+    "msgspec": {"_shapes", "counting", "instrument", "telemetry", "readers", "report", "scenario", "cli"},
     "openai": {"demo"},
     "opentelemetry": SENDING | {"_scope", "turns", "instrument", "instrumentor", "testing"},
-    "rich": {"report", "cli", "demo", "doctor"},
+    "rich": {"report", "cli", "demo", "doctor", "scenario"},
     "tiktoken": {"counting"},
     "typer": {"cli"},
     "wrapt": {"instrument"},
+    "yaml": {"scenario"},
 }
 
 

@@ -9,6 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+MENDS = {
+    errno.ENOEXEC: "put its interpreter before it, or a #! line into it",
+    errno.E2BIG: "give what is long on its standard input",
+}
+
 
 def untraced(program: str) -> tuple[str, str]:
     """Return what to say, and the mend, where a program is a Python without tokentrace; else empty texts."""
@@ -27,10 +32,8 @@ def untraced(program: str) -> tuple[str, str]:
 
 def mend(program: str, error: OSError) -> str:
     """Return what to do about a program that could not be started."""
-    if error.errno == errno.ENOEXEC:
-        return "put its interpreter before it, or a #! line into it"
-    if error.errno == errno.E2BIG:
-        return "give what is long on its standard input"
+    if error.errno in MENDS:
+        return MENDS[error.errno]
     if Path(program).is_dir():
         return "it is a folder"
     if not isinstance(error, FileNotFoundError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -14,8 +15,8 @@ import typer
 from rich.console import Console
 
 from tokentrace import _config
-from tokentrace.cli import showing
-from tokentrace.cli.judging import FAIL_ON, judging
+from tokentrace.cli import options, showing
+from tokentrace.cli.judging import judging
 from tokentrace.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,8 +35,37 @@ INTERRUPTED = 130
 Wanted = Annotated[
     str, typer.Argument(metavar="FILE|NAME", help="A YAML file, or a name that `list` shows.")
 ]
+Command = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help="The agent's program and its words; {prompt}, {turn}, {session} and {phase} are filled in. No shell.",
+    ),
+]
+Stdin = Annotated[
+    bool, typer.Option("--stdin", help="The prompt goes to the program's standard input.")
+]
+Target = Annotated[
+    str, typer.Option(metavar="MODULE:CALLABLE", help="The agent as a callable, sync or async.")
+]
+Concurrency = Annotated[
+    int | None, typer.Option(min=1, max=64, metavar="N", help="Sessions at the same time.")
+]
+Timeout = Annotated[float | None, typer.Option(min=0.01, metavar="SECONDS", help="For each turn.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Input limit of the agent in tokens.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the newest interrupted run.")]
+Folder = Annotated[
+    str | None, typer.Option("--dir", metavar="DIR", help="Trace folder; runs lie below it.")
+]
+Junit = Annotated[str, typer.Option(metavar="FILE", help="Write the result as JUnit XML.")]
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=str(__doc__))
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Drive an agent through prompts in phases, and judge what it recorded.",
+)
 
 
 @app.command(name="list")
@@ -78,42 +108,17 @@ def schema() -> None:
 def run(
     wanted: Wanted,
     *,
-    command: Annotated[
-        str,
-        typer.Option(
-            metavar="TEXT",
-            help="The agent's program and its words; {prompt}, {turn}, {session} and {phase} are filled in. No shell.",
-        ),
-    ] = "",
-    stdin: Annotated[
-        bool, typer.Option("--stdin", help="The prompt goes to the program's standard input.")
-    ] = False,
-    target: Annotated[
-        str, typer.Option(metavar="MODULE:CALLABLE", help="The agent as a callable, sync or async.")
-    ] = "",
-    concurrency: Annotated[
-        int | None, typer.Option(min=1, max=64, metavar="N", help="Sessions at the same time.")
-    ] = None,
-    timeout: Annotated[
-        float | None, typer.Option(min=0.01, metavar="SECONDS", help="For each turn.")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Input limit of the agent in tokens.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the newest interrupted run.")
-    ] = False,
-    folder: Annotated[
-        str | None, typer.Option("--dir", metavar="DIR", help="Trace folder; runs lie below it.")
-    ] = None,
-    junit: Annotated[
-        str, typer.Option(metavar="FILE", help="Write the result as JUnit XML.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    fail_on: Annotated[
-        str,
-        typer.Option(metavar="VERDICT", help=f"Exit code 1 from it on: {', '.join(FAIL_ON)}."),
-    ] = "",
+    command: Command = "",
+    stdin: Stdin = False,
+    target: Target = "",
+    concurrency: Concurrency = None,
+    timeout: Timeout = None,
+    limit: Limit = None,
+    resume: Resume = False,
+    folder: Folder = None,
+    junit: Junit = "",
+    as_json: options.AsJson = False,
+    fail_on: options.FailOn = "",
 ) -> None:
     """Drive an agent through a scenario, turn by turn, and judge what it recorded."""
     from tokentrace.scenario import loading, results
@@ -148,7 +153,7 @@ def _agent(command: str, target: str, *, stdin: bool) -> Make:
             raise InputError("a callable gets its prompt as an argument", source="--stdin")
         return driving.target(target)
     make = driving.command(command, stdin=stdin)
-    text, mend = programs.untraced(command.split()[0])
+    text, mend = programs.untraced(shlex.split(command)[0])
     if text:
         typer.echo(f"tokentrace: {text} ({mend})", err=True)
     return make
@@ -157,7 +162,9 @@ def _agent(command: str, target: str, *, stdin: bool) -> Make:
 def _writable(path: str) -> None:
     """Refuse a file that could not be written when all is done."""
     if path and (not Path(path).absolute().parent.is_dir() or Path(path).is_dir()):
-        raise InputError("cannot be written", source=path, mend="give a file in a folder that is there")
+        raise InputError(
+            "cannot be written", source=path, mend="give a file in a folder that is there"
+        )
 
 
 def _changed(known: Scenario, timeout: float | None, concurrency: int | None) -> Scenario:

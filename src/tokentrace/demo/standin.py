@@ -18,7 +18,7 @@ SEEN = (
     "nodes", "deployments", "hpa", "canary-logs", "node-describe", "traces", "audit", "timeline",
 )  # fmt: skip
 WORDS = 40
-TOOL = {
+TOOL: Any = {
     "type": "function",
     "function": {
         "name": "look",

@@ -28,7 +28,7 @@ from tokentrace.scenario.plan import Step
 OK, FAILED, TIMED_OUT, FLOODED = "ok", "failed", "timed_out", "flooded"
 HOLE = re.compile(r"\{(prompt|turn|session|phase)\}")
 LONGEST = 8 * 2**20  # of a message from the worker
-WORKER = "tokentrace.scenario.worker"
+WORKER = f"{__package__}.worker"
 
 
 @dataclass(frozen=True, slots=True)

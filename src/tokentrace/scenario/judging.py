@@ -101,9 +101,7 @@ def judge(scenario: Scenario, results: Sequence[Result], session: Session) -> Ju
     return analysis.judgement([*_findings(scenario, results, session), *told.findings])
 
 
-def _findings(
-    scenario: Scenario, results: Sequence[Result], session: Session
-) -> Iterator[Finding]:
+def _findings(scenario: Scenario, results: Sequence[Result], session: Session) -> Iterator[Finding]:
     if results and not session.calls:
         text = f"no LLM call was recorded in {turns([one.number for one in results])}"
         yield _found("scenario.unrecorded", text, [one.number for one in results])
@@ -128,4 +126,6 @@ def _unexpected(results: Sequence[Result]) -> Iterator[Finding]:
 
 def _found(code: str, text: str, where: Sequence[int]) -> Finding:
     known = CODES[code]
-    return Finding(code, known.levels[0], text, known.remedy, tuple(where), numbers={"turns": len(where)})
+    return Finding(
+        code, known.levels[0], text, known.remedy, tuple(where), numbers={"turns": len(where)}
+    )

@@ -19,7 +19,7 @@ from tokentrace.scenario import nodes
 from tokentrace.scenario.plan import Expected, Scenario, Step
 
 LARGEST = 2**20
-PLACE = re.compile(r"\A(.*?)(?: - at `(?:key in )?\$(.*)`)?\Z", re.DOTALL)
+PLACE = re.compile(r" - at `(?:key in )?\$(.*)`\Z", re.DOTALL)
 PIECE = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
 UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
 SHIPPED = files(__package__).joinpath("shipped")
@@ -90,7 +90,8 @@ def load(wanted: str) -> Scenario:
 
 def _invalid(text: str, source: str, lines: nodes.Lines) -> InputError:
     """Return an error with the line that a message of msgspec speaks of."""
-    what, place = PLACE.fullmatch(text).groups(default="")  # type: ignore[union-attr] - it fits any
+    at = PLACE.search(text)
+    what, place = (text[: at.start()], at.group(1)) if at else (text, "")
     path: nodes.Path = ()
     for name, index in PIECE.findall(place):
         longer = (*path, int(index) if index else name)
@@ -102,9 +103,7 @@ def _invalid(text: str, source: str, lines: nodes.Lines) -> InputError:
     name = unknown.group(1)
     near = get_close_matches(name, shape.keys(), n=1)
     mend = f"did you mean {near[0]!r}?" if near else "see `tokentrace scenario schema`"
-    return nodes.error(
-        source, lines.get((*path, name), lines[path]), f"unknown key {name!r}", mend
-    )
+    return nodes.error(source, lines.get((*path, name), lines[path]), f"unknown key {name!r}", mend)
 
 
 def _distinct(file: shape.File, source: str, lines: nodes.Lines) -> None:

@@ -57,7 +57,7 @@ def _bounded(text: str, source: str) -> None:
     """Walk the events, which cost nothing, before anything is built of them."""
     depth = 0
     for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
             raise error(source, line, f"an alias, *{event.anchor}", "write the text out")
         depth += isinstance(event, OPENING) - isinstance(event, CLOSING)

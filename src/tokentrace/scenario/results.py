@@ -69,7 +69,7 @@ def junit(run: Run) -> bytes:
     for judged in run.sessions:
         _suite(root, run.scenario.name, judged)
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
 def _suite(root: ET.Element, name: str, judged: Judged) -> None:
