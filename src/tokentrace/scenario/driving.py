@@ -274,6 +274,7 @@ class Target:
 
     def _forget(self) -> None:
         if self._child is not None:
+            self._child.write(None)
             self._place.family.leave(self._child)
             os.close(self._channel)
         self._child, self._channel, self._rest = None, -1, b""
