@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from tokentrace import _config
-from tokentrace.analysis import Report, Session
+from tokentrace.analysis import Comparison, Judgement, Report, Session, Thresholds
 from tokentrace.cli import options, showing
 from tokentrace.cli.judging import Judging, judging
 from tokentrace.errors import InputError
@@ -18,6 +18,7 @@ EXAMPLES = (
     "tokentrace report                            what agents recorded in this folder\n\n"
     "tokentrace report run.jsonl.gz --last 5      the end of a conversation\n\n"
     "tokentrace report --json | jq .summary       for scripts\n\n"
+    "tokentrace report new --against old          what changed between two runs\n\n"
     "tokentrace report --fail-on degraded         for CI: exit code 1 from this verdict on"
 )
 
@@ -26,6 +27,8 @@ def report(
     paths: options.Paths = None,
     *,
     as_json: options.AsJson = False,
+    markdown: options.AsMarkdown = False,
+    against: options.Against = None,
     session: options.Chosen = "",
     last: options.Last = None,
     explain: options.Explain = False,
@@ -35,33 +38,104 @@ def report(
     schema: options.AsSchema = False,
 ) -> None:
     """Show turns: components, total, limit, delta, trend, guard and events; and the verdict."""
-    from tokentrace.report import json, text
+    from tokentrace.report import json
 
     if schema:
         typer.echo(json.schema(), nl=False)
         return
+    if as_json and markdown:
+        raise InputError("not together with --markdown", source="--json")
     by = judging(threshold or (), phase or (), fail_on)
-    shown = _report(paths or [_home()], by, session, last, progress=not as_json)
-    if as_json:
-        typer.echo(json.render(shown), nl=False)
-    else:
-        text.render(shown, showing.Output(), by.thresholds if explain else None)
+    quiet = as_json or markdown
+    found = _read(paths or [_home()], progress=not quiet)
+    base = _base(against, found, progress=not quiet) if against else None
+    others = set() if base is None else {id(one) for one in base.sessions}
+    kept = tuple(one for one in found.sessions if id(one) not in others)
+    if not kept:
+        raise InputError("no session is left to compare with it", source="--against")
+    shown = _judged(Report(_chosen(kept, session), found.problems), by)
+    compared = None if base is None else _compared(_judged(base, by), shown, session, by)
+    _print(
+        _cut(shown, last), compared, by.thresholds if explain else None, _form(as_json, markdown)
+    )
     raise typer.Exit(by.code(shown.verdict))
 
 
-def _report(
-    paths: Sequence[str], by: Judging, session: str, last: int | None, *, progress: bool
-) -> Report:
-    """Return what was recorded, judged as a whole, then cut to what is to be shown."""
+def _form(as_json: bool, markdown: bool) -> str:
+    return "json" if as_json else "markdown" if markdown else "text"
+
+
+def _print(
+    shown: Report, compared: Comparison | None, explained: Thresholds | None, form: str
+) -> None:
+    """Print a report, or what changed, in the form that was asked for."""
+    from tokentrace.report import comparing, json, markdown, text
+
+    if form == "json":
+        more = {} if compared is None else {"comparison": comparing.document(compared)}
+        typer.echo(json.written({**json.document(shown), **more}), nl=False)
+    elif form == "markdown":
+        plain = markdown.render(shown) if compared is None else markdown.compared(compared)
+        typer.echo(plain, nl=False)
+    elif compared is None:
+        text.render(shown, showing.Output(), explained)
+    else:
+        comparing.render(compared, showing.Output())
+
+
+def _read(paths: Sequence[str], *, progress: bool) -> Report:
     from tokentrace import analysis, readers
 
     problems = readers.Problems()
     with showing.bar(paths, wanted=progress) as seen:
         found = analysis.sessions(readers.read(paths, problems, seen))
-    chosen = _chosen(found, session)
-    judged = tuple(analysis.judge(one, by.thresholds, by.phases) for one in chosen)
-    cut = chosen if last is None else tuple(one.last(last) for one in chosen)
-    return Report(cut, problems, judged)
+    return Report(found, problems, tuple(Judgement() for _ in found))
+
+
+def _judged(found: Report, by: Judging) -> Report:
+    """Return what was read with its verdicts."""
+    from tokentrace import analysis
+
+    judged = (analysis.judge(one, by.thresholds, by.phases) for one in found.sessions)
+    return Report(found.sessions, found.problems, tuple(judged))
+
+
+def _cut(report: Report, last: int | None) -> Report:
+    """Return the last turns of each session, under the verdict of the whole."""
+    if last is None:
+        return report
+    cut = tuple(one.last(last) for one in report.sessions)
+    return Report(cut, report.problems, report.judgements)
+
+
+# ── two runs ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _base(against: Sequence[str], found: Report, *, progress: bool) -> Report:
+    """Return the run to compare with: files and folders, or sessions of what was read anyway."""
+    paths = [one for one in against if Path(one).exists()]
+    names = [one for one in against if one not in paths]
+    known = tuple(one for name in names for one in _chosen(found.sessions, name, "--against"))
+    if not paths:
+        return Report(known, found.problems, tuple(Judgement() for _ in known))
+    read = _read(paths, progress=progress)
+    both = (*known, *read.sessions)
+    return Report(both, read.problems, tuple(Judgement() for _ in both))
+
+
+def _compared(base: Report, shown: Report, wanted: str, by: Judging) -> Comparison:
+    """Return what changed; a session that was asked for has its namesakes as partners, if any."""
+    from tokentrace import analysis
+
+    before = list(zip(base.sessions, base.judgements, strict=True))
+    same = set(map(id, _matching(base.sessions, wanted)))
+    kept = [one for one in before if id(one[0]) in same] or before
+    return analysis.compare(
+        kept, list(zip(shown.sessions, shown.judgements, strict=True)), by.phases
+    )
+
+
+# ── which sessions ───────────────────────────────────────────────────────────────────────────────
 
 
 def _home() -> str:
@@ -73,16 +147,22 @@ def _home() -> str:
     return folder
 
 
-def _chosen(found: tuple[Session, ...], wanted: str) -> tuple[Session, ...]:
-    """Return the sessions to show."""
-    if wanted:
-        exact = [one for one in found if one.id == wanted]
-        begins = [one for one in found if one.id.startswith(wanted)]
-        if not begins:
-            mend = _near(wanted, found)
-            raise InputError(f"no session {wanted!r}", source="--session", mend=mend)
-        found = tuple(exact or begins)
-    return found
+def _chosen(
+    found: tuple[Session, ...], wanted: str, source: str = "--session"
+) -> tuple[Session, ...]:
+    """Return the sessions that were asked for, all where none were."""
+    matching = _matching(found, wanted)
+    if wanted and not matching:
+        mend = _near(wanted, found)
+        what = "no session" if source == "--session" else "no file, folder or session"
+        raise InputError(f"{what} {wanted!r}", source=source, mend=mend)
+    return matching
+
+
+def _matching(found: Sequence[Session], wanted: str) -> tuple[Session, ...]:
+    """Return the sessions of that id, else those whose ids begin so."""
+    exact = tuple(one for one in found if wanted and one.id == wanted)
+    return exact or tuple(one for one in found if one.id.startswith(wanted))
 
 
 def _near(wanted: str, found: Sequence[Session]) -> str:
