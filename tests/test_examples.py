@@ -27,7 +27,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 QUICKSTART = (37, 67, 91)
 
 
-def run(name: str, folder: Path, proxy: str) -> str:
+def run(name: str, folder: Path, proxy: str, *words: str) -> str:
     """Run an example in a Python of its own and return what it prints.
 
     It believes that it talks to its provider; a server of ours, its HTTP proxy, answers.
@@ -40,7 +40,7 @@ def run(name: str, folder: Path, proxy: str) -> str:
         "ANTHROPIC_BASE_URL": "http://api.anthropic.com",
     }
     ran = subprocess.run(
-        [sys.executable, str(EXAMPLES / name)], env=os.environ | settings, cwd=folder,
+        [sys.executable, str(EXAMPLES / name), *words], env=os.environ | settings, cwd=folder,
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
@@ -141,6 +141,15 @@ def test_the_stand_in_speaks_to_a_real_sdk(monkeypatch):
     assert (EXAMPLES / "stand_in.py").exists()
 
 
+def test_long_conversation(tmp_path):
+    """Its memory is kept between its processes, and each turn asks, looks and answers."""
+    for prompt in ("Is the cluster healthy?", "And the shop?"):
+        run("long_conversation.py", tmp_path, "", "s1", prompt)
+    memory = json.loads((tmp_path / ".agent" / "s1.json").read_text("utf-8"))
+    roles = ["user", "assistant", "tool", "assistant"]
+    assert [[message["role"] for message in turn] for turn in memory["turns"]] == [roles, roles]
+
+
 def test_every_example_is_tested_and_listed():
     """No example lies about without a test and a line in the table."""
     names = {path.name for path in EXAMPLES.glob("*.py")}
@@ -151,7 +160,7 @@ def test_every_example_is_tested_and_listed():
     assert {
         name for name in names if f'"{name}"' not in tests or f"]({name})" not in table
     } == set()
-    assert json.dumps(sorted(names)).count(".py") == 9
+    assert json.dumps(sorted(names)).count(".py") == 10
 
 
 def test_examples_are_short():

@@ -26,6 +26,7 @@ EDGES = {
     "doctor",
     "instrumentor",
     "pytest_plugin",
+    "scenario",
     "testing",
     "watch",
     "__main__",
@@ -67,17 +68,27 @@ LIBRARIES = {
     "anthropic": set(),
     "jinja2": {"report"},
     "markupsafe": {"report"},
-    "msgspec": {"_shapes", "counting", "instrument", "telemetry", "readers", "report", "cli"},
+    "msgspec": {
+        "_shapes",
+        "counting",
+        "instrument",
+        "telemetry",
+        "readers",
+        "report",
+        "scenario",
+        "cli",
+    },
     "openai": {"demo"},
     "opentelemetry": SENDING
     | {"_scope", "turns", "instrument", "instrumentor", "testing", "watch"},
     "pytest": {"pytest_plugin"},
     "sentencepiece": {"counting"},
-    "rich": {"report", "cli", "demo", "doctor"},
+    "rich": {"report", "cli", "demo", "doctor", "scenario"},
     "tiktoken": {"counting"},
     "tokenizers": {"counting"},
     "typer": {"cli"},
     "wrapt": {"instrument"},
+    "yaml": {"scenario"},
 }
 
 

@@ -35,6 +35,8 @@ from typing import Any
 
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off", ""})
+# What keeps a process from writing its traces, whatever else it is told.
+SILENCING = ("OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER")
 
 
 def text(name: str, default: str = "") -> str:

@@ -23,7 +23,8 @@ T = TypeVar("T")
 
 LOG = logging.getLogger("tokentrace")
 INTERVAL = 60.0
-PASSED = (KeyboardInterrupt, SystemExit, GeneratorExit, TokenLimitExceeded, TokenLimitWarning)
+ENDING = (KeyboardInterrupt, SystemExit, GeneratorExit)
+PASSED = (*ENDING, TokenLimitExceeded, TokenLimitWarning)
 
 failures: Counter[str] = Counter()
 _logged: dict[str, float] = {}
@@ -111,7 +112,7 @@ def outcome_of(
     """Call what is somebody else's: what it raises is about that, and comes back as a value."""
     try:
         return work(*args, **kwargs), None
-    except PASSED:
+    except ENDING:
         raise
     except BaseException as error:
         return None, error

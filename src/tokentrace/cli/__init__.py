@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from tokentrace import __version__
-from tokentrace.cli import counting, demo, doctor, models, reporting, run, watching
+from tokentrace.cli import counting, demo, doctor, models, reporting, run, scenario, watching
 from tokentrace.errors import TokentraceError
 
 
@@ -87,3 +87,5 @@ for command, examples in (
 ):
     settings = run.SETTINGS if command is run.run else {}
     app.command(epilog=examples, context_settings=settings)(command)
+
+app.add_typer(scenario.app, name="scenario", epilog=scenario.EXAMPLES)

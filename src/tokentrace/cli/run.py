@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from tokentrace import _config, boot
+from tokentrace.boot import programs
 from tokentrace.errors import InputError
 
 EXAMPLES = (
@@ -75,7 +73,9 @@ def run(
         "OTEL_SERVICE_NAME": service_name,
     }
     told = {name: str(value) for name, value in given.items() if value is not None}
-    _look(program[0])
+    text, mend = programs.untraced(program[0])
+    if text:  # which is run all the same
+        _say(text, mend)
     _become(program, _config.handed_down(told, boot.FOLDER))
 
 
@@ -86,20 +86,6 @@ def _check(given: Mapping[str, str | None]) -> None:
             raise InputError(f"no {value!r}", source=option, mend=", ".join(known))
 
 
-def _look(program: str) -> None:
-    """Say so where the program is a Python without tokentrace, which is run all the same."""
-    found = shutil.which(program) or ""
-    elsewhere = os.path.dirname(found) != os.path.dirname(sys.executable)  # noqa: PTH120 - links stay
-    if not (Path(found).name.startswith("python") and elsewhere):
-        return
-    asked = subprocess.run(  # noqa: S603 - the user's own program
-        [found, "-c", "import tokentrace.boot"], check=False, stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    if asked.returncode:
-        _say(f"{found} has no tokentrace: it is not traced", f"{found} -m pip install tokentrace")
-
-
 def _become(words: list[str], variables: Mapping[str, str]) -> NoReturn:
     """Replace this process with the program, or say why that cannot be."""
     for name in IGNORED:
@@ -108,23 +94,9 @@ def _become(words: list[str], variables: Mapping[str, str]) -> NoReturn:
     try:
         os.execvpe(words[0], words, variables)  # noqa: S606 - running it is our subject
     except OSError as error:
-        _say(f"{words[0]}: {os.strerror(error.errno or 0)}", _mend(words[0], error))
+        _say(f"{words[0]}: {os.strerror(error.errno or 0)}", programs.mend(words[0], error))
         missing = isinstance(error, FileNotFoundError)
         raise typer.Exit(MISSING if missing else UNUSABLE) from None
-
-
-def _mend(program: str, error: OSError) -> str:
-    if error.errno == errno.ENOEXEC:
-        return "put its interpreter before it, or a #! line into it"
-    if Path(program).is_dir():
-        return "it is a folder"
-    if not isinstance(error, FileNotFoundError):
-        return f"make it executable: chmod +x {program}, or put its interpreter before it"
-    if shutil.which(program):
-        return "the interpreter in its #! line is missing"
-    if " " in program:
-        return "give program and arguments as words, without quotes around all of them"
-    return "check the path" if os.sep in program else "install it, or give its path"
 
 
 def _say(text: str, mend: str) -> None:

@@ -1,0 +1,174 @@
+"""How far a run has come, in one file that is replaced as a whole: numbers, and whether it went well."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from tokentrace.errors import InputError
+from tokentrace.scenario.judging import Result
+from tokentrace.scenario.plan import Scenario
+
+FILE = "run.json"
+ROOM = "scenarios"
+NOTHING = "start a run without --resume"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A turn that is done."""
+
+    number: int
+    phase: str
+    state: str
+    reason: str = ""
+    start: int = 0
+    seconds: float = 0.0
+    checks: dict[str, bool] = {}
+
+
+class Pages(msgspec.Struct):
+    """The file.
+
+    Attributes:
+        scenario, digest: which one, and its content as a hash.
+        sessions: done turns by the session's id.
+        finished: there is nothing to resume.
+    """
+
+    scenario: str
+    digest: str
+    sessions: dict[str, list[Entry]]
+    finished: bool = False
+    version: int = 1
+
+
+@dataclass(slots=True)
+class Journal:
+    """A run's folder and what is done in it. Thread-safe.
+
+    Attributes:
+        folder: of the run; absolute.
+        pages: what stands in its file.
+    """
+
+    folder: Path
+    pages: Pages
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def results(self, session: str) -> list[Result]:
+        """Return the turns of a session that are done."""
+        done = self.pages.sessions[session]
+        return [Result(**msgspec.structs.asdict(entry)) for entry in done]
+
+    def add(self, session: str, result: Result) -> None:
+        """Take down a turn that is done."""
+        entry = msgspec.convert(result, Entry, from_attributes=True)
+        with self._lock:
+            self.pages.sessions[session].append(entry)
+            self._write()
+
+    def finish(self) -> None:
+        """Say that there is nothing to resume."""
+        with self._lock:
+            self.pages.finished = True
+            self._write()
+
+    def _write(self) -> None:
+        """Replace the file: whoever reads it, whenever, finds the old one or the new one."""
+        place = self.folder / FILE
+        fresh = place.with_suffix(".new")
+        try:
+            with fresh.open("wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(self.pages), indent=1))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(place)
+        except OSError as error:
+            raise _unwritable(place, error) from None
+
+    def place(self, session: str) -> Path:
+        """Return the folder of a session's trace files: the run's own where it is the only one."""
+        if len(self.pages.sessions) == 1:
+            return self.folder
+        return self.folder / session.rpartition("-")[2]
+
+
+def _unwritable(place: Path, error: OSError) -> InputError:
+    reason = os.strerror(error.errno or 0).lower()
+    return InputError(f"cannot be written: {reason}", source=str(place), mend="--dir DIR")
+
+
+def begin(scenario: Scenario, home: str, concurrency: int) -> Journal:
+    """Make a new run's folder.
+
+    Args:
+        scenario: what is run.
+        home: the trace folder, below which runs lie.
+        concurrency: its sessions.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    stamp = time.strftime("%Y%m%dT%H%M%S")
+    room = Path(home).absolute() / ROOM
+    try:
+        room.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = _fresh(room, f"{scenario.name}-{stamp}")
+        (room / ".gitignore").write_text("*\n", encoding="ascii")
+    except OSError as error:
+        raise _unwritable(room, error) from None
+    ids = [folder.name, *(f"{folder.name}-{place}" for place in range(1, concurrency + 1))]
+    names = ids[:1] if concurrency == 1 else ids[1:]
+    journal = Journal(folder, Pages(scenario.name, scenario.digest, {name: [] for name in names}))
+    journal._write()  # noqa: SLF001 - its first page
+    return journal
+
+
+def _fresh(room: Path, name: str) -> Path:
+    """Make a folder that was not there before."""
+    for place in range(1, 1_000):
+        folder = room / (name if place == 1 else f"{name}.{place}")
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        return folder
+    raise FileExistsError(17, "")
+
+
+def resume(scenario: Scenario, home: str) -> Journal:
+    """Return the newest run of a scenario that was interrupted.
+
+    Raises:
+        InputError: there is none, or the scenario is another one by now.
+    """
+    room = Path(home).absolute() / ROOM
+    for folder in sorted(_folders(room), key=lambda one: one.stat().st_mtime_ns, reverse=True):
+        pages = _read(folder / FILE)
+        if pages is None or pages.scenario != scenario.name or pages.finished:
+            continue
+        if pages.digest != scenario.digest:
+            text = f"{scenario.name} was changed since {folder.name} began"
+            raise InputError(text, source="--resume", mend=NOTHING)
+        return Journal(folder, pages)
+    raise InputError(
+        f"no interrupted run of {scenario.name} in {room}", source="--resume", mend=NOTHING
+    )
+
+
+def _folders(room: Path) -> Iterable[Path]:
+    return [one for one in room.glob("*") if (one / FILE).is_file()]
+
+
+def _read(path: Path) -> Pages | None:
+    """Return what stands in a run's file, None where it is damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Pages)
+    except (OSError, msgspec.MsgspecError):
+        return None
