@@ -56,10 +56,7 @@ def report(
     read = partial(_read, log_format=log_format, progress=not quiet)
     found = read(paths or [_home()])
     base = _base(against, found, read) if against else None
-    others = set() if base is None else {id(one) for one in base.sessions}
-    kept = tuple(one for one in found.sessions if id(one) not in others)
-    if not kept:
-        raise InputError("no session is left to compare with it", source="--against")
+    kept = _without(found, base)
     shown = _judged(Report(_chosen(kept, session), found.problems), by)
     compared = None if base is None else _compared(_judged(base, by), shown, session, by)
     cut = _cut(shown, last)
@@ -133,6 +130,15 @@ def _base(
     read = reading(paths)
     both = (*known, *read.sessions)
     return Report(both, read.problems, tuple(Judgement() for _ in both))
+
+
+def _without(found: Report, base: Report | None) -> tuple[Session, ...]:
+    """Return the sessions that were read, but for those that they are compared with."""
+    others = set() if base is None else {id(one) for one in base.sessions}
+    kept = tuple(one for one in found.sessions if id(one) not in others)
+    if not kept:
+        raise InputError("no session is left to compare with it", source="--against")
+    return kept
 
 
 def _compared(base: Report, shown: Report, wanted: str, by: Judging) -> Comparison:

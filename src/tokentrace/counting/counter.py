@@ -61,8 +61,7 @@ def measure(
         base_url: of the client; tells hosts that speak somebody else's dialect.
         lens: tags and sections to lay over the text.
         limit: gives the limit of the read prompt; by default the registry's.
-        budget_s: seconds after which text that nobody has counted yet is estimated; None counts
-            everything.
+        budget_s: seconds after which new text is estimated; None counts everything.
         contexts: gives what is known of the contexts that the prompt names, see `stored.expected`.
 
     Returns:
