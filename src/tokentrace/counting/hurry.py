@@ -20,6 +20,7 @@ FRAMING = 4
 class Hurried:
     """A ruler that counts for so many seconds and then estimates what nobody has counted yet.
 
+    Seconds are of this thread's CPU: a machine that is busy with other work makes no count worse.
     Texts that were counted before cost no time and stay exact. An estimate is not kept with its
     message, so that the next call goes on where this one stopped.
 
@@ -32,14 +33,14 @@ class Hurried:
     def __init__(self, ruler: Ruler, seconds: float) -> None:
         self.name = ruler.name
         self._ruler = ruler
-        self._deadline = time.perf_counter() + seconds
+        self._deadline = time.thread_time() + seconds
         self._bytes = 1_000.0
         self._tokens = RATE * self._bytes
         self.skipped = False
 
     def tokens(self, text: str, budget_s: float | None = None) -> tuple[int, int]:  # noqa: ARG002
         """Return the text's tokens and their error, see `Ruler`."""
-        left = self._deadline - time.perf_counter()
+        left = self._deadline - time.thread_time()
         if left > 0:
             found = self._ruler.tokens(text, left)
             self._bytes += len(text)
@@ -58,7 +59,7 @@ class Hurried:
         budget_s: float | None = None,  # noqa: ARG002
     ) -> tuple[list[int], int]:
         """Return the tokens of each segment between ``borders``, see `Ruler`."""
-        left = max(0.0, self._deadline - time.perf_counter())
+        left = max(0.0, self._deadline - time.thread_time())
         if left or len(text) > SHORT or self._ruler.known(text):
             shares, error = self._ruler.shares(text, borders, left)
         else:
@@ -70,7 +71,7 @@ class Hurried:
     @property
     def late(self) -> bool:
         """Whether the time is up."""
-        return time.perf_counter() >= self._deadline
+        return time.thread_time() >= self._deadline
 
     def roughly(self, messages: Sequence[Message]) -> Tally:
         """Estimate many messages at once, which is all that there is time for."""

@@ -178,11 +178,11 @@ class TokenRuler:
         budget_s: float | None,
     ) -> dict[int, list[int]]:
         """Fill ``made`` with the text's pieces: the changed middle is encoded, the rest ``kin``'s."""
-        deadline = math.inf if budget_s is None else time.perf_counter() + budget_s
+        deadline = math.inf if budget_s is None else time.thread_time() + budget_s
         start, end, behind = take_over(text, made, kin)
         held: dict[int, list[int]] = {}
         for stop in split(text, start, end):
-            if time.perf_counter() > deadline and len(text) - start > SHORT:
+            if time.thread_time() > deadline and len(text) - start > SHORT:
                 made.firm = len(made.ends)
                 made.add(len(text), *self._sampled(text[start:]))
                 return held
