@@ -94,3 +94,18 @@ def test_whatever_was_recorded_fits_the_schema(calls):
     VALIDATOR.validate(plain.loads(plain.dumps(document)))
     turns = [turn for session in document["sessions"] for turn in session["turns"]]
     assert sum(len(turn["calls"]) for turn in turns) == len({call.span_id for call in calls})
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=9,
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.text(max_size=5), VALUES, max_size=4))
+def test_the_quick_way_to_indent_gives_the_same_bytes(held):
+    """Whatever stands in a document, it is written as the standard library would."""
+    assert json.written(held) == plain.dumps(held, indent=2) + "\n"

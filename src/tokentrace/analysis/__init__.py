@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tokentrace.analysis.case import Case, Phase, Phases
 from tokentrace.analysis.codes import CODES
+from tokentrace.analysis.comparing import Comparison, compare
 from tokentrace.analysis.findings import VERDICTS, Finding, Judgement, worst
 from tokentrace.analysis.grouping import sessions, summary
 from tokentrace.analysis.judging import judge, judgement
@@ -19,8 +20,8 @@ from tokentrace.analysis.thresholds import Thresholds, thresholds
 from tokentrace.readers import Problems
 
 __all__ = [
-    "CODES", "RULES", "VERDICTS", "Case", "Finding", "Happening", "Judgement", "Phase", "Phases", "Report",
-    "Session", "Summary", "Thresholds", "Turn", "judge", "judgement", "sessions", "summary", "thresholds", "worst",
+    "CODES", "RULES", "VERDICTS", "Case", "Comparison", "Finding", "Happening", "Judgement", "Phase", "Phases", "Report",
+    "Session", "Summary", "Thresholds", "Turn", "compare", "judge", "judgement", "sessions", "summary", "thresholds", "worst",
 ]  # fmt: skip
 
 
@@ -31,12 +32,16 @@ class Report:
     Attributes:
         sessions: oldest first.
         problems: what was skipped while reading.
-        judgements: one a session, in the same order; empty where nobody judged.
+        judgements: one a session, in the same order; by the default thresholds where none are given.
     """
 
     sessions: tuple[Session, ...]
     problems: Problems = field(default_factory=Problems)
     judgements: tuple[Judgement, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.judgements) != len(self.sessions):
+            object.__setattr__(self, "judgements", tuple(map(judge, self.sessions)))
 
     @property
     def verdict(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tokentrace.analysis.codes import CODES
@@ -80,16 +80,16 @@ def case(session: Session, thresholds: Thresholds, phases: Phases = ()) -> Case:
     """Return what the rules look at."""
     turns = tuple(turn for turn in session.turns if turn.main is not None)
     shares = tuple(None if refused(turn.main) else turn.utilization for turn in turns)
-    known = tuple(sorted(_phases(phases), key=lambda phase: (phase.first, phase.last)))
+    known = phases_of(phases)
     totals = tuple(turn.total for turn in turns)
     return Case(session, thresholds, known, turns, totals, shares, _settled(turns, known))
 
 
-def _phases(phases: Phases) -> Iterator[Phase]:
+def phases_of(phases: Phases) -> tuple[Phase, ...]:
+    """Return phases in the order of their turns."""
     if isinstance(phases, Mapping):
-        yield from (Phase(name, first, last) for name, (first, last) in phases.items())
-    else:
-        yield from phases
+        phases = [Phase(name, first, last) for name, (first, last) in phases.items()]
+    return tuple(sorted(phases, key=lambda phase: (phase.first, phase.last)))
 
 
 def _settled(turns: Sequence[Turn], phases: Sequence[Phase]) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from tokentrace.analysis.case import Phases, case
 from tokentrace.analysis.findings import Finding, Judgement, gravity, worst
@@ -30,3 +31,17 @@ def judgement(findings: Iterable[Finding]) -> Judgement:
     """Return the verdict of findings, the gravest first, else in the order of the rules."""
     ordered = tuple(sorted(findings, key=lambda finding: -gravity(finding.level)))
     return Judgement(worst(finding.level for finding in ordered), ordered)
+
+
+def heaviest(judgements: Sequence[Judgement]) -> list[tuple[str, str, int]]:
+    """Return each code of many judgements with its gravest level and in how many it is."""
+    levels: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for judged in judgements:
+        for code, level in {found.code: found.level for found in reversed(judged.findings)}.items():
+            counts[code] += 1
+            levels[code] = max(level, levels.get(code, level), key=gravity)
+    return sorted(
+        ((code, level, counts[code]) for code, level in levels.items()),
+        key=lambda one: (-gravity(one[1]), one[0]),
+    )

@@ -4,68 +4,84 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from tokentrace import _config
-from tokentrace.analysis import Report, Session
-from tokentrace.cli import showing
+from tokentrace.analysis import Comparison, Judgement, Report, Session, Thresholds
+from tokentrace.cli import options, showing
+from tokentrace.cli.judging import Judging, judging
 from tokentrace.errors import InputError
 
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
     "tokentrace report                            what agents recorded in this folder\n\n"
     "tokentrace report run.jsonl.gz --last 5      the end of a conversation\n\n"
-    "tokentrace report --json | jq .summary       for scripts"
+    "tokentrace report --json | jq .summary       for scripts\n\n"
+    "tokentrace report new --against old          what changed between two runs\n\n"
+    "tokentrace report --fail-on degraded         for CI: exit code 1 from this verdict on"
 )
-
-LogFormat = Annotated[
-    str,
-    typer.Option(
-        metavar="FILE", help="A TOML file that describes the lines of another agent's log."
-    ),
-]
 
 
 def report(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PATH",
-            help="OTLP-JSON files, folders of them, logs of agents, or - for standard input. "
-            "Default: the local trace folder.",
-            show_default=False,
-        ),
-    ] = None,
+    paths: options.Paths = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    session: Annotated[
-        str,
-        typer.Option(
-            metavar="ID", help="Only the session with this id, or those whose ids begin so."
-        ),
-    ] = "",
-    last: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Only the last N turns of each session.")
-    ] = None,
-    log_format: LogFormat = "",
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema of --json and leave.")
-    ] = False,
+    as_json: options.AsJson = False,
+    markdown: options.AsMarkdown = False,
+    against: options.Against = None,
+    session: options.Chosen = "",
+    last: options.Last = None,
+    explain: options.Explain = False,
+    fail_on: options.FailOn = "",
+    threshold: options.Settings = None,
+    phase: options.Spans = None,
+    log_format: options.LogFormat = "",
+    schema: options.AsSchema = False,
 ) -> None:
-    """Show turns: components, total, limit, delta, trend, guard and events."""
-    from tokentrace.report import json, text
+    """Show turns: components, total, limit, delta, trend, guard and events; and the verdict."""
+    from tokentrace.report import json
 
     if schema:
         typer.echo(json.schema(), nl=False)
         return
-    found = _read(paths or [_home()], log_format, progress=not as_json)
-    shown = Report(_chosen(found.sessions, session, last), found.problems)
-    if as_json:
-        typer.echo(json.render(shown), nl=False)
+    if as_json and markdown:
+        raise InputError("not together with --markdown", source="--json")
+    by = judging(threshold or (), phase or (), fail_on)
+    quiet = as_json or markdown
+    found = _read(paths or [_home()], log_format, progress=not quiet)
+    base = _base(against, found, log_format, progress=not quiet) if against else None
+    others = set() if base is None else {id(one) for one in base.sessions}
+    kept = tuple(one for one in found.sessions if id(one) not in others)
+    if not kept:
+        raise InputError("no session is left to compare with it", source="--against")
+    shown = _judged(Report(_chosen(kept, session), found.problems), by)
+    compared = None if base is None else _compared(_judged(base, by), shown, session, by)
+    _print(
+        _cut(shown, last), compared, by.thresholds if explain else None, _form(as_json, markdown)
+    )
+    raise typer.Exit(by.code(shown.verdict))
+
+
+def _form(as_json: bool, markdown: bool) -> str:
+    return "json" if as_json else "markdown" if markdown else "text"
+
+
+def _print(
+    shown: Report, compared: Comparison | None, explained: Thresholds | None, form: str
+) -> None:
+    """Print a report, or what changed, in the form that was asked for."""
+    from tokentrace.report import comparing, json, markdown, text
+
+    if form == "json":
+        more = {} if compared is None else {"comparison": comparing.document(compared)}
+        typer.echo(json.written({**json.document(shown), **more}), nl=False)
+    elif form == "markdown":
+        plain = markdown.render(shown) if compared is None else markdown.compared(compared)
+        typer.echo(plain, nl=False)
+    elif compared is None:
+        text.render(shown, showing.Output(), explained)
     else:
-        text.render(shown, showing.Output())
+        comparing.render(compared, showing.Output())
 
 
 def _read(paths: Sequence[str], log_format: str, *, progress: bool) -> Report:
@@ -74,7 +90,53 @@ def _read(paths: Sequence[str], log_format: str, *, progress: bool) -> Report:
     problems = readers.Problems()
     with showing.bar(paths, wanted=progress) as seen:
         found = analysis.sessions(readers.read(paths, problems, seen, log_format=log_format))
-    return Report(found, problems)
+    return Report(found, problems, tuple(Judgement() for _ in found))
+
+
+def _judged(found: Report, by: Judging) -> Report:
+    """Return what was read with its verdicts."""
+    from tokentrace import analysis
+
+    judged = (analysis.judge(one, by.thresholds, by.phases) for one in found.sessions)
+    return Report(found.sessions, found.problems, tuple(judged))
+
+
+def _cut(report: Report, last: int | None) -> Report:
+    """Return the last turns of each session, under the verdict of the whole."""
+    if last is None:
+        return report
+    cut = tuple(one.last(last) for one in report.sessions)
+    return Report(cut, report.problems, report.judgements)
+
+
+# ── two runs ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _base(against: Sequence[str], found: Report, log_format: str, *, progress: bool) -> Report:
+    """Return the run to compare with: files and folders, or sessions of what was read anyway."""
+    paths = [one for one in against if Path(one).exists()]
+    names = [one for one in against if one not in paths]
+    known = tuple(one for name in names for one in _chosen(found.sessions, name, "--against"))
+    if not paths:
+        return Report(known, found.problems, tuple(Judgement() for _ in known))
+    read = _read(paths, log_format, progress=progress)
+    both = (*known, *read.sessions)
+    return Report(both, read.problems, tuple(Judgement() for _ in both))
+
+
+def _compared(base: Report, shown: Report, wanted: str, by: Judging) -> Comparison:
+    """Return what changed; a session that was asked for has its namesakes as partners, if any."""
+    from tokentrace import analysis
+
+    before = list(zip(base.sessions, base.judgements, strict=True))
+    same = set(map(id, _matching(base.sessions, wanted)))
+    kept = [one for one in before if id(one[0]) in same] or before
+    return analysis.compare(
+        kept, list(zip(shown.sessions, shown.judgements, strict=True)), by.phases
+    )
+
+
+# ── which sessions ───────────────────────────────────────────────────────────────────────────────
 
 
 def _home() -> str:
@@ -86,16 +148,22 @@ def _home() -> str:
     return folder
 
 
-def _chosen(found: tuple[Session, ...], wanted: str, last: int | None) -> tuple[Session, ...]:
-    """Return the sessions to show."""
-    if wanted:
-        exact = [one for one in found if one.id == wanted]
-        begins = [one for one in found if one.id.startswith(wanted)]
-        if not begins:
-            mend = _near(wanted, found)
-            raise InputError(f"no session {wanted!r}", source="--session", mend=mend)
-        found = tuple(exact or begins)
-    return found if last is None else tuple(one.last(last) for one in found)
+def _chosen(
+    found: tuple[Session, ...], wanted: str, source: str = "--session"
+) -> tuple[Session, ...]:
+    """Return the sessions that were asked for, all where none were."""
+    matching = _matching(found, wanted)
+    if wanted and not matching:
+        mend = _near(wanted, found)
+        what = "no session" if source == "--session" else "no file, folder or session"
+        raise InputError(f"{what} {wanted!r}", source=source, mend=mend)
+    return matching
+
+
+def _matching(found: Sequence[Session], wanted: str) -> tuple[Session, ...]:
+    """Return the sessions of that id, else those whose ids begin so."""
+    exact = tuple(one for one in found if wanted and one.id == wanted)
+    return exact or tuple(one for one in found if one.id.startswith(wanted))
 
 
 def _near(wanted: str, found: Sequence[Session]) -> str:

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tokentrace.analysis import wording
+from tokentrace.analysis.findings import CRITICAL, DEGRADED, FAILING, HEALTHY
 from tokentrace.analysis.shapes import (
     COMPRESSED,
     DISAGREEMENT,
@@ -35,6 +36,7 @@ EVENT_STYLES = {
     LOW: "dim",
     DISAGREEMENT: "yellow",
 }
+VERDICT_STYLES = {HEALTHY: "green", DEGRADED: "yellow", FAILING: "red", CRITICAL: "bold red"}
 percent = wording.percent
 many = wording.many
 

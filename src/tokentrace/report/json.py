@@ -6,16 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
-from itertools import islice
 from typing import Any
 
-from tokentrace.analysis import Report, summary
+import msgspec
+
+from tokentrace.analysis import Finding, Judgement, Report, summary
+from tokentrace.analysis.judging import heaviest
 from tokentrace.analysis.shapes import Happening, Session, Turn
 from tokentrace.prompt import CallRecord, ContextRecord, Detail, Usage
 
 VERSION = 1
-SLAB = 10_000
-ENCODER = json.JSONEncoder(indent=2, ensure_ascii=True, allow_nan=False)
 MS = 1_000_000
 
 
@@ -26,18 +26,35 @@ def schema() -> str:
 
 def render(report: Report) -> str:
     """Return the document; `schema` describes it."""
-    pieces = ENCODER.iterencode(document(report))
-    # json.dumps would keep a list of all pieces, several times as large as the text.
-    slabs = iter(lambda: "".join(islice(pieces, SLAB)), "")
-    return "".join([*slabs, "\n"])
+    return written(document(report))
+
+
+def written(held: dict[str, Any]) -> str:
+    """Return a document with an indentation of two, in ASCII.
+
+    With one of its own the encoder of the standard library is ten times slower.
+    """
+    flat = json.dumps(held, ensure_ascii=True, allow_nan=False)
+    try:
+        return msgspec.json.format(flat, indent=2) + "\n"
+    except msgspec.DecodeError:  # half a surrogate pair: the name of a file that is no UTF-8
+        return json.dumps(held, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def document(report: Report) -> dict[str, Any]:
     """Return the document as plain data."""
     return {
         "version": VERSION,
+        "verdict": report.verdict,
+        "findings": [
+            {"code": code, "level": level, "sessions": count}
+            for code, level, count in heaviest(report.judgements)
+        ],
         "summary": _summary(report.sessions),
-        "sessions": [_session(session) for session in report.sessions],
+        "sessions": [
+            _session(session, judged)
+            for session, judged in zip(report.sessions, report.judgements, strict=True)
+        ],
         "problems": {
             "count": report.problems.count,
             "first": [asdict(problem) for problem in report.problems.kept],
@@ -50,15 +67,34 @@ def _summary(sessions: Sequence[Session]) -> dict[str, Any]:
     return {**known, "utilization": _rounded(known["utilization"])}
 
 
-def _session(session: Session) -> dict[str, Any]:
+def _session(session: Session, judged: Judgement) -> dict[str, Any]:
     return {
         "id": session.id,
         "named": session.named,
         "agent": session.agent,
         "service": session.service,
+        "verdict": judged.verdict,
+        "findings": [finding(found) for found in judged.findings],
         "summary": _summary([session]),
         "turns": [_turn(turn) for turn in session.turns],
     }
+
+
+def finding(found: Finding) -> dict[str, Any]:
+    """Return a finding as plain data; shares to six digits."""
+    return {
+        "code": found.code,
+        "level": found.level,
+        "message": found.message,
+        "remedy": found.remedy,
+        "turns": list(found.turns),
+        "component": found.component,
+        "numbers": {name: _figure(value) for name, value in found.numbers.items()},
+    }
+
+
+def _figure(value: float) -> float:
+    return value if isinstance(value, int) else round(value, 6)
 
 
 def _turn(turn: Turn) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tokentrace import analysis
-from tokentrace.analysis import Report
+from tokentrace.analysis import Judgement, Report, Thresholds
 from tokentrace.analysis.shapes import (
     COMPRESSED,
     DISAGREEMENT,
@@ -26,7 +26,7 @@ from tokentrace.analysis.shapes import (
     Summary,
     Turn,
 )
-from tokentrace.report import cells, safe
+from tokentrace.report import cells, safe, verdicts
 
 SHOWN = 3  # sessions with a table of their own; of more, only the newest has one
 LISTED = 20
@@ -35,7 +35,6 @@ PROBLEMS = 5
 TOKENS = " tokens"
 GAP = 2
 OTHER = "other"
-WORDS = {LOW: "low use", DISAGREEMENT: "disagrees"}
 ORDER: tuple[str, ...] = (
     "total",
     "limit",
@@ -49,29 +48,41 @@ ORDER: tuple[str, ...] = (
 ORDER += ("drift", "calls", "output")
 
 
-def render(report: Report, console: Console) -> None:
-    """Print the report; it fits the width of ``console``."""
-    sessions = report.sessions
-    if len(sessions) > SHOWN:
-        _overview(sessions, console)
-        sessions = sessions[-1:]
-    for session in sessions:
+def render(report: Report, console: Console, explained: Thresholds | None = None) -> None:
+    """Print the report; it fits the width of ``console``.
+
+    Args:
+        report: what to show.
+        console: where.
+        explained: the thresholds that it was judged by, to have each finding explained.
+    """
+    shown = list(zip(report.sessions, report.judgements, strict=True))
+    if len(shown) > SHOWN:
+        _overview(shown, console)
+        shown = shown[-1:]
+    for session, judged in shown:
         _session(session, console)
+        verdicts.render(judged, console, explained)
+        if explained:
+            verdicts.explain(session, console)
+    verdicts.overall(report, console)
     _problems(report, console)
 
 
 # ── many sessions ────────────────────────────────────────────────────────────────────────────────
 
 
-def _overview(sessions: Sequence[Session], console: Console) -> None:
+def _overview(sessions: Sequence[tuple[Session, Judgement]], console: Console) -> None:
     """Print a line a session, the newest last."""
-    recent = sessions[-LISTED:]
+    recent = [session for session, _ in sessions[-LISTED:]]
     sums = [analysis.summary([session]) for session in recent]
-    room = max(12, console.width - 46)
+    judged = [Text(one.verdict, cells.VERDICT_STYLES[one.verdict]) for _, one in sessions[-LISTED:]]
+    room = max(12, console.width - 56)
     columns = [
         cells.Column(
             "session", [Text(cells.cut(_title(one), room), "bold") for one in recent], left=True
         ),
+        cells.Column("verdict", judged, left=True),
         cells.numbers("turns", [one.turns for one in sums]),
         cells.numbers("calls", [one.calls for one in sums]),
         cells.numbers("peak", [one.peak for one in sums]),
@@ -300,7 +311,7 @@ def _fold(head: Text, what: str, reason: str, console: Console) -> None:
 
 
 def _kind(event: Happening) -> str:
-    return WORDS.get(event.kind, event.kind)
+    return {LOW: "low use", DISAGREEMENT: "disagrees"}.get(event.kind, event.kind)
 
 
 def _what(event: Happening) -> str:

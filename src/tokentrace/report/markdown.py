@@ -1,0 +1,82 @@
+"""A report or a comparison as Markdown, for a comment on a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tokentrace.analysis import Finding, Judgement, Report, Session, summary
+from tokentrace.analysis.comparing import Comparison
+from tokentrace.report import cells, safe
+from tokentrace.report.comparing import alone, groups, row, verdict
+
+LISTED = 20
+MARKS = {"healthy": "🟢", "degraded": "🟡", "failing": "🔴", "critical": "⛔"}
+ESCAPED = str.maketrans({one: f"\\{one}" for one in "\\|`*_<>[]@#~"})
+HEAD = ("session", "verdict", "turns", "peak", "use", "excluded", "compressed")
+
+
+def render(report: Report) -> str:
+    """Return the verdict, a line a session (the newest 20) and their findings."""
+    return "\n".join(_report(report)) + "\n"
+
+
+def _report(report: Report) -> Iterator[str]:
+    yield f"### {MARKS[report.verdict]} tokentrace: {report.verdict}"
+    recent = list(zip(report.sessions, report.judgements, strict=True))[-LISTED:]
+    if recent:
+        yield ""
+        yield from _table(HEAD, [_line(*one) for one in recent])
+    if older := len(report.sessions) - len(recent):
+        yield f"\nand {older:,} older sessions"
+    for session, judged in recent:
+        if judged.findings:
+            yield f"\n**{_name(session.id)}**\n"
+            yield from _findings(judged.findings)
+    if report.problems.count:
+        yield f"\n{cells.many(report.problems.count, 'damaged record')} skipped"
+
+
+def _line(session: Session, judged: Judgement) -> tuple[str, ...]:
+    total = summary([session])
+    use = "-" if total.utilization is None else cells.percent(total.utilization)
+    figures = (total.turns, total.peak), (total.excluded_tokens, total.saved_tokens)
+    (turns, peak), (excluded, saved) = ([f"{one:,}" for one in pair] for pair in figures)
+    return _name(session.id), judged.verdict, turns, peak, use, excluded, saved
+
+
+def compared(changed: Comparison) -> str:
+    """Return what changed between two runs."""
+    return "\n".join(_compared(changed)) + "\n"
+
+
+def _compared(changed: Comparison) -> Iterator[str]:
+    for pair in changed.pairs:
+        yield f"### {MARKS[pair.after.verdict]} tokentrace: {verdict(pair)}"
+        yield f"\n{_name(pair.session.id)} against {_name(pair.base.id)}"
+        for heading, changes in groups(pair):
+            yield ""
+            rows = [(_name(first), *rest) for first, *rest in map(row, changes)]
+            yield from _table((heading, "before", "now", "change"), rows)
+        for title, found in (("new", pair.new), ("gone", pair.gone)):
+            if found:
+                yield f"\n**{title}**\n"
+                yield from _findings(found)
+        yield ""
+    yield from map(_name, alone(changed))
+
+
+def _findings(found: Sequence[Finding]) -> Iterator[str]:
+    for one in found:
+        yield f"- {MARKS[one.level]} `{one.code}`: {_name(one.message)}. To do: {_name(one.remedy)}."
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|---|{'---:|' * (len(head) - 1)}"
+    for cells_of_row in rows:
+        yield f"| {' | '.join(cells_of_row)} |"
+
+
+def _name(text: str) -> str:
+    """Return a text that is no markup, whoever chose it."""
+    return safe(text, 400).translate(ESCAPED)

@@ -1,0 +1,148 @@
+"""The verdict in a terminal: its findings, and on request what they mean and what they stand on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tokentrace.analysis import CODES, Finding, Judgement, Report, Session, Thresholds
+from tokentrace.analysis.findings import VERDICTS
+from tokentrace.analysis.optimising import Trigger, sizes, triggers
+from tokentrace.analysis.wording import turns
+from tokentrace.report import cells, safe
+
+INDENT = 12  # under the level of a finding
+SIZES = 12
+TRIGGERS = 20
+SHARES = frozenset({"utilization", "threshold"})  # of the evidence
+
+
+def render(judged: Judgement, console: Console, explained: Thresholds | None = None) -> None:
+    """Print a session's verdict and findings; with thresholds, what each finding means."""
+    verdict = judged.verdict
+    count = f": {cells.many(len(judged.findings), 'finding')}" if judged.findings else ""
+    console.print(Text(f"verdict {verdict}{count}", f"bold {cells.VERDICT_STYLES[verdict]}"))
+    console.print()
+    for found in judged.findings:
+        head = Text(f"{found.level:<{INDENT}}", cells.VERDICT_STYLES[found.level])
+        _indented(safe(found.message, 400), console, head)
+        _indented(f"{found.code} · {safe(found.remedy)}", console, style="dim")
+        for line in _explained(found, explained) if explained else ():
+            _indented(line, console, style="dim")
+    if judged.findings:
+        console.print()
+
+
+def _explained(found: Finding, thresholds: Thresholds) -> Iterator[str]:
+    """Yield what a finding means, its evidence, and the thresholds that decided."""
+    code = CODES.get(found.code)
+    if code:
+        yield code.means
+    evidence = [turns(found.turns)] if found.turns else []
+    evidence += [f"{name} {_figure(name, value)}" for name, value in found.numbers.items()]
+    if evidence:
+        yield f"evidence: {', '.join(evidence)}"
+    decided = [
+        f"{name} {_set(getattr(thresholds, name))}" for name in (code.thresholds if code else ())
+    ]
+    if decided:
+        yield f"thresholds: {', '.join(decided)}"
+
+
+def _figure(name: str, value: float) -> str:
+    return cells.percent(value) if name in SHARES else f"{value:,.10g}"
+
+
+def _set(value: float | tuple[str, ...]) -> str:
+    """Return a threshold: names, a count, or a share."""
+    if isinstance(value, tuple):
+        return " ".join(map(safe, value))
+    return f"{value:,}" if isinstance(value, int) else cells.percent(value)
+
+
+def _indented(text: str, console: Console, head: Text | None = None, style: str = "") -> None:
+    """Print a text in lines behind an indentation, the first of them behind ``head``."""
+    line = head or Text(" " * INDENT)
+    room = max(20, console.width - INDENT)
+    for piece in _wrapped(text, room):
+        shown = line.copy().append(piece, style)
+        shown.truncate(console.width, overflow="ellipsis")
+        console.print(shown)
+        line = Text(" " * INDENT)
+
+
+def _wrapped(text: str, room: int) -> Iterator[str]:
+    line = ""
+    for word in text.split():
+        joined = f"{line} {word}" if line else word
+        if line and cell_len(joined) > room:
+            yield line
+            joined = word
+        line = joined
+    yield line
+
+
+def overall(report: Report, console: Console) -> None:
+    """Print the verdict of many sessions together."""
+    if len(report.sessions) < 2:
+        return
+    counts = Counter(judged.verdict for judged in report.judgements)
+    told = ", ".join(f"{counts[one]:,} {one}" for one in reversed(VERDICTS) if counts[one])
+    style = f"bold {cells.VERDICT_STYLES[report.verdict]}"
+    line = f"verdict of all {len(report.sessions):,} sessions: {report.verdict} ({told})"
+    console.print(Text(line, style), soft_wrap=True)
+
+
+# ── what a session's context management did ──────────────────────────────────────────────────────
+
+
+def explain(session: Session, console: Console) -> None:
+    """Print what triggered optimisation, and how large components were."""
+    found = triggers(session)
+    console.print(Text("what triggers optimisation", "bold"))
+    for trigger in found[:TRIGGERS]:
+        _indented(_trigger(trigger), console, Text(f"{trigger.kind:<{INDENT}}"))
+    if len(found) > TRIGGERS:
+        console.print(Text(f"and {len(found) - TRIGGERS:,} more", "dim"))
+    if not found:
+        console.print(Text("nothing was excluded, compressed or refused", "dim"))
+    for name, budget in _budgets(session).items():
+        console.print(Text(f"assembly {safe(name) or 'without a name'}: budget {budget:,} tokens"))
+    console.print()
+    console.print(Text("component sizes in tokens", "bold"))
+    console.print(_sizes(session))
+    console.print()
+
+
+def _trigger(trigger: Trigger) -> str:
+    """Return one of the reasons for which context was cut, with its turns."""
+    subject = safe(trigger.name) or "prompt"
+    why = safe(trigger.reason) or "no reason given"
+    used = (
+        "" if trigger.lowest is None else f", from {cells.percent(trigger.lowest)} of the limit on"
+    )
+    times = cells.many(trigger.times, "time")
+    return f"{subject}, {why}: {times}, {trigger.tokens:,} tokens, {turns(trigger.turns)}{used}"
+
+
+def _budgets(session: Session) -> dict[str, int]:
+    contexts = [context for turn in session.turns for context in turn.contexts]
+    return {one.name: one.budget for one in contexts if one.budget is not None}
+
+
+def _sizes(session: Session) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for name in ("component", "first", "least", "mean", "peak", "in turn", "last"):
+        table.add_column(name, justify="left" if name == "component" else "right", no_wrap=True)
+    found = sizes(session)
+    for size in found[:SIZES]:
+        numbers = (size.first, size.least, size.mean, size.peak, size.peak_turn, size.last)
+        table.add_row(cells.cut(safe(size.name), 24), *(f"{one:,}" for one in numbers))
+    if len(found) > SIZES:
+        table.add_row(Text(f"and {len(found) - SIZES:,} more", "dim"))
+    return table
