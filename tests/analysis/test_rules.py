@@ -337,6 +337,22 @@ def test_one_call_of_another_shape_is_no_loss(made):
     assert codes(made.joined(session, **both)) == {}
 
 
+@pytest.mark.parametrize("changes", [
+    {"operation": "embeddings"}, {"api": "openai.responses"}, {"agent": "summariser"},
+    {"settings": {"previous_response.id": "resp_1"}}])  # fmt: skip
+def test_turns_of_another_shape_lose_nothing(made, changes):
+    """What most turns are decides; others, and prompts that the provider holds, are not measured."""
+    goal = held(1, core_goal=60)
+    odd = {f"t{n}": made.turn(n, 500, components={"user": 500}, **changes) for n in (3, 4)}
+    assert "essential.gone" not in codes(made.joined(made.mixed(*[goal] * 6), **odd))
+    same = {f"t{n}": made.turn(n, 500, components={"user": 500}) for n in (3, 4)}
+    gone = [
+        found.component
+        for found in analysis.judge(made.joined(made.mixed(*[goal] * 6), **same)).findings
+    ]
+    assert {"system", "core_goal"} <= set(gone)
+
+
 def test_short_questions_are_no_loss(made):
     """The user's input is of any size; only its absence counts."""
     parts = [{**held(1), "user": size} for size in (900, 10, 10, 10)]

@@ -54,7 +54,7 @@ def sessions(records: Iterable[Record]) -> tuple[Session, ...]:
     """
     groups: dict[Key, list[CallRecord]] = defaultdict(list)
     rooms: dict[Key, list[ContextRecord]] = defaultdict(list)
-    traces: dict[str, Key] = {}
+    places: dict[tuple[str, str], Key] = {}
     ordered = sorted(_once(records), key=_when)
     heads = _heads(call for call in ordered if isinstance(call, CallRecord))
     for call in ordered:
@@ -62,11 +62,11 @@ def sessions(records: Iterable[Record]) -> tuple[Session, ...]:
             key = _key(call)
             key = heads.get(key, key)
             groups[key].append(call)
-            traces.setdefault(call.trace_id, key)
+            places.setdefault((call.trace_id, call.parent_id), key)
+            places.setdefault((call.trace_id, ""), key)
     for context in ordered:
         if isinstance(context, ContextRecord):
-            anonymous = traces.get(context.trace_id, (False, context.trace_id))
-            rooms[(True, context.session) if context.session else anonymous].append(context)
+            rooms[_owner(context, places)].append(context)
     built = (_session(key, groups[key], rooms[key]) for key in {**groups, **rooms})
     return tuple(sorted(built, key=lambda session: (session.start, session.id)))
 
@@ -101,6 +101,14 @@ def _heads(calls: Iterable[CallRecord]) -> dict[Key, Key]:
             heads.setdefault(key, served.setdefault(call.turn_id, heads.get(key, key)))
             served[call.turn_id] = heads[key]
     return heads
+
+
+def _owner(context: ContextRecord, places: Mapping[tuple[str, str], Key]) -> Key:
+    """Return whose an assembly is: its own name, else that of a call beside it or in its trace."""
+    if context.session:
+        return True, context.session
+    beside = places.get((context.trace_id, context.parent_id))
+    return beside or places.get((context.trace_id, ""), (False, context.trace_id))
 
 
 def _session(key: Key, calls: Sequence[CallRecord], contexts: Sequence[ContextRecord]) -> Session:

@@ -16,6 +16,7 @@ from tokentrace.readers.agent_log import Follower, Form, Lines
 MOST_LINES = 5_000
 MOST_BYTES = 2**20
 ENOUGH = 50  # lines in which a log shows itself, should an export stand among them
+JSON = (b"{", b"[{", b"[]", b"[[", b'["')  # how a line begins that may be meant as JSON
 STDIN_NAME = "stdin"
 MEND = "describe its lines in a file for --log-format: docs/agent-logs.md"
 
@@ -36,7 +37,8 @@ class Found(NamedTuple):
 
 def read(paths: Sequence[str], problems: Problems, seen: Seen, log_format: str) -> Iterator[Record]:
     """Yield the records of all ``paths``; see `tokentrace.readers.read`."""
-    forms = (agent_log.load(log_format),) if log_format else agent_log.shipped()
+    own = (agent_log.load(log_format),) if log_format else ()
+    forms = (*own, *agent_log.shipped())
     groups = rotation.sets(paths)
     for files, name in zip(groups, rotation.names(groups), strict=True):
         called = STDIN_NAME if name == lines.STDIN else name
@@ -51,7 +53,7 @@ def _files(
 ) -> Iterator[Record]:
     """Yield the records of one log's files; files that are traces are read each for itself."""
     follower: Follower | None = None
-    shipped = forms == agent_log.shipped()
+    asked = forms != agent_log.shipped()  # for a log: what is none is not taken for a trace
     for path in files:
         found = _look(lines.read(path, problems, seen), forms)
         if found.form and not follower:
@@ -60,7 +62,7 @@ def _files(
             yield from agent_log.read(found.lines, path, follower, problems)
         elif found.kind == "empty" and path != files[-1]:
             continue
-        elif found.kind == "export" or (shipped and found.kind in {"json", "empty"}):
+        elif found.kind == "export" or (not asked and found.kind in {"json", "empty"}):
             yield from otlp_json.read(path, problems, seen, found.lines)
         else:
             raise _neither(path, found.kind, forms)
@@ -84,7 +86,7 @@ def _look(found: Iterator[tuple[int, bytes]], forms: Sequence[Form]) -> Found:
         form = agent_log.recognised(line, forms)
         if form:
             return Found("log", form, chain(held, found))
-        if kind != "export" and line.startswith((b"{", b"[")):
+        if kind != "export" and line.startswith(JSON):
             kind = "export" if otlp_json.is_export(line) else "json"
         if size > MOST_BYTES or len(held) >= (ENOUGH if kind == "export" else MOST_LINES):
             return Found(kind, None, chain(held, found))

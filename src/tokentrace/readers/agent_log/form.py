@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -36,10 +36,10 @@ _OWN = TEXTS & {"session", "agent", "model", "tokenizer"}
 _SIZES = frozenset({"before", "after", "before_chars", "after_chars", "name", "reason"})
 # What may stand in a template, by what its line does; a line of any kind may name its session.
 VALUES: dict[str, frozenset[str]] = {
-    "figures": _FIGURES | _OWN,
+    "figures": (_FIGURES - {"turn"}) | _OWN,
     "start": frozenset({"limit"}) | _OWN,
-    "turn": frozenset({"turn"}) | _OWN,
-    "call": frozenset({"turn"}) | _OWN,
+    "turn": _FIGURES | _OWN,
+    "call": _FIGURES | _OWN,
     "setting": frozenset({"value"}) | _OWN,
     "component": frozenset({"component", "tokens"}),
     "table": frozenset(),
@@ -200,11 +200,19 @@ def _wrong(source: str, text: str, reason: str) -> InputError:
         heads = [n for n, row in enumerate(text.split("\n"), 1) if re.match(r"\s*\[\[ *line", row)]
         place = int(entry[1])
         number = heads[place] if place < len(heads) else 0
+        reason = reason.partition(" - at `")[0] + _choice(reason)
     return InputError(reason, source=f"{source}:{number}" if number else source, mend=PAGE)
 
 
+def _choice(reason: str) -> str:
+    """Return what may stand in place of a value that is not known."""
+    key = reason.rpartition(".")[2].strip("`") if "enum value" in reason else ""
+    known = {"does": get_args(Does), "within": ("base", "context")}.get(key, ())
+    return f"; {key} is one of {', '.join(known)}" if known else ""
+
+
 def _head(text: str) -> Template:
-    return template.compiled(text, {"time", "level", "where", "session", "agent"})
+    return template.compiled(text, {"time", "level", "where", "session", "agent"}, bare=False)
 
 
 def _rule(entry: Entry, head: Template) -> Rule:

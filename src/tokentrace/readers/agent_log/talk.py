@@ -129,11 +129,13 @@ class Talk:
 
     def _excluded(self, told: Told, entry: Entry, values: Values) -> None:
         name, reason = values["name"], values.get("reason") or entry.reason
+        component = self._component(name)
+        piece = "" if component == name else name
         causes = (cause for begins, cause in self.form.causes if reason.startswith(begins))
         told.add(schema.COMPONENT_EXCLUDED, {
-            "name": self._component(name),
+            "name": component,
             "tokens": values.get("tokens", 0),
-            "reason": f"{name}: {reason}" if reason else name,
+            "reason": ": ".join(filter(None, (piece, reason))),
             "cause": next(causes, entry.cause),
         })  # fmt: skip
 

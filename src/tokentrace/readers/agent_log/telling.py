@@ -171,7 +171,9 @@ def laid_out(told: Told, total: int | None) -> tuple[dict[str, int], list[Event]
             components[name] = components.get(name, 0) + tokens
     if total is None:
         return {}, [_late(event, told.end) for event in odd]
-    whole_of = _filled(components, total, FRAMING, OTHER, odd)
+    # What joins base and context belongs to no text; where they were not told, nobody knows.
+    rest = FRAMING if RESTS.keys() <= told.figures.keys() else OTHER
+    whole_of = _filled(components, total, rest, OTHER, odd)
     kept = {name: tokens for name, tokens in whole_of.items() if tokens}
     return kept, [_late(event, told.sized) for event in odd]
 

@@ -65,19 +65,24 @@ class Template(NamedTuple):
     percent: frozenset[str]
 
 
-def compiled(text: str, allowed: Iterable[str] = VALUES) -> Template:
+def compiled(text: str, allowed: Iterable[str] = VALUES, *, bare: bool = True) -> Template:
     """Return what ``text`` stands for.
+
+    Args:
+        text: as in the file.
+        allowed: names of the values that may stand in it.
+        bare: leave out ornaments at its beginning, as `ORNAMENTS` does in a line.
 
     Raises:
         ValueError: a value is not ``allowed`` or stands twice, or there is no text between two.
     """
     if len(text) > LONGEST_TEMPLATE:
         raise ValueError(f"longer than {LONGEST_TEMPLATE} characters")
-    pieces = _bare(list(_pieces(text)))
+    pieces = _bare(list(_pieces(text))) if bare else list(_pieces(text))
     names = [piece.text for piece in pieces if piece.named]
     _check(names, pieces, frozenset(allowed))
     first = pieces[0].text.encode() if pieces and not pieces[0].named else b""
-    pairs = list(zip(pieces, [*pieces[1:], Piece("", named=False)], strict=True))
+    pairs = list(pairwise([*pieces, Piece("", named=False)]))
     percent = {one.text for one, behind in pairs if one.named and behind.text.startswith("%")}
     pattern = re.escape(first) + b"".join(_group(*pair) for pair in pairs if pair[0].named)
     return Template(first, pattern, frozenset(names) - {SKIP}, frozenset(percent))
