@@ -21,11 +21,11 @@ from tokentrace.analysis.findings import Judgement, gravity
 from tokentrace.report.html import embedding, filling
 from tokentrace.report.html.colours import Palette
 
-ROOM = 3_000_000  # bytes of sessions shown in full; the first is always in
+ROOM = 2_000_000  # bytes of sessions shown in full; the first is always in
 TURNS = 2_000  # of one session, the newest
 LISTED = 1_000  # sessions in the list
 PAIRS = 50  # sessions compared with those of another run
-SCRIPTS = ("vendor/uPlot.iife.min.js", "page.js")
+SCRIPTS = ("early.js", "vendor/uPlot.iife.min.js", "page.js")  # the first in the head
 STYLES = ("vendor/uPlot.min.css", "page.css")
 
 
