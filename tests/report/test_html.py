@@ -155,6 +155,19 @@ def test_table_and_findings_are_plain_html(report):
         assert words in page.text
 
 
+def test_a_finding_says_what_its_code_means(report):
+    """The meaning of a known code stands below the finding, as in the docs."""
+    page = Page(html.render(judged(report, finding(code="limit.exceeded"))))
+    assert analysis.CODES["limit.exceeded"].means in page.text
+
+
+def test_the_licence_goes_along(report):
+    """A page holds uPlot, so it holds uPlot's licence."""
+    text = html.render(report)
+    assert (VENDOR / "LICENSE-uPlot.txt").read_text("utf-8") in text
+    assert "Leon Sorokin" not in Page(text).text
+
+
 def test_without_a_finding_the_page_says_so(report):
     """A healthy session has its verdict, and no empty list."""
     text = Page(html.render(judged(report))).text

@@ -26,6 +26,7 @@ TURNS = 2_000  # of one session, the newest
 LISTED = 1_000  # sessions in the list
 PAIRS = 50  # sessions compared with those of another run
 SCRIPTS = ("early.js", "vendor/uPlot.iife.min.js", "page.js")  # the first in the head
+LICENCE = "vendor/LICENSE-uPlot.txt"
 STYLES = ("vendor/uPlot.min.css", "page.css")
 
 
@@ -63,6 +64,7 @@ def render(report: Report, compared: Comparison | None = None) -> str:
         verdict=report.verdict,
         problems=report.problems,
         scripts=[(filling.raw(text), text_hash(text)) for text in map(_file, SCRIPTS)],
+        licence=filling.raw(_file(LICENCE)),
         style=filling.raw(_style()),
         style_hash=text_hash(_style()),
     )

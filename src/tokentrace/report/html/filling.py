@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tokentrace.analysis import Happening, Session, Turn
+from tokentrace.analysis import CODES, Happening, Session, Turn
 from tokentrace.report import cells, comparing, safe, text, verdicts
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _templates() -> Environment:
     made.globals |= {
         "title": text.title, "kind": text.kind, "what": text.what, "counted": text.counted,
         "many": cells.many, "output": cells.output, "arrows": cells.ARROWS, "marks": MARKS,
-        "models": models, "figure": verdicts.figure,
+        "models": models, "figure": verdicts.figure, "codes": CODES,
         "alone": comparing.alone, "groups": comparing.groups,
     }  # fmt: skip
     return made
