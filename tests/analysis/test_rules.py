@@ -93,6 +93,11 @@ def test_what_the_guard_refused_is_no_excess(made):
     found = one(lost, "limit.refused")
     assert found.numbers == {"refusals": 1, "tokens": 12_000, "limit": 10_000}
     assert found.turns == (2,)
+    steps = CallRecord(tokens=4_000, start=1)
+    last = CallRecord(tokens=12_000, start=2, decision="refuse")
+    event = made.event("refused", tokens=12_000)
+    half = Session("s", turns=(Turn(1, (steps, last), main=steps, events=(event,)),))
+    assert codes(half)["limit.refused"] == "failing"
     served = made.talk([4_000, 5_000], events={2: [made.event("refused", tokens=12_000)]})
     assert codes(served) == {"limit.refused": "degraded"}
 
@@ -335,6 +340,22 @@ def test_one_call_of_another_shape_is_no_loss(made):
     both = {f"t{n}": Turn(n, (session.turns[n - 1].main, helper), main=session.turns[n - 1].main)
             for n in (2, 3, 4)}  # fmt: skip
     assert codes(made.joined(session, **both)) == {}
+
+
+@pytest.mark.parametrize("changes", [
+    {"operation": "embeddings"}, {"api": "openai.responses"}, {"agent": "summariser"},
+    {"settings": {"previous_response.id": "resp_1"}}])  # fmt: skip
+def test_turns_of_another_shape_lose_nothing(made, changes):
+    """What most turns are decides; others, and prompts that the provider holds, are not measured."""
+    goal = held(1, core_goal=60)
+    odd = {f"t{n}": made.turn(n, 500, components={"user": 500}, **changes) for n in (3, 4)}
+    assert "essential.gone" not in codes(made.joined(made.mixed(*[goal] * 6), **odd))
+    same = {f"t{n}": made.turn(n, 500, components={"user": 500}) for n in (3, 4)}
+    gone = [
+        found.component
+        for found in analysis.judge(made.joined(made.mixed(*[goal] * 6), **same)).findings
+    ]
+    assert {"system", "core_goal"} <= set(gone)
 
 
 def test_short_questions_are_no_loss(made):
