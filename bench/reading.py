@@ -125,8 +125,8 @@ def measure(folder: Path) -> dict[str, float]:
     from rich.console import Console
 
     from tokentrace import analysis, readers
+    from tokentrace.report import html, text
     from tokentrace.report import json as as_json
-    from tokentrace.report import text
 
     problems = readers.Problems()
     records, read = timed(lambda: list(readers.read([str(folder)], problems)))
@@ -135,9 +135,11 @@ def measure(folder: Path) -> dict[str, float]:
     console = Console(width=120, file=io.StringIO())
     _, shown = timed(lambda: text.render(report, console))
     _, printed = timed(lambda: as_json.render(report))
+    page, drawn = timed(lambda: html.render(report))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     steps = {"read_s": read, "group_s": group, "judge_s": judge, "text_s": shown}
-    return {**steps, "text_report_s": round(sum(steps.values()), 3), "json_s": printed, "mb": peak}
+    more = {"json_s": printed, "html_s": drawn, "html_kb": len(page) // 1000, "mb": peak}
+    return {**steps, "text_report_s": round(sum(steps.values()), 3), **more}
 
 
 def main() -> None:

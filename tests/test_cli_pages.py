@@ -48,6 +48,16 @@ def test_page_and_document_at_once(tmp_path):
     assert refused.stderr == "tokentrace: --html -: one document at a time (give --html a file)\n"
 
 
+def test_a_comparison_is_a_page(tmp_path):
+    """With --against the page begins with what changed."""
+    older = tmp_path / "older.jsonl"
+    older.write_text(TRACE.read_text("utf-8").replace("conv-", "older-"), "utf-8")
+    target = tmp_path / "report.html"
+    result = report("--against", older, "--html", target)
+    assert result.exit_code in (0, 1)
+    assert "What changed" in target.read_text("utf-8")
+
+
 def test_an_older_page_is_replaced_whole(tmp_path, monkeypatch):
     """When writing fails in the middle, the older page is still there, and nothing else."""
     target = tmp_path / "report.html"

@@ -93,6 +93,11 @@ def test_what_the_guard_refused_is_no_excess(made):
     found = one(lost, "limit.refused")
     assert found.numbers == {"refusals": 1, "tokens": 12_000, "limit": 10_000}
     assert found.turns == (2,)
+    steps = CallRecord(tokens=4_000, start=1)
+    last = CallRecord(tokens=12_000, start=2, decision="refuse")
+    event = made.event("refused", tokens=12_000)
+    half = Session("s", turns=(Turn(1, (steps, last), main=steps, events=(event,)),))
+    assert codes(half)["limit.refused"] == "failing"
     served = made.talk([4_000, 5_000], events={2: [made.event("refused", tokens=12_000)]})
     assert codes(served) == {"limit.refused": "degraded"}
 

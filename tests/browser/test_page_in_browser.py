@@ -162,6 +162,19 @@ def test_readable_without_script(visit, address):
     assert page.locator(".turn").is_hidden()
 
 
+def test_a_script_that_fails_leaves_the_page_readable(chromium, several):
+    """In a browser that lacks something the page is what it is without script."""
+    page = chromium.new_page()
+    page.add_init_script("delete window.ResizeObserver")
+    broken = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.goto(several)
+    assert "ResizeObserver" in broken[0]
+    assert page.locator("svg.still").first.is_visible()
+    assert page.locator(".session:visible").count() == 12
+    page.close()
+
+
 def test_printed(visit, address):
     """Print is light, shows the still chart and the whole table, and fits the sheet."""
     page = visit(address, color_scheme="dark")

@@ -124,7 +124,7 @@ def test_the_policy_lets_only_these_scripts_and_styles_pass(report):
     page = Page(html.render(report))
     policy = page.all("meta")[1]["content"]
     ours = [text for text in page.inner["script"] if not text.startswith("{")]
-    assert len(ours) == 2
+    assert len(ours) == 3
     for text in (*ours, *page.inner["style"]):
         assert f"'{html.text_hash(text)}'" in policy
     assert policy.startswith("default-src 'none'; ")
@@ -153,6 +153,19 @@ def test_table_and_findings_are_plain_html(report):
         "2,700 → 1,100 (-1,600)", "1 damaged record", "run.jsonl",
     ):  # fmt: skip
         assert words in page.text
+
+
+def test_a_finding_says_what_its_code_means(report):
+    """The meaning of a known code stands below the finding, as in the docs."""
+    page = Page(html.render(judged(report, finding(code="limit.exceeded"))))
+    assert analysis.CODES["limit.exceeded"].means in page.text
+
+
+def test_the_licence_goes_along(report):
+    """A page holds uPlot, so it holds uPlot's licence."""
+    text = html.render(report)
+    assert (VENDOR / "LICENSE-uPlot.txt").read_text("utf-8") in text
+    assert "Leon Sorokin" not in Page(text).text
 
 
 def test_without_a_finding_the_page_says_so(report):
@@ -331,6 +344,57 @@ def test_older_turns_of_an_endless_session_are_left_out(make, monkeypatch):
     page = Page(html.render(analysis.Report(analysis.sessions(long(make, turns=5, names=2)))))
     assert len(page.data[0]["turns"]) == 2
     assert "Of the 5 turns" in page.text
+
+
+def test_what_changed_stands_first(report, make):
+    """Compared with another run, the page begins with verdicts, figures and findings of both."""
+    call, _ = make
+    before = analysis.sessions([call(1), call(2, limit=2_000)])
+    old = [(before[0], Judgement("critical", (finding(code="limit.exceeded"),)))]
+    new = [(report.sessions[0], Judgement("healthy"))]
+    lonely = replace(before[0], id="only-once")
+    compared = replace(analysis.compare(old, new), only_before=(lonely,))
+    page = Page(html.render(judged(report), compared))
+    order = [
+        "What changed",
+        "critical",
+        "healthy",
+        "better",
+        "gone",
+        "limit.exceeded",
+        "mean of a turn",
+        "only before: only-once",
+    ]
+    places = [page.text.index(words) for words in order]
+    assert places == sorted(places)
+    assert "What changed" not in Page(html.render(judged(report))).text
+
+
+@pytest.mark.parametrize("word", [EVIL, "__proto__"])
+def test_foreign_text_in_a_comparison_stays_text(make, word):
+    """Names and findings of both runs are escaped in the comparison too."""
+
+    def shape(word):
+        report = hostile(make, word)
+        mine, other = (
+            [(report.sessions[0], Judgement("failing", (finding(code=code, message=word),)))]
+            for code in "ab"
+        )
+        compared = analysis.compare(other, mine)
+        return Page(html.render(report, replace(compared, only_after=report.sessions))).shape()
+
+    assert shape(word) == shape("plain")
+
+
+def test_only_so_many_pairs_are_compared(report, monkeypatch):
+    """Of many pairs the first stand in the page, and it says how many do not."""
+    compared = analysis.compare(
+        [(report.sessions[0], Judgement())], [(report.sessions[0], Judgement())]
+    )
+    monkeypatch.setattr(html, "PAIRS", 2)
+    page = Page(html.render(report, replace(compared, pairs=compared.pairs * 3)))
+    assert page.text.count("conv-42 against conv-42") == 2
+    assert "1 more pair left out" in page.text
 
 
 def test_nothing_to_show_is_a_page_too():

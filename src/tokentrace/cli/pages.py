@@ -7,12 +7,12 @@ from pathlib import Path
 
 import typer
 
-from tokentrace.analysis import Report
+from tokentrace.analysis import Comparison, Report
 from tokentrace.cli import showing
 from tokentrace.errors import InputError
 
 
-def page(report: Report, target: str) -> None:
+def page(report: Report, target: str, compared: Comparison | None = None) -> None:
     """Write the page to ``target``, ``-`` for standard output, and say on stderr where it is.
 
     Raises:
@@ -21,7 +21,7 @@ def page(report: Report, target: str) -> None:
     from tokentrace.report import html
 
     with showing.spinner("writing the page", wanted=target != "-"):
-        text = html.render(report).encode()
+        text = html.render(report, compared).encode()
     if target == "-":
         typer.echo(text, nl=False)
         return

@@ -61,7 +61,7 @@ def report(
     compared = None if base is None else _compared(_judged(base, by), shown, session, by)
     cut = _cut(shown, last)
     if as_page:
-        pages.page(cut, as_page)
+        pages.page(cut, as_page, compared)
     if quiet or not as_page:
         _print(cut, compared, by.thresholds if explain else None, _form(as_json, markdown))
     raise typer.Exit(by.code(shown.verdict))

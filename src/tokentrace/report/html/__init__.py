@@ -16,15 +16,17 @@ from functools import cache
 from importlib import resources
 
 from tokentrace import analysis
-from tokentrace.analysis import Report, Session, Summary
+from tokentrace.analysis import Comparison, Report, Session, Summary
 from tokentrace.analysis.findings import Judgement, gravity
 from tokentrace.report.html import embedding, filling
 from tokentrace.report.html.colours import Palette
 
-ROOM = 3_000_000  # bytes of sessions shown in full; the first is always in
+ROOM = 2_000_000  # bytes of sessions shown in full; the first is always in
 TURNS = 2_000  # of one session, the newest
 LISTED = 1_000  # sessions in the list
-SCRIPTS = ("vendor/uPlot.iife.min.js", "page.js")
+PAIRS = 50  # sessions compared with those of another run
+SCRIPTS = ("early.js", "vendor/uPlot.iife.min.js", "page.js")  # the first in the head
+LICENCE = "vendor/LICENSE-uPlot.txt"
 STYLES = ("vendor/uPlot.min.css", "page.css")
 
 
@@ -46,8 +48,8 @@ class Entry:
     body: str = ""
 
 
-def render(report: Report) -> str:
-    """Return the page."""
+def render(report: Report, compared: Comparison | None = None) -> str:
+    """Return the page, with what changed since another run where ``compared`` is given."""
     entries = list(_filled(_ordered(report)))
     total = analysis.summary(report.sessions)
     return filling.template("page.html").render(
@@ -57,9 +59,12 @@ def render(report: Report) -> str:
         unlisted=max(0, len(entries) - LISTED),
         left_out=sum(not one.body for one in entries),
         total=total,
+        compared=compared,
+        pairs=compared.pairs[:PAIRS] if compared else (),
         verdict=report.verdict,
         problems=report.problems,
         scripts=[(filling.raw(text), text_hash(text)) for text in map(_file, SCRIPTS)],
+        licence=filling.raw(_file(LICENCE)),
         style=filling.raw(_style()),
         style_hash=text_hash(_style()),
     )

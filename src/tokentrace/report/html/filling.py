@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tokentrace.analysis import Happening, Session, Turn
-from tokentrace.report import cells, safe, text, verdicts, words
+from tokentrace.analysis import CODES, Happening, Session, Turn
+from tokentrace.report import cells, comparing, safe, text, verdicts, words
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -47,12 +47,13 @@ def _templates() -> Environment:
     made.filters |= {
         "tokens": tokens, "signed": signed, "percent": percent, "when": when, "size": size,
         "ranges": ranges, "heat": heat, "tone": tone, "peak": peak,
-        "happenings": happenings, "share_of": share_of, "trusted": raw, "short": short,
+        "happenings": happenings, "share_of": share_of, "trusted": raw, "short": short, "row": comparing.row,
     }  # fmt: skip
     made.globals |= {
         "title": words.title, "kind": words.kind, "what": words.numbers, "counted": text.counted,
         "many": cells.many, "output": cells.output, "arrows": cells.ARROWS, "marks": MARKS,
-        "models": models, "figure": verdicts.figure,
+        "models": models, "figure": verdicts.figure, "codes": CODES,
+        "alone": comparing.alone, "groups": comparing.groups,
     }  # fmt: skip
     return made
 

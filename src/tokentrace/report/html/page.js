@@ -2,7 +2,6 @@
 (() => {
   "use strict";
   const root = document.documentElement;
-  root.classList.add("js");
 
   const SHOWN = 7; // components in the tip
   const MARKS = [
@@ -566,6 +565,7 @@
 
   function show(section) {
     for (const other of sections) other.hidden = other !== section;
+    root.classList.add("ready");
     for (const row of document.querySelectorAll(".list tr[data-key]")) {
       if (row.dataset.key === section.id) row.setAttribute("aria-current", "true");
       else row.removeAttribute("aria-current");
