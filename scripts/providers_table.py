@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from accuracy_table import between, table
@@ -35,7 +36,7 @@ def sdks() -> str:
 
 def hooks() -> str:
     """Return the table of places, how their calls are made, and what passes there."""
-    versions = {sdk.name: f"{sdk.run[0]} to {sdk.run[-1]}" for sdk in SDKS}
+    known = {sdk.name: sdk.run for sdk in SDKS}
     head = ("SDK", "module", "place", "calls", "passes", "versions run")
     rows = [
         (
@@ -44,11 +45,17 @@ def hooks() -> str:
             f"`{hook.attr}`",
             "async" if ASYNC.search(hook.attr) else "sync",
             passes(hook),
-            versions[hook.sdk],
+            versions(hook, known[hook.sdk]),
         )
         for hook in HOOKS
     ]
     return table(head, rows, numbers=False)
+
+
+def versions(hook: Hook, run: Sequence[str]) -> str:
+    """Return the first and the last of the versions that were run which have a place."""
+    first, last = hook.since or run[0], hook.until or run[-1]
+    return first if first == last else f"{first} to {last}"
 
 
 def passes(hook: Hook) -> str:

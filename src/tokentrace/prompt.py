@@ -51,6 +51,9 @@ class Media:
         size: bytes of the decoded payload, 0 where the body does not hold it.
         mime: media type, empty where unknown.
         remote: the payload is not in the body (a URL or a file id).
+        pages: of a PDF, 0 where they cannot be told.
+        seconds: of sound or film, 0 where they cannot be told.
+        sound: whether a film has sound.
     """
 
     width: int = 0
@@ -59,6 +62,9 @@ class Media:
     size: int = 0
     mime: str = ""
     remote: bool = False
+    pages: int = 0
+    seconds: float = 0.0
+    sound: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

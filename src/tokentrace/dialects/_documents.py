@@ -74,12 +74,12 @@ def _pages(data: bytes) -> Iterator[bytes]:
         held = data[at + 6 : end].removeprefix(b"\r").removeprefix(b"\n")
         end += 9
         if not ELSE.search(head):
-            held = _inflated(held) if b"/FlateDecode" in head else held
+            held = inflated(held) if b"/FlateDecode" in head else held
             if b"BT" in held:
                 yield held
 
 
-def _inflated(data: bytes) -> bytes:
+def inflated(data: bytes) -> bytes:
     """Return what a deflated stream holds, up to a little over `LARGEST`; nothing if damaged."""
     import zlib
 

@@ -17,6 +17,7 @@ NODES = 10_000
 LONGEST = 20_000
 JPEG_SEGMENTS = 2_000
 HEAD = 2**18  # bytes of an image that are looked at for its size
+URL_SAFE = b"-_"  # in place of + and /, which are read as well: Google's SDK writes them
 DATA_URL = re.compile(r"data:([^;,]*)[^,]*?(;base64)?,", re.ASCII)
 
 Walk = Callable[[Any, Callable[[Any], Message]], Sequence[Message]]
@@ -153,15 +154,28 @@ def media(url: Any, detail: Any = "", mime: str = "") -> Media:
     if head and not head.group(2):
         return Media(detail=hint, size=len(url) - start, mime=kind)
     width, height = image_size(url, start) if kind.startswith("image/") or not kind else (0, 0)
-    return Media(width, height, hint, max(0, (len(url) - start) * 3 // 4), kind)
+    size = max(0, (len(url) - start) * 3 // 4)
+    return replace(Media(width, height, hint, size, kind), **lengths(url, size, kind, start))
+
+
+def lengths(given: str | bytes | bytearray, size: int, mime: str, start: int = 0) -> dict[str, Any]:
+    """Return the pages or seconds of a payload, as fields of `Media`, where its type has any."""
+    if not mime.startswith(("audio/", "video/", "application/pdf")):
+        return {}
+    from tokentrace.dialects import _lengths
+
+    source = Payload(given, start) if isinstance(given, str) else _lengths.Bytes(given)
+    return _lengths.told(source, size, mime)
 
 
 def payload(given: Any, mime: str) -> Media:
     """Describe a payload given as bytes, which an SDK will encode, or as `media` takes it."""
     if not isinstance(given, bytes | bytearray):
         return media(given, mime=mime)
-    head = given[:HEAD] if mime.startswith("image/") else b""
-    return replace(media(b64encode(head).decode("ascii"), mime=mime), size=len(given), remote=False)
+    if not mime.startswith("image/"):
+        return Media(size=len(given), mime=mime, **lengths(given, len(given), mime))
+    head = b64encode(given[:HEAD]).decode("ascii")
+    return replace(media(head, mime=mime), size=len(given), remote=False)
 
 
 class Payload:
@@ -178,7 +192,7 @@ class Payload:
         piece = self.text[first:last].rstrip("=")
         piece = piece[: len(piece) // 4 * 4 + (len(piece) % 4 if len(piece) % 4 > 1 else 0)]
         try:
-            decoded = b64decode(piece + "=" * (-len(piece) % 4))
+            decoded = b64decode(piece + "=" * (-len(piece) % 4), URL_SAFE)
         except ValueError:
             return b""
         return decoded[offset % 3 : offset % 3 + length]

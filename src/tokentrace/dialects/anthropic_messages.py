@@ -16,6 +16,7 @@ from tokentrace.dialects._reading import (
     get,
     image_size,
     items,
+    lengths,
     number,
     payload_size,
     text_of,
@@ -240,7 +241,9 @@ def _document(block: Any) -> tuple[Part, ...]:
     mime = text_of(get(source, "media_type"))
     name = text_of(get(block, "title"))
     if kind == "base64" and isinstance(data, str):
-        return (*head, Part("file", name=name, data=Media(size=payload_size(data), mime=mime)))
+        size = payload_size(data)
+        seen = Media(size=size, mime=mime, **lengths(data, size, mime))
+        return (*head, Part("file", name=name, data=seen))
     return (*head, Part("file", name=name, data=Media(mime=mime, remote=True)))
 
 

@@ -15,7 +15,9 @@ from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any
 
+from tokentrace.dialects._lengths import clip
 from tokentrace.dialects._reading import (
+    URL_SAFE,
     Payload,
     Walk,
     compact,
@@ -244,16 +246,22 @@ def _content(held: Mapping[str, Any]) -> tuple[Part, ...]:
 
 
 def _text(value: Any, held: Mapping[str, Any]) -> tuple[Part, ...]:
-    if not isinstance(value, str):
-        return (Part("other", compact(value)),)
-    return (Part("reasoning" if held.get("thought") is True else "text", value),)
+    kind = "reasoning" if held.get("thought") is True else "text"
+    return (Part(kind, value) if isinstance(value, str) else Part("other", compact(value)),)
 
 
 def _inline(value: Any, held: Mapping[str, Any]) -> tuple[Part, ...]:
     mime = text_of(either(value, "mimeType")) or "application/octet-stream"
     given = get(value, "data")
-    seen = replace(payload(given, mime), detail=_level(either(held, "mediaResolution")))
-    return (Part(kind_of(mime), _words(given, mime), data=replace(seen, mime=mime)),)
+    seen, detail = payload(given, mime), _level(either(held, "mediaResolution"))
+    seen = replace(seen, detail=detail, mime=mime, seconds=_shown(held, seen.seconds))
+    return (Part(kind_of(mime), _words(given, mime), data=seen),)
+
+
+def _shown(held: Mapping[str, Any], seconds: float) -> float:
+    """Return the seconds of a film that are looked at."""
+    asked, names = either(held, "videoMetadata"), ("startOffset", "endOffset", "fps")
+    return seconds if asked is None else clip(seconds, *(either(asked, name) for name in names))
 
 
 def _words(given: Any, mime: str) -> str:
@@ -262,16 +270,16 @@ def _words(given: Any, mime: str) -> str:
     if not known or len(given) > LONGEST_TEXT:
         return ""
     try:
-        raw = b64decode(given) if isinstance(given, str) else given
+        raw = b64decode(given, URL_SAFE) if isinstance(given, str) else given
     except ValueError:
         return ""
     return raw.decode("utf-8", "replace")
 
 
 def _stored(value: Any, held: Mapping[str, Any]) -> tuple[Part, ...]:
-    mime = text_of(either(value, "mimeType"))
-    detail = _level(either(held, "mediaResolution"))
-    return (Part(kind_of(mime), data=Media(detail=detail, mime=mime, remote=True)),)
+    mime, detail = text_of(either(value, "mimeType")), _level(either(held, "mediaResolution"))
+    seen = Media(detail=detail, mime=mime, remote=True, seconds=_shown(held, 0.0))
+    return (Part(kind_of(mime), data=seen),)
 
 
 def kind_of(mime: str) -> str:

@@ -21,12 +21,16 @@ class Hook:
         attr: dotted path in it of the callable to wrap.
         reader: how the callable's arguments are read: the name of a file of `instrument.places`,
             or `ITEMS`, or `OWN_SPAN`.
+        since: the first of the versions that were run (see `SDKS`) which has it; empty for the oldest.
+        until: the last of them which has it; empty for the newest.
     """
 
     sdk: str
     module: str
     attr: str
     reader: str
+    since: str = ""
+    until: str = ""
 
 
 # Instead of a reader: the place gives the items of a stream that another place gave.
@@ -86,16 +90,35 @@ HOOKS = (
     Hook(
         "google-genai", "google.genai._api_client", "BaseApiClient.async_request_streamed", "google"
     ),
-    Hook("google-genai", "google.genai._gaos.basesdk", "BaseSDK.do_request", "speakeasy"),
+    Hook("google-genai", "google.genai._gaos.basesdk", "BaseSDK.do_request", "speakeasy", "2.34.0"),
     Hook(
-        "google-genai", "google.genai._gaos.basesdk", "AsyncBaseSDK.do_request_async", "speakeasy"
+        "google-genai",
+        "google.genai._gaos.basesdk",
+        "AsyncBaseSDK.do_request_async",
+        "speakeasy",
+        "2.34.0",
     ),
-    Hook("mistralai", "mistralai.client.basesdk", "BaseSDK.do_request", "speakeasy"),
-    Hook("mistralai", "mistralai.client.basesdk", "BaseSDK.do_request_async", "speakeasy"),
-    Hook("mistralai", "mistralai.basesdk", "BaseSDK.do_request", "speakeasy"),
-    Hook("mistralai", "mistralai.basesdk", "BaseSDK.do_request_async", "speakeasy"),
-    Hook("mistralai", "mistralai.client._hooks.tracing", "TracingHook.before_request", OWN_SPAN),
-    Hook("mistralai", "mistralai._hooks.tracing", "TracingHook.before_request", OWN_SPAN),
+    Hook("mistralai", "mistralai.client.basesdk", "BaseSDK.do_request", "speakeasy", "2.10.1"),
+    Hook(
+        "mistralai", "mistralai.client.basesdk", "BaseSDK.do_request_async", "speakeasy", "2.10.1"
+    ),
+    Hook("mistralai", "mistralai.basesdk", "BaseSDK.do_request", "speakeasy", until="1.12.4"),
+    Hook("mistralai", "mistralai.basesdk", "BaseSDK.do_request_async", "speakeasy", until="1.12.4"),
+    Hook(
+        "mistralai",
+        "mistralai.client._hooks.tracing",
+        "TracingHook.before_request",
+        OWN_SPAN,
+        "2.10.1",
+    ),
+    Hook(
+        "mistralai",
+        "mistralai._hooks.tracing",
+        "TracingHook.before_request",
+        OWN_SPAN,
+        "1.12.4",
+        "1.12.4",
+    ),
     Hook("cohere", "cohere.core.http_client", "HttpClient.request", "fern"),
     Hook("cohere", "cohere.core.http_client", "HttpClient.stream", "fern"),
     Hook("cohere", "cohere.core.http_client", "AsyncHttpClient.request", "fern"),
@@ -143,7 +166,7 @@ SDKS = (
     Sdk("google-genai", ("1.11.0", "2.34.0", "3.6.1"), ("gemini.generateContent",)),
     Sdk(
         "mistralai",
-        ("1.9.11", "2.10.1", "3.7.0"),
+        ("1.9.11", "1.12.4", "2.10.1", "3.7.0"),
         ("mistral.chat", COMPLETIONS),
         "older ones do not work with today's pydantic",
     ),

@@ -36,6 +36,8 @@ REMOTE_IMAGE = (500, 1_100)
 REMOTE_FILE = (1_600, 1_500)
 PAGE = 1_600
 BYTES_A_TOKEN = 18
+DENSE = 3_000  # tokens of a page full of text
+FULL = 4_000  # bytes of a PDF from which on it may hold such a page
 PLAIN_FILES = frozenset({"txt", "md", "csv", "html", "plain", "markdown"})
 # Sealed results of a search: what a byte of them opens to is known to nobody but the provider.
 BYTES_SEALED = 3
@@ -102,11 +104,25 @@ def _media(part: Part, scope: Scope, tally: Tally) -> None:
         tokens = table.DOCUMENT + seen.size // BYTES_A_TOKEN
         error = table.DOCUMENT + seen.size // 8
     elif not seen.remote and part.kind == "file":
-        tokens, error = PAGE + seen.size // BYTES_A_TOKEN, PAGE // 8 + seen.size // BYTES_A_TOKEN
+        tokens, error = _pages(seen)
     else:
         tokens, error = REMOTE_IMAGE if part.kind == "image" else REMOTE_FILE
     tally.put("media", tokens)
     tally.error += error
+
+
+def _pages(seen: Media) -> tuple[int, int]:
+    """Return the tokens of a file's pages, which are pictures with their text, and how far off.
+
+    Anthropic's page "PDF support" (as noted 2026-11-22): 1,500 to 3,000 tokens a page for its text,
+    and the picture. The recordings have small ones alone: about 1,600 for a page of a few words.
+    """
+    pages = max(1, seen.pages)
+    text = (
+        min(seen.size // BYTES_A_TOKEN, DENSE * pages) if seen.pages else seen.size // BYTES_A_TOKEN
+    )
+    unread = DENSE // 2 * pages if seen.size > FULL else 0
+    return PAGE * pages + text, PAGE // 8 * pages + max(text, unread)
 
 
 def image(width: int, height: int, family: Family) -> int:

@@ -127,16 +127,35 @@ def _priced(part: Part, seen: Media, rates: table.Media, scope: Scope) -> tuple[
     if part.text:
         counted, off = scope.ruler.tokens(part.text)
         return counted, off + counted // 10 + 2
+    if part.kind in table.BYTES_A_SECOND and (seen.seconds or not seen.remote):
+        return _timed(part, seen, rates)
     if seen.remote:
         return (rates.page if part.kind == "file" else tokens), error
-    if part.kind in table.BYTES_A_SECOND:
-        seconds = max(1, seen.size // table.BYTES_A_SECOND[part.kind])
-        tokens = seconds * (rates.audio if part.kind == "audio" else rates.video)
-        return tokens, tokens + rates.page
     if seen.mime.startswith("text/"):
         return seen.size // table.BYTES_A_TOKEN, seen.size // (2 * table.BYTES_A_TOKEN)
-    pages = 1 + seen.size // table.BYTES_A_PAGE
-    return pages * rates.page, (pages - 1) * rates.page + 20
+    return _paged(seen, rates)
+
+
+def _paged(seen: Media, rates: table.Media) -> tuple[int, int]:
+    """Return the tokens of a file's pages, by its size where nobody can tell them."""
+    pages = seen.pages or 1 + seen.size // table.BYTES_A_PAGE
+    off = table.PAGE_ERROR if seen.pages else rates.page
+    return pages * rates.page, (pages - 1) * off + 20
+
+
+def _timed(part: Part, seen: Media, rates: table.Media) -> tuple[int, int]:
+    """Return the tokens of sound or film, by its size where nobody can tell its seconds."""
+    if not seen.seconds:
+        seconds = max(1, seen.size // table.BYTES_A_SECOND[part.kind])
+        film = table.film(seconds, rates, seen.detail, sound=False)
+        tokens = seconds * rates.audio if part.kind == "audio" else film
+        return tokens, tokens + rates.page
+    if part.kind == "audio":
+        tokens = round(seen.seconds * rates.audio)
+        return tokens, tokens // 10 + rates.audio
+    tokens = table.film(seen.seconds, rates, seen.detail, sound=seen.sound or seen.remote)
+    off = tokens // 8 + table.film(1, rates, seen.detail)
+    return tokens, off + (int(seen.seconds * rates.audio) if seen.remote else 0)
 
 
 # ── the whole prompt ─────────────────────────────────────────────────────────────────────────────
@@ -164,7 +183,7 @@ def finish(prompt: Prompt, summed: Tally, scope: Scope) -> Tally:
         _remember(prompt.messages, family, summed)
     for feature in prompt.features:
         if feature.startswith(RESOLUTION):
-            _resolve(prompt.messages, family, feature.removeprefix(RESOLUTION), summed)
+            _resolve(prompt.messages, scope, feature.removeprefix(RESOLUTION), summed)
     return summed
 
 
@@ -216,15 +235,15 @@ def _is_users(message: Message) -> bool:
     return message.role == "user" and all(part.kind != "result" for part in message.parts)
 
 
-def _resolve(messages: Sequence[Message], family: Family, detail: str, summed: Tally) -> None:
-    """Price images again at the resolution that the whole request asks for."""
-    rates = family.media
+def _resolve(messages: Sequence[Message], scope: Scope, detail: str, summed: Tally) -> None:
+    """Price images and films again at the resolution that the whole request asks for."""
+    rates = _family(scope).media
     for one in messages:
         for part in one.parts:
-            seen = part.data if part.kind == "image" and isinstance(part.data, Media) else None
-            if seen is not None and not seen.detail:
-                before = table.image(seen.width, seen.height, rates)
-                after = table.image(seen.width, seen.height, rates, detail)
+            seen = part.data if part.kind in {"image", "video"} else None
+            if isinstance(seen, Media) and not seen.detail:
+                before = _priced(part, seen, rates, scope)[0]
+                after = _priced(part, replace(seen, detail=detail), rates, scope)[0]
                 summed.put("media", after - before)
 
 

@@ -3,7 +3,7 @@
 ``scripts/learn_gemini.py`` shows how families and bounds fit recorded requests with reported usage
 (499 requests, 2024-03 to 2026-11; last looked at 2026-11-25). Rates of media up to 2.5 are those of
 Google's page "Understand and count tokens" (as noted 2026-11-22; resolutions as remembered), and the
-recordings agree: 258 for a small image or a page. Those of 3 are as users report them and as the
+recordings agree: 258 for a small image or a page, 263 a second of film and 32 of its sound. Those of 3 are as users report them and as the
 recordings show them: 520 to 532 a page, 1,080 to 1,088 an image, 64 to 70 a second of film, and sound
 at three quarters of what 2.5 takes.
 """
@@ -28,20 +28,27 @@ class Media:
     Attributes:
         image: tokens of a tile or of a whole image, by resolution; ``""`` where none is asked for.
         page: tokens of a page of a PDF.
-        audio, video: tokens of a second.
+        audio: tokens of a second.
+        video: tokens of a second without its sound, by resolution.
         tiles: large images are cut into tiles.
     """
 
     image: dict[str, int]
     page: int
     audio: int
-    video: int
+    video: dict[str, int]
     tiles: bool = False
 
 
-EARLIER = Media({"": 258, "low": 64, "medium": 256, "high": 258}, 258, 32, 263, tiles=True)
+# A frame a second, 258 tokens of it or 66 in low resolution, and 5 for its time.
+EARLIER = Media(
+    {"": 258, "low": 64, "medium": 256, "high": 258}, 258, 32, {"": 263, "low": 71}, tiles=True
+)
 THREE = Media(
-    {"": 1_085, "low": 280, "medium": 560, "high": 1_120, "ultra_high": 2_240}, 530, 25, 66
+    {"": 1_085, "low": 280, "medium": 560, "high": 1_120, "ultra_high": 2_240},
+    530,
+    25,
+    {"": 66, "high": 280},
 )
 
 
@@ -148,6 +155,7 @@ UNKNOWN = Served(0, 5_000)
 # Media of which the body does not tell enough: tokens, and what the truth may be off by.
 UNSEEN = {"image": (0, 2_400), "audio": (400, 2_000), "video": (1_500, 18_000), "file": (0, 20_000)}
 BYTES_A_PAGE = 40_000
+PAGE_ERROR = 12
 BYTES_A_SECOND = {"audio": 16_000, "video": 250_000}
 BYTES_A_TOKEN = 4
 TILE = (256, 768)
@@ -182,6 +190,12 @@ def image(width: int, height: int, rates: Media, detail: str = "") -> int:
         return one
     side = min(max(min(width, height) * 2 // 3, TILE[0]), TILE[1])
     return one * math.ceil(width / side) * math.ceil(height / side)
+
+
+def film(seconds: float, rates: Media, detail: str = "", *, sound: bool = True) -> int:
+    """Return the tokens of a film of so many seconds; its sound counts beside it."""
+    frames = rates.video.get(detail, rates.video[""])
+    return int(seconds * (frames + (rates.audio if sound else 0)))
 
 
 def sealed(size: int) -> int:

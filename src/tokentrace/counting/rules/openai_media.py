@@ -12,10 +12,10 @@ from tokentrace.counting import images
 from tokentrace.counting.rules import Scope, openai_marks
 from tokentrace.counting.rules.openai_styles import plain_name, style
 from tokentrace.counting.tally import Tally
-from tokentrace.prompt import Message, Part, Prompt
+from tokentrace.prompt import Media, Message, Part, Prompt
 
 CHAT = "openai.chat"
-PAGES = 216  # what chat shows of a PDF besides its text, see `file`
+PAGES = 216  # what chat shows of each page of a PDF besides its text, see `file`
 STRUCTURE = 1_000  # bytes of a file without any text
 BYTES_A_TOKEN = 60  # of a file that could not be read; office files and scans differ tenfold
 UNSEEN = 10_000  # ± tokens of a file that the body only names; 12 were 7 to 8,425
@@ -56,7 +56,7 @@ def file(part: Part, scope: Scope) -> Tally:
     if not part.text:
         tally.put("media", _guess(part))
     if seen.mime.endswith("/pdf"):
-        tally.put("media", _pages(scope))
+        tally.put("media", _pages(scope, seen))
     return tally
 
 
@@ -75,14 +75,14 @@ def _unsure(part: Part, scope: Scope) -> int:
         return UNSEEN
     if part.text:
         tokens: int = scope.ruler.tokens(part.text)[0]
-        return _pages(scope) + math.ceil(TEXT_SHARE * tokens)
+        return _pages(scope, part.data) + math.ceil(TEXT_SHARE * tokens)
     return UNREAD + _guess(part)
 
 
-def _pages(scope: Scope) -> int:
-    """Return what OpenAI's chat shows of a PDF besides its text; other hosts read it themselves."""
+def _pages(scope: Scope, seen: Media) -> int:
+    """Return what OpenAI's chat shows of a PDF's pages besides their text; other hosts read them."""
     theirs = scope.provider in openai_marks.HOSTS and openai_marks.kin(scope)
-    return PAGES if scope.api == CHAT and theirs else 0
+    return PAGES * max(1, seen.pages) if scope.api == CHAT and theirs else 0
 
 
 def _guess(part: Part) -> int:
