@@ -13,7 +13,7 @@ from tokentrace.counting import anchoring, rules, tekken
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.memory import Snapshot, Walker
-from tokentrace.counting.rules import Scope, gemini, mistral
+from tokentrace.counting.rules import Scope, gemini, mistral, openai_hosts
 from tokentrace.counting.tally import Tally
 from tokentrace.counting.text import ruler
 from tokentrace.prompt import ESTIMATED, EXACT, Count, Detail, Limit, Message, Prompt
@@ -200,11 +200,13 @@ def _dialect(api: str) -> ModuleType:
 
 
 def _family(api: str, name: str, model: providers.Model | None) -> str:
-    """Return the name of the rules that count: a Claude's are its own, whoever's api it speaks."""
+    """Return the name of the rules that count: Claude's and Gemini's are their own in any api."""
     if mistral.ours(api, name):
         return "mistral"
     if model is not None and model.family.startswith("claude"):
         return "claude"
+    if gemini.ours(api, name):
+        return "gemini"
     return FAMILIES.get(api.partition(".")[0], GENERIC)
 
 
@@ -212,7 +214,7 @@ def _scope(prompt: Prompt, lens: Lens, provider: str, model: providers.Model | N
     name = model.tokenizer if model and model.tokenizer else TOKENIZER
     family = model.family if model else ""
     scope = Scope(ruler(name), lens, prompt.model, prompt.api, provider, family)
-    by = {"mistral": mistral.measured, "gemini": gemini.measured}
+    by = {"mistral": mistral.measured, "gemini": gemini.measured, "openai": openai_hosts.measured}
     measured = by.get(_family(prompt.api, prompt.model, model))
     return measured(scope) if measured else scope
 

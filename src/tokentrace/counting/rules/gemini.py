@@ -12,12 +12,14 @@ from dataclasses import replace
 from json import loads
 from typing import Any
 
+from tokentrace import providers
 from tokentrace.counting.rules import Scope, gemini_text, makers
 from tokentrace.counting.rules import gemini_table as table
 from tokentrace.counting.rules.calls import called
 from tokentrace.counting.rules.gemini_forms import FORMS, Form, Pen, listed
 from tokentrace.counting.rules.gemini_table import Bound, Family
 from tokentrace.counting.tally import Tally, scaled
+from tokentrace.dialects._reading import get
 from tokentrace.dialects.gemini import PIECES, RESOLUTION
 from tokentrace.prompt import CALIBRATED, ESTIMATED, Media, Message, Part, Prompt
 
@@ -25,6 +27,7 @@ ROLES = {"system": "system", "developer": "system", "user": "user"}
 SIGNED = "thought_signatures"
 NESTED = "nested_schemas"
 LONGEST_JSON = 2**18
+OPENAI = frozenset({"openai.chat", "openai.responses"})
 KINDS = frozenset({"image", "audio", "video", "file"})
 
 
@@ -32,6 +35,11 @@ def measured(scope: Scope) -> Scope:
     """Return the scope with Gemini's ruler, where o200k_base can be loaded."""
     found = gemini_text.ruler()
     return scope if found is None else replace(scope, ruler=found)
+
+
+def ours(api: str, model: str) -> bool:
+    """Whether a request in OpenAI's form is one to a Gemini."""
+    return api in OPENAI and providers.plain(model).startswith("gemini")
 
 
 def _family(scope: Scope) -> Family:
@@ -42,7 +50,10 @@ def _family(scope: Scope) -> Family:
 
 
 def message(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
-    """Return the tokens of one message; ``before`` tells a result's tool."""
+    """Return the tokens of one message; ``before`` tells a result's tool.
+
+    OpenAI's form has thoughts as text, which nobody sends on to Gemini.
+    """
     tally, family = Tally(), _family(scope)
     for index, part in enumerate(message.parts):
         place = (message.role, len(before), index)
@@ -51,7 +62,7 @@ def message(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
             _valued(part, name, scope, place, tally)
         elif part.kind in KINDS:
             _media(part, family, scope, tally)
-        elif part.kind == "reasoning" and not part.text:
+        elif part.kind == "reasoning" and (not part.text or scope.api in OPENAI):
             _signed(part, family, tally)
         else:
             thought = part.kind == "reasoning"
@@ -137,13 +148,14 @@ def finish(prompt: Prompt, summed: Tally, scope: Scope) -> Tally:
     pen = Pen(scope.ruler)
     for tool in prompt.tools:
         one = Pen(scope.ruler, left=max(1, pen.left))
-        summed.put("tools", FORMS[family.form].tool(tool.data, one), tool.name)
+        summed.put("tools", FORMS[family.form].tool(_declared(tool), one), tool.name)
         pen.left, pen.error = one.left, pen.error + one.error
         if one.nested:
             summed.put("tools", 0, NESTED)
     if prompt.schema is not None and family.schema and "Json" not in prompt.schema.text:
-        summed.put("tools", listed(prompt.schema.data, pen, titled=True), "response_format")
-    summed.error += pen.error
+        schema = get(prompt.schema.data, "schema") if prompt.api in OPENAI else prompt.schema.data
+        summed.put("tools", listed(schema, pen, titled=True), "response_format")
+    summed.error += pen.error + _otherwise(prompt, family, summed, scope)
     for name in prompt.server:
         hidden = table.SERVED.get(name, table.UNKNOWN).tokens
         if hidden and family.turn and family.media is table.THREE:
@@ -154,6 +166,33 @@ def finish(prompt: Prompt, summed: Tally, scope: Scope) -> Tally:
         if feature.startswith(RESOLUTION):
             _resolve(prompt.messages, family, feature.removeprefix(RESOLUTION), summed)
     return summed
+
+
+def _routed(scope: Scope) -> bool:
+    """Whether somebody passes the request on, to whichever of Google's apis."""
+    return scope.api in OPENAI and table.elsewhere(scope.model, scope.provider) is not None
+
+
+def _otherwise(prompt: Prompt, family: Family, summed: Tally, scope: Scope) -> int:
+    """Return ± tokens by which a gateway's other way to count a prompt differs."""
+    other = table.elsewhere(scope.model, scope.provider) if scope.api in OPENAI else None
+    if other is None:
+        return 0
+    pen = Pen(scope.ruler)
+    tools = sum(FORMS[other.form].tool(_declared(tool), pen) for tool in prompt.tools)
+    names = {tool.name for tool in prompt.tools}
+    known = sum(summed.details.get(("tools", name), 0) for name in names)
+    parts = [part.kind for message in prompt.messages for part in message.parts]
+    called = sum(kind in {"call", "result"} for kind in parts)
+    summed.put("framing", table.PASSED * called * (scope.provider in table.GATEWAYS))
+    odd = sum(get(tool.data, "type") != "function" for tool in prompt.tools)
+    error: int = abs(tools - known) + table.ROUTED * called + table.UNKNOWN.error * odd
+    return error + abs(other.turn - family.turn) * len(prompt.messages)
+
+
+def _declared(tool: Part) -> Any:
+    """Return a definition as Gemini's api has it; OpenAI's puts it inside."""
+    return get(tool.data, "function", tool.data)
 
 
 def _remember(messages: Sequence[Message], family: Family, summed: Tally) -> None:
@@ -201,7 +240,7 @@ def judge(prompt: Prompt, tally: Tally, scope: Scope) -> tuple[str, int]:
     for name in prompt.server:
         served = table.SERVED.get(name, table.UNKNOWN)
         error += served.error + (tally.total if served.again else 0)
-    if prompt.server or not family.sure:
+    if prompt.server or not family.sure or _routed(scope):
         return ESTIMATED, error
     return CALIBRATED, error
 

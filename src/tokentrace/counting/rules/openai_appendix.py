@@ -64,8 +64,10 @@ def _encode() -> Callable[[Any], bytes]:
 def pieces(prompt: Prompt, rule: Style) -> list[Piece]:
     """Return definitions and schema as text in pieces: (component, detail, text)."""
     if rule.name == OTHER:
-        parts = [*prompt.tools, *([prompt.schema] if prompt.schema is not None else ())]
-        return [("tools", part.name, compact(part.data)) for part in parts]
+        parts = [("tools", part.name, compact(part.data)) for part in prompt.tools]
+        if prompt.schema is not None:
+            parts.append(("tools", "response_format", compact(prompt.schema.data)))
+        return parts
     found: list[Piece] = []
     if any(openai_tools.definition(part) for part in prompt.tools):
         for name, text in openai_tools.functions(prompt.tools, titles=rule.titles):

@@ -26,7 +26,8 @@ REASONING = frozenset({"gpt-5", "gpt-5.4", "o"})
 # with the name of an OpenAI model 6 were answered by another family of models, and 4 of o4-mini
 # cost 3 less than with OpenAI (2026-11-25).
 RELAYS = frozenset({"local", "relay", "azure"})
-HOSTS = frozenset({"", "openai"}) | RELAYS
+PROMISED = frozenset({"", "openai"})
+HOSTS = PROMISED | RELAYS
 CALLS = {"custom": "custom", "server": "server_item"}
 USUAL = frozenset({
     "type", "title", "description", "properties", "required", "items", "enum", "default", "$defs",
@@ -39,9 +40,10 @@ ODD: tuple[tuple[str, ...], ...] = ((), ("odd_schema",))
 
 
 def kin(scope: Scope) -> str:
-    """Return the family under which a prompt's evidence stands; empty for other hosts' models."""
-    if scope.provider not in HOSTS:
-        return ""
+    """Return the family under which a prompt's evidence stands; empty for other makers' models.
+
+    Nobody but OpenAI and those who pass requests on to it serves a model of such a name.
+    """
     name = style(scope.model).name
     if name == OTHER:
         return ""

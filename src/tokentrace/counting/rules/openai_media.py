@@ -81,7 +81,8 @@ def _unsure(part: Part, scope: Scope) -> int:
 
 def _pages(scope: Scope) -> int:
     """Return what OpenAI's chat shows of a PDF besides its text; other hosts read it themselves."""
-    return PAGES if scope.api == CHAT and openai_marks.kin(scope) else 0
+    theirs = scope.provider in openai_marks.HOSTS and openai_marks.kin(scope)
+    return PAGES if scope.api == CHAT and theirs else 0
 
 
 def _guess(part: Part) -> int:

@@ -12,7 +12,7 @@ from tokentrace.counting.rules import Scope
 from tokentrace.counting.rules.openai_styles import Style, style
 from tokentrace.counting.tally import Tally
 from tokentrace.dialects._reading import get, text_of
-from tokentrace.prompt import Part, Prompt
+from tokentrace.prompt import Media, Part, Prompt
 
 # Medians of recorded requests (2026-11-25), the number of them beside each.
 BROUGHT = {
@@ -62,8 +62,9 @@ def _reasoning(prompt: Prompt, summed: Tally, seal: int) -> None:
     for message in reversed(prompt.messages):
         current = current and message.role != "user"
         for part in message.parts:
-            if part.kind == "reasoning" and part.data.size and (current or part.name):
-                summed.put("reasoning", max(LEAST, (part.data.size - seal) // SEALED))
+            sealed = part.data if isinstance(part.data, Media) else Media()
+            if part.kind == "reasoning" and sealed.size and (current or part.name):
+                summed.put("reasoning", max(LEAST, (sealed.size - seal) // SEALED))
 
 
 def typed(prompt: Prompt, summed: Tally, scope: Scope) -> None:

@@ -122,7 +122,7 @@ PATTERNS = tuple((name, re.compile(pattern)) for name, pattern in FAMILIES)
 def plain_name(model: str) -> str:
     """Return the model's name without host, case and fine-tuning marks."""
     name = model.lower().rsplit("/", 1)[-1]
-    return name.removeprefix("ft:").partition(":")[0]
+    return name.removeprefix("ft:").removeprefix("openai.").partition(":")[0]
 
 
 @lru_cache(maxsize=256)
