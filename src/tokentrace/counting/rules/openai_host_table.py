@@ -10,7 +10,7 @@ Row = tuple[str, tuple[float, ...], tuple[Bound, Bound, Bound], tuple[int, int]]
 
 HOSTS: tuple[Row, ...] = (
     (
-        "azure/*grok-4*",
+        "azure*/*grok-4*",
         (1.0, 0, 0, 3.16, 136.14, 1.1, 12, 1.62),
         ((8, 0.1), (10, 0.1), (20, 0.1)),
         (36, 4),
