@@ -49,7 +49,7 @@ GLM = (3, 0, 2, 102, 1.14, 11, 0)
 DEEPSEEK = (1, 0, 2, 100, 1.2, 25, 0)
 GROK = (150, 0, 4, 150, 1.1, 20, 1.5)
 HOSTS = (
-    ("azure/*grok-4*", 1.0, (0, 0, 4, 130, 1.1, 12, 1.5)),
+    ("azure*/*grok-4*", 1.0, (0, 0, 4, 130, 1.1, 12, 1.5)),
     ("*/*grok-4.3* responses", 1.0, (188, 0, 4, 30, 1.1, 20, 1.2)),
     ("*/*grok-4.3*", 1.0, GROK),
     ("*/*grok-4*non-reasoning*", 1.0, GROK),
@@ -192,7 +192,7 @@ def sizes(one: Seen) -> tuple[float, ...]:
     tally = one.summed.copy()
     tally.add(openai_appendix.counted(one.prompt, style(""), one.scope.ruler, ""))
     words = openai_hosts.words(one.prompt, tally, one.scope)
-    return openai_hosts.measures(one.prompt, tally, words.total)
+    return openai_hosts.measures(one.prompt, tally, words.total, host(one))
 
 
 def fit(rows: list[Row], factor: float, prior: tuple[float, ...]) -> tuple[float, ...]:

@@ -189,6 +189,18 @@ def test_a_call_costs_its_marks():
     assert called.components["tool_results"] == len("fog")
 
 
+def test_tools_are_shown_where_the_template_shows_them():
+    """Ollama's Mistral sees tools with a question, and not in the loop that follows."""
+    loop = [user(), answer(None, tool_calls=[CALL]), RESULT]
+    asked = tally(user(), tools=[LOOK], model="mistral-small3.1")
+    looped = tally(*loop, tools=[LOOK], model="mistral-small3.1")
+    assert asked.components["tools"] > 0
+    assert not looped.components.get("tools")
+    assert looped.total == tally(*loop, model="mistral-small3.1").total
+    assert tally(*loop, user(), tools=[LOOK], model="mistral-small3.1").components["tools"] > 0
+    assert tally(*loop, tools=[LOOK], model="qwen3").components["tools"] > 0
+
+
 def test_thoughts_of_earlier_turns_are_forgotten():
     """Templates leave out what was thought ahead of the newest question, and keep it behind it."""
     thought = answer("yes", reasoning_content="x" * 50)

@@ -28,6 +28,8 @@ THINKING, THOUGHT = "<think>", "</think>"
 # 10 of 17 recorded requests with tools are exact and 15 within 5 tokens, with it none (2026-11-29).
 GATEWAYS = frozenset({"openrouter", "vercel-gateway"})
 REASONING = frozenset({"gpt-5", "gpt-5.4", "o"})
+# Ollama's template for Mistral's models shows tools only where one of the last two messages asks.
+ASKED_LAST = frozenset({"*/*mistral-small3*"})
 # A sentence that some hosts add where any JSON is asked for: 9 requests, 7 within 31 (2026-11-29).
 JSON, ASKED = "json_object", 40
 # Requests with a response schema after which a family's number for it is known.
@@ -40,7 +42,7 @@ class Family:
     """One family of models.
 
     Attributes:
-        match: glob over host, model and api, e.g. ``*kimi*`` or ``xai/grok-4.3 responses``.
+        match: glob over host, model and api, e.g. ``*/*kimi*`` or ``*/*grok-4.3* responses``.
         terms: factors of `TERMS`: on text tokens, once, once where no system text opens the prompt,
             a message, once with tools, on the tokens of definitions, a call with its result, on
             the tokens of a response schema.
@@ -121,23 +123,29 @@ def words(prompt: Prompt, tally: Tally, scope: Scope) -> Tally:
     return Tally(held, _details(tally, tools=False), tally.error, tally.marks)
 
 
-def measures(prompt: Prompt, tally: Tally, text: int) -> tuple[float, ...]:
+def hides(match: str, prompt: Prompt) -> bool:
+    """Whether a family's template shows no tools in this prompt."""
+    return match in ASKED_LAST and all(one.role != "user" for one in prompt.messages[-2:])
+
+
+def measures(prompt: Prompt, tally: Tally, text: int, match: str) -> tuple[float, ...]:
     """Return what the terms of a family are multiplied with, in the order of `TERMS`."""
     calls = sum(part.kind == "call" for message in prompt.messages for part in message.parts)
     schema = tally.details.get(RESPONSE, 0) if prompt.schema is not None else 0
-    definitions = tally.components.get("tools", 0) - schema
+    shown = not hides(match, prompt)
+    definitions = shown * (tally.components.get("tools", 0) - schema)
     bare = float(not prompt.messages or prompt.messages[0].role not in SYSTEM)
-    tools = float(bool(prompt.tools))
+    tools = float(shown and bool(prompt.tools))
     return text, 1.0, bare, len(prompt.messages), tools, definitions, calls, schema
 
 
 def finish(prompt: Prompt, tally: Tally, scope: Scope) -> Tally:
     """Return the tally in the family's numbers: text by its factor, the rest as framing."""
     text = words(prompt, tally, scope)
-    sizes = measures(prompt, tally, text.total)
-    terms = family(scope.provider, scope.model, scope.api).terms
+    found = family(scope.provider, scope.model, scope.api)
+    sizes = measures(prompt, tally, text.total, found.match)
     share, *template, definitions, calls, schema = (
-        a * b for a, b in zip(terms, sizes, strict=True)
+        a * b for a, b in zip(found.terms, sizes, strict=True)
     )
     defined = Tally({"tools": tally.components.get("tools", 0)}, _details(tally, tools=True))
     whole = scaled(text, round(share))
