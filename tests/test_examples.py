@@ -155,7 +155,7 @@ def test_every_example_is_tested_and_listed():
     names = {path.name for path in EXAMPLES.glob("*.py")}
     table = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     here = Path(__file__)
-    apart = here.parent / "frameworks" / here.name
+    apart = here.parent / "frameworks" / "test_framework_examples.py"
     tests = "".join(path.read_text(encoding="utf-8") for path in (here, apart))
     assert {
         name for name in names if f'"{name}"' not in tests or f"]({name})" not in table

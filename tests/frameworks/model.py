@@ -65,7 +65,7 @@ def _responses(body: dict[str, Any]) -> dict[str, Any]:
         }  # fmt: skip
     usage = {
         "input_tokens": 50, "output_tokens": 5, "total_tokens": 55,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens_details": {"reasoning_tokens": 0},
     }  # fmt: skip
     return {

@@ -45,6 +45,14 @@ def test_each_kickoff_is_a_turn(crew):
     assert places(captured) == [*turn("mine", 1, *ROLES), *turn("mine", 2, *ROLES)]
 
 
+def test_inputs_do_not_leave_in_a_role(crew):
+    """A role into which a kickoff's inputs are put is told as its template."""
+    crew.agents[1].role = "The {topic} writer"
+    with capture() as captured:
+        crew.kickoff(inputs={"topic": "secret"})
+    assert captured.calls[-1].agent == "The {topic} writer"
+
+
 def test_an_agent_without_a_crew(crew):
     """An agent that is asked directly bears its role, and that is a turn."""
     with capture() as captured, tokentrace.session("mine"):

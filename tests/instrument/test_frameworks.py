@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import types
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import openai
 import pytest
@@ -18,6 +21,7 @@ from tokentrace.instrument import frameworks
 from tokentrace.instrument.frameworks import FRAMEWORKS, readers, runs
 from tokentrace.testing import Wire, capture, openai_chat
 
+TOP = Path(__file__).parents[2]
 ASIDE = "opentelemetry.trace"  # the one module of the table that is always there
 
 
@@ -87,6 +91,17 @@ def test_every_row_says_what_it_reads():
         assert one.module or one.entries, one.name
         assert one.agent, one.name
         assert one.turn, one.name
+
+
+def test_the_page_has_the_table_of_the_package():
+    """The documentation's table is the one of the rows."""
+    spec = importlib.util.spec_from_file_location("table", TOP / "scripts" / "frameworks_table.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    page = script.PAGE.read_text(encoding="utf-8")
+    assert script.written(page) == page
+    with pytest.raises(SystemExit, match="markers"):
+        script.written("# A page")
 
 
 # ── what is told ─────────────────────────────────────────────────────────────────────────────────
@@ -237,6 +252,31 @@ def test_a_session_that_is_known_late_holds():
     outer = entered(Told(run="r1"), lambda: (here(), inner(), here()))
     with capture():
         assert [session for session, *_ in outer()] == ["", "s2", "s2"]
+
+
+async def test_an_async_context_manager_is_stayed_in():
+    """A run that is opened with ``async with`` lasts to its end, also where that is an error."""
+
+    @asynccontextmanager
+    async def opened():
+        yield here()
+
+    run = entered(Told("s1", "a", "r1"), opened)
+    with capture():
+        with pytest.raises(ZeroDivisionError):
+            async with run() as given:
+                assert given == here() == ("s1", "a", "r1")
+                raise ZeroDivisionError
+        assert here() == ("", "", "")
+
+
+def test_nodes_are_an_agents_name():
+    """The nodes of a graph in a graph are a path, without what every prebuilt agent has."""
+    found = [
+        readers._nodes(namespace)
+        for namespace in ("", "plan:1", "research:1|model:2", "a:1|tools:2|b:3|agent:4", "model:1")
+    ]
+    assert found == ["", "plan", "research", "a/tools/b", "model"]
 
 
 async def test_generators_leave_nothing_between_their_items():

@@ -30,6 +30,7 @@ class Framework:
         read: returns what the module knows of the caller, or None.
         entries: the functions to stand around, each with what reads its arguments.
         session, agent, turn: where each comes from, for the documentation.
+        ran: the versions that our tests ran, oldest and newest.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Framework:
     session: str = ""
     agent: str = ""
     turn: str = ""
+    ran: str = ""
 
     @property
     def hooks(self) -> dict[Hook, runs.Read]:
@@ -58,6 +60,7 @@ FRAMEWORKS = (
         session="`thread_id`, `session_id` or `conversation_id` of the config",
         agent="the name given to `create_agent`, else the graph's nodes",
         turn="a run of the outermost graph",
+        ran="langgraph 1.2.24, langchain 1.5.2; 1.0 in part",
     ),
     Framework(
         "OpenAI Agents",
@@ -68,9 +71,10 @@ FRAMEWORKS = (
             Entry("agents.run", "AgentRunner.run", runs.openai_agents),
             Entry("agents.run", "AgentRunner.run_streamed", runs.openai_agents),
         ),
-        session="the trace's `group_id`, else `session=`, else `conversation_id=`",
+        session="the run config's `group_id`, `session=`, `conversation_id=`, or the trace's `group_id`",
         agent="the agent's `name`",
-        turn="a `Runner.run`, the agents used as tools in it included",
+        turn="a run, those of agents used as tools in it included",
+        ran="0.6.9, 0.24.0",
     ),
     Framework(
         "Pydantic AI",
@@ -81,6 +85,7 @@ FRAMEWORKS = (
         session="the run's `conversation_id`",
         agent="the agent's `name`",
         turn="a run, those of other agents in its tools included",
+        ran="1.107.10, 2.68.0",
     ),
     Framework(
         "Google ADK",
@@ -89,6 +94,7 @@ FRAMEWORKS = (
         session="the session's `id`",
         agent="the agent's `name`",
         turn="an invocation, those of agents used as tools in it included",
+        ran="1.14.1, 2.13.0",
     ),
     Framework(
         "CrewAI",
@@ -99,8 +105,9 @@ FRAMEWORKS = (
             Entry("crewai.agent.core", "Agent.aexecute_task", runs.crew_agent),
             Entry("crewai.agent.core", "Agent.kickoff", runs.lone_agent),
         ),
-        agent="the agent's `role`",
+        agent="the agent's `role`, as a template",
         turn="a `kickoff` of the outermost crew",
+        ran="1.15.30",
     ),
     Framework(
         "LlamaIndex",
@@ -114,6 +121,7 @@ FRAMEWORKS = (
         session="the `session_id` of the agent's memory",
         agent="the agent's `name`",
         turn="a run of the outermost workflow",
+        ran="llama-index-core 0.14.25",
     ),
     Framework(
         "smolagents",
@@ -121,15 +129,17 @@ FRAMEWORKS = (
         entries=(Entry("smolagents.agents", "MultiStepAgent.run", runs.smolagents),),
         agent="the agent's `name`, else its class",
         turn="a `run` of the outermost agent",
+        ran="1.26.0",
     ),
     Framework(
-        "any that opens OpenTelemetry spans",
+        "others that open OpenTelemetry spans",
         "opentelemetry-api",
         "opentelemetry.trace",
         readers.spans,
         session="`gen_ai.conversation.id` of the current span, where it is recorded",
         agent="`gen_ai.agent.name` of it",
         turn="a new text of the user",
+        ran="opentelemetry-sdk 1.44",
     ),
 )
 

@@ -137,8 +137,12 @@ def google_adk(agent: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 
 
 def crew_agent(agent: Any, _args: tuple[Any, ...], _kwargs: Mapping[str, Any]) -> Told:
-    """Read ``execute_task(task, context, tools)``; a role may hold line breaks."""
-    return Told(agent=" ".join(name(agent.role).split()))
+    """Read ``execute_task(task, context, tools)``.
+
+    A role may hold line breaks, and inputs of the run: then its template is the name.
+    """
+    role = getattr(agent, "_original_role", None) or agent.role
+    return Told(agent=" ".join(name(role).split()))
 
 
 def lone_agent(agent: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Told:
