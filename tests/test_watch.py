@@ -14,13 +14,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+import agent_logs
 import tokentrace
 from tokentrace import telemetry
 from tokentrace.analysis import sessions
 from tokentrace.cli import app
 from tokentrace.errors import InputError
 from tokentrace.prompt import CallRecord, Event
-from tokentrace.readers import Problems
+from tokentrace.readers import Problems, agent_log
 from tokentrace.report import live
 from tokentrace.telemetry import local
 from tokentrace.testing import Wire, capture, openai_chat
@@ -154,6 +155,34 @@ def test_command_follows_a_file(tmp_path):
     assert "conv-9 turn 2 · " in second
     assert "INCREASE" in second
     assert code == 0
+
+
+def test_a_log_that_is_being_written(tmp_path):
+    """Turns of a log come as they end; the one that it is still telling of is there so far."""
+    path = tmp_path / "agent.log"
+    plans = agent_logs.conversation(4)
+    text = agent_logs.log(plans)
+    files = Files(str(path), Problems(), agent_log.shipped())
+    board = Board()
+    totals = []
+    for part in (text[: len(text) // 2], text[len(text) // 2 :]):
+        with path.open("a") as file:
+            file.write(part)
+        board.take(files.records(), files.open())
+        totals.append([turn.total for one in board.sessions() for turn in one.turns if turn.main])
+    files.close()
+    assert totals[1] == [plan.total for plan in plans]
+    assert totals[0] == totals[1][: len(totals[0])]
+    assert 0 < len(totals[0]) < 4
+
+
+def test_a_file_that_is_neither(tmp_path):
+    """A file that shows itself as nothing known is told, not watched for ever."""
+    path = tmp_path / "other.log"
+    path.write_text("one line\n" * 6_000)
+    result = CliRunner().invoke(app, ["watch", str(path), "--once"])
+    assert result.exit_code == 2
+    assert "no trace, and no log that is known" in result.stderr
 
 
 def test_once(tmp_path):
