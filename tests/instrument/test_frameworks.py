@@ -261,13 +261,17 @@ async def test_an_async_context_manager_is_stayed_in():
     async def opened():
         yield here()
 
-    run = entered(Told("s1", "a", "r1"), opened)
+    async def fails():
+        async with entered(Told("s1", "a", "r1"), opened)() as given:
+            seen.append((given, here()))
+            raise ZeroDivisionError
+
+    seen = []
     with capture():
         with pytest.raises(ZeroDivisionError):
-            async with run() as given:
-                assert given == here() == ("s1", "a", "r1")
-                raise ZeroDivisionError
+            await fails()
         assert here() == ("", "", "")
+    assert seen == [(("s1", "a", "r1"),) * 2]
 
 
 def test_nodes_are_an_agents_name():
