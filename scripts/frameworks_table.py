@@ -1,7 +1,4 @@
-"""Write the table of frameworks into docs/frameworks.md, from the rows of the package.
-
-python scripts/frameworks_table.py
-"""
+"""Write the table of frameworks into docs/frameworks.md, from the rows of the package."""
 
 from __future__ import annotations
 

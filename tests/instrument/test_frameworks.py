@@ -93,6 +93,24 @@ def test_every_row_says_what_it_reads():
         assert one.turn, one.name
 
 
+def test_a_module_of_the_applications_own_is_left_alone(tmp_path, monkeypatch, caplog):
+    """A package that only bears a framework's name is neither wrapped nor warned of."""
+    if frameworks.is_there("openai-agents"):
+        pytest.skip("openai-agents itself is here")
+    code = "class AgentRunner:\n    def run(self): ...\n"
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "__init__.py").write_text("")
+    (tmp_path / "agents" / "run.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with capture():
+        module = importlib.import_module("agents.run")
+        assert type(vars(module.AgentRunner)["run"]) is types.FunctionType
+        assert tokentrace.status()["frameworks"]["OpenAI Agents"] == "not installed"
+    assert caplog.text == ""
+    for name in ("agents", "agents.run"):
+        monkeypatch.delitem(sys.modules, name)
+
+
 def test_the_page_has_the_table_of_the_package():
     """The documentation's table is the one of the rows."""
     spec = importlib.util.spec_from_file_location("table", TOP / "scripts" / "frameworks_table.py")
@@ -261,13 +279,17 @@ async def test_an_async_context_manager_is_stayed_in():
     async def opened():
         yield here()
 
-    run = entered(Told("s1", "a", "r1"), opened)
+    async def fails():
+        async with entered(Told("s1", "a", "r1"), opened)() as given:
+            seen.append((given, here()))
+            raise ZeroDivisionError
+
+    seen = []
     with capture():
         with pytest.raises(ZeroDivisionError):
-            async with run() as given:
-                assert given == here() == ("s1", "a", "r1")
-                raise ZeroDivisionError
+            await fails()
         assert here() == ("", "", "")
+    assert seen == [(("s1", "a", "r1"),) * 2]
 
 
 def test_nodes_are_an_agents_name():

@@ -159,12 +159,12 @@ def _state_of(hook: Hook) -> str:
 def _state_of_framework(one: frameworks.Framework) -> str:
     if state.settings is None:
         return "off"
+    modules = [one.module, *(entry.module for entry in one.entries)]
+    if not frameworks.is_there(one.sdk):
+        return "not installed"
     if any(_state_of(hook) == "missing" for hook in one.hooks):
         return "missing"
-    modules = [one.module, *(entry.module for entry in one.entries)]
-    if any(module in sys.modules for module in modules):
-        return "read"
-    return "waiting" if any(map(_installed, filter(None, modules))) else "not installed"
+    return "read" if any(module in sys.modules for module in modules) else "waiting"
 
 
 def _installed(module: str) -> bool:
@@ -255,6 +255,9 @@ def _wrapper(hook: Hook) -> Any:
 
 
 def _wrap(hook: Hook) -> None:
+    if hook.reader == RUN and not frameworks.is_there(hook.sdk):
+        return  # a module of the application's own that bears the framework's name
+
     from wrapt import FunctionWrapper
 
     from tokentrace.counting import tokenizers, vocab

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from tokentrace._failsafe import attempt
@@ -144,6 +145,17 @@ FRAMEWORKS = (
 )
 
 ENTRIES = {hook: read for one in FRAMEWORKS for hook, read in one.hooks.items()}
+
+
+@cache
+def is_there(sdk: str) -> bool:
+    """Whether a distribution is installed: ``agents`` and ``workflows`` are others' names, too."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return bool(version(sdk))
+    except PackageNotFoundError:
+        return False
 
 
 def told() -> Told:
