@@ -12,6 +12,10 @@ from tokentrace.prompt import Count, Prompt, Usage
 from tokentrace.testing import Clock, Reply, Wire, capture
 
 pytestmark = [
+    pytest.mark.skipif(
+        not hasattr(openai.OpenAI(api_key="test"), "responses"),
+        reason="this openai has no Responses API",
+    ),
     pytest.mark.filterwarnings("ignore::tokentrace.TokenLimitWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]

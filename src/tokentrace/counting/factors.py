@@ -30,7 +30,7 @@ SLOWEST, FASTEST = 0.5, 2.0
 FARTHEST = 4
 # The bound: what this share of calls kept (of n calls and the one to come), so many times, at least so
 # much, and ± tokens on top.
-HELD, TIMES, LEAST_SHARE, TOKENS = 0.95, 1.1, 0.02, 12
+HELD, TIMES, LEAST_SHARE, TOKENS = 0.95, 1.25, 0.02, 12
 LEARNABLE = frozenset({CALIBRATED, ESTIMATED})
 
 Call = tuple[int, int]

@@ -12,6 +12,7 @@ from tokentrace._config import _exporter
 from tokentrace.doctor.findings import Finding, fault, note, ok, warn
 from tokentrace.doctor.machine import Machine
 from tokentrace.guard import configured
+from tokentrace.instrument import factor_file
 from tokentrace.instrument.state import _on_exceed, _sections, _thresholds
 from tokentrace.report import safe
 
@@ -31,6 +32,7 @@ VARIABLES: dict[str, tuple[Callable[[str], Any], str]] = {
     "TOKENTRACE_CAPTURE_CONTENT": (_config.flag, "1 or 0"),
     "TOKENTRACE_DIR": (str, "a folder"),
     "TOKENTRACE_EXPORTER": (_exporter, "auto, otlp, local or none"),
+    "TOKENTRACE_FACTORS": (factor_file.read, "the path of a file of factors, or of none yet"),
     "TOKENTRACE_LIMIT": (_config.positive, "a number of tokens, e.g. 100000"),
     "TOKENTRACE_LIMITS": (
         configured.read,

@@ -45,10 +45,10 @@ class Guard:
             where the provider refuses their sum.
         forecast_turns: warn when the lineage's growth reaches the limit within so many turns; 0
             is off.
-        verify: a callable that gets the body and returns a number of tokens, asked when the error
-            bound hides which side of a threshold the count is on; may be async on async clients.
-            ``"near-limit"`` is for the provider's own count call, which no hook makes yet: such a
-            guard decides on the count as it is.
+        verify: ``"near-limit"`` asks the provider's own count call, through the host's client, when the
+            error bound hides which side of a threshold the count is on; where a client has no such
+            call the count decides. Or a callable that is asked then: it gets the body and returns a
+            number of tokens; may be async on async clients.
         on_unknown: a model without a known limit is ``"allow"``-ed, with one log line, or
             ``"raise"`` refuses it.
 

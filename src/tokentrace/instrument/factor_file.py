@@ -31,7 +31,7 @@ def load() -> None:
     raw = _config.text(VARIABLE)
     if not raw or raw in _read:
         return
-    known = _known(_path(raw))
+    known = _known(raw)
     _read[raw] = known or {}
     for key, factor in (known or {}).items():
         FACTORS.put(key, factor)
@@ -53,7 +53,7 @@ def save(raw: str) -> None:
     learned, path = FACTORS.items(), _path(raw)
     if learned == _read.get(raw):
         return
-    rows = [_row(key, factor) for key, factor in {**(_known(path) or {}), **learned}.items()]
+    rows = [_row(key, factor) for key, factor in {**(_known(raw) or {}), **learned}.items()]
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         new.write_text(_text(rows[-MOST:]), encoding="utf-8")
@@ -82,16 +82,26 @@ def _row(key: Key, factor: Factor) -> dict[str, Any]:
     return {**named, "factor": round(factor.value, 4), "calls": [list(one) for one in factor.calls]}
 
 
-def _known(path: Path) -> dict[Key, Factor] | None:
-    """Return what a file holds; nothing where there is none yet, None where it is something else."""
+def _known(raw: str) -> dict[Key, Factor] | None:
+    """Return what a file holds, None and one warning where it is something else."""
     try:
-        if not path.exists():
-            return {}
-        return dict(_factors(contents(str(path))))
-    except (ValueError, OSError) as error:
-        what = error if isinstance(error, ValueError) else "the file cannot be read"
-        _failsafe.warn_once(f"config:{VARIABLE}", "%s: %s; it is not used", VARIABLE, what)
+        return read(raw)
+    except ValueError as error:
+        _failsafe.warn_once(f"config:{VARIABLE}", "%s: %s; it is not used", VARIABLE, error)
         return None
+
+
+def read(raw: str) -> dict[Key, Factor]:
+    """Return what the file of a path holds; nothing where there is none yet.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        there = _path(raw).exists()
+    except OSError as error:
+        raise ValueError(f"the file cannot be read ({type(error).__name__})") from None
+    return dict(_factors(contents(raw))) if there else {}
 
 
 def _factors(held: Mapping[str, Any]) -> Iterator[tuple[Key, Factor]]:
