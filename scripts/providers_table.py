@@ -22,22 +22,26 @@ ASYNC = re.compile(r"[Aa]sync|Aio|__anext__|^a(completion|embedding)\.")
 # Places through which streams do not pass, or nothing but streams.
 PLAIN = re.compile(r"HttpClient\.request|ApiClient\.(async_)?request|embedding\.")
 STREAM = re.compile(r"HttpClient\.stream|_streamed$|__a?next__")
+# Places where not all passes that their SDK sends.
+ONLY = (
+    (re.compile(r"embedding\."), "openai.embeddings"),
+    (re.compile(r"litellm"), "openai.chat"),
+    (re.compile(r"google\.genai\._gaos"), "gemini.interactions"),
+    (re.compile(r"google\.genai"), "gemini.generateContent"),
+)
 
 
 def sdks() -> str:
     """Return the table of SDKs, the versions that were run, and what their calls are read as."""
     head = ("SDK", "versions run, oldest first", "read as", "why no older")
-    rows = [
-        (f"`{sdk.name}`", ", ".join(sdk.run), ", ".join(f"`{api}`" for api in sdk.apis), sdk.why)
-        for sdk in SDKS
-    ]
+    rows = [(f"`{sdk.name}`", ", ".join(sdk.run), named(sdk.apis), sdk.why) for sdk in SDKS]
     return table(head, rows, numbers=False)
 
 
 def hooks() -> str:
     """Return the table of places, how their calls are made, and what passes there."""
-    known = {sdk.name: sdk.run for sdk in SDKS}
-    head = ("SDK", "module", "place", "calls", "passes", "versions run")
+    known = {sdk.name: sdk for sdk in SDKS}
+    head = ("SDK", "module", "place", "calls", "passes", "read as", "versions run")
     rows = [
         (
             f"`{hook.sdk}`",
@@ -45,11 +49,25 @@ def hooks() -> str:
             f"`{hook.attr}`",
             "async" if ASYNC.search(hook.attr) else "sync",
             passes(hook),
-            versions(hook, known[hook.sdk]),
+            named(apis(hook, known[hook.sdk].apis)),
+            versions(hook, known[hook.sdk].run),
         )
         for hook in HOOKS
     ]
     return table(head, rows, numbers=False)
+
+
+def named(names: Sequence[str]) -> str:
+    """Return names as code."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def apis(hook: Hook, every: Sequence[str]) -> Sequence[str]:
+    """Return what the calls at a place are read as."""
+    if hook.reader == OWN_SPAN:
+        return ()
+    place = f"{hook.module}:{hook.attr}"
+    return next(((api,) for pattern, api in ONLY if pattern.search(place)), every)
 
 
 def versions(hook: Hook, run: Sequence[str]) -> str:

@@ -36,7 +36,8 @@ class Given:
 
 _rulers: dict[Given, Ruler | None] = {}
 _loading: set[Given] = set()
-_lock = threading.Lock()
+# Re-entrant: a finaliser that runs during a load may count text of its own.
+_lock = threading.RLock()
 
 
 def find(model: str) -> Given | None:
@@ -126,7 +127,7 @@ def _load(given: Given) -> Ruler | None:
 def _after_fork() -> None:
     """Give the child a lock that nobody holds, and forget loads that went on in the parent."""
     global _lock  # noqa: PLW0603 - the parent's lock may be held by a thread that is not here
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _loading.clear()
 
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from struct import error, unpack
 from typing import Any, Protocol
 
 from tokentrace.dialects._documents import inflated
 
-WHOLE = 2**22  # bytes of a PDF that are looked through; of a larger one its ends
-FIRST, LAST = 2**16, 2**21
+WHOLE = 2**21  # bytes of a PDF that are looked through; of a larger one its ends
+FIRST, LAST = 2**18, 2**20
 PACKED = 500  # streams of objects that are unpacked, of together so many bytes
 UNPACKED = 2**22
+NODES = 500  # of the page tree that are looked at
 AROUND = 2**12  # bytes around a node of the page tree in which its count stands
 MOST_PAGES = 10_000
 BOXES = 256
@@ -200,7 +202,7 @@ def pages(source: Source, size: int) -> int:
 
 def _counts(data: bytes) -> Iterator[int]:
     """Yield how many pages each node of the tree says it has."""
-    for node in TREE.finditer(data):
+    for node in islice(TREE.finditer(data), NODES):
         start, stop = max(0, node.start() - AROUND), node.end() + AROUND
         start = max(start, data.rfind(b"obj", start, node.start()))
         end = data.find(b"endobj", node.end(), stop)
@@ -213,7 +215,7 @@ def _counts(data: bytes) -> Iterator[int]:
 def _packed(data: bytes) -> Iterator[bytes]:
     """Yield what streams of objects hold."""
     left = UNPACKED
-    for _, pack in zip(range(PACKED), PACK.finditer(data), strict=False):
+    for pack in islice(PACK.finditer(data), PACKED):
         at = data.find(b"stream", pack.end(), pack.end() + AROUND)
         end = data.find(b"endstream", at)
         if min(at, end) < 0 or left <= 0:

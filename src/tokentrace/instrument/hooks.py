@@ -163,7 +163,11 @@ SDKS = (
     Sdk("huggingface_hub", ("0.30.0", "1.33.0", "2.4.0"), (CHAT,)),
     Sdk("litellm", ("1.110.0", "1.110.2"), (CHAT, EMBEDDINGS), "older ones lose a stream's usage"),
     Sdk("dashscope", ("1.22.2", "2.0.2"), (CHAT,), "older ones forget to await a refusal"),
-    Sdk("google-genai", ("1.11.0", "2.34.0", "3.6.1"), ("gemini.generateContent",)),
+    Sdk(
+        "google-genai",
+        ("1.11.0", "2.34.0", "3.6.1"),
+        ("gemini.generateContent", "gemini.interactions"),
+    ),
     Sdk(
         "mistralai",
         ("1.9.11", "1.12.4", "2.10.1", "3.7.0"),
