@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -473,6 +475,8 @@ def test_whatever_was_recorded_gets_a_verdict(calls, thresholds, phased):
             assert found.level in CODES[found.code].levels
             assert set(found.turns) <= numbers
             assert found.remedy
+            words = found.message.replace(found.component, "") if found.component else found.message
+            assert not re.search(r"[0-9]{4}", words)
 
 
 # ── thresholds ───────────────────────────────────────────────────────────────────────────────────
