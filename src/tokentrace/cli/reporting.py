@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -45,12 +46,9 @@ def report(
     if schema:
         typer.echo(json.schema(), nl=False)
         return
-    if as_json and markdown:
-        raise InputError("not together with --markdown", source="--json")
-    quiet = as_json or markdown
-    if quiet and as_page == "-":
-        raise InputError("one document at a time", source="--html -", mend="give --html a file")
+    _check(as_json, markdown, as_page, explain=explain, against=bool(against))
     by = judging(threshold or (), phase or (), fail_on)
+    quiet = as_json or markdown
     found = _read(paths or [_home()], progress=not quiet)
     base = _base(against, found, progress=not quiet) if against else None
     others = set() if base is None else {id(one) for one in base.sessions}
@@ -67,6 +65,17 @@ def report(
     raise typer.Exit(by.code(shown.verdict))
 
 
+def _check(as_json: bool, markdown: bool, as_page: str, *, explain: bool, against: bool) -> None:
+    """Raise InputError for options that say two things at once."""
+    if as_json and markdown:
+        raise InputError("not together with --markdown", source="--json")
+    if explain and (markdown or against):
+        other = "--markdown" if markdown else "--against"
+        raise InputError(f"not together with {other}", source="--explain")
+    if as_page == "-" and (as_json or markdown):
+        raise InputError("one document at a time", source="--html -", mend="give --html a file")
+
+
 def _form(as_json: bool, markdown: bool) -> str:
     return "json" if as_json else "markdown" if markdown else "text"
 
@@ -78,8 +87,12 @@ def _print(
     from tokentrace.report import comparing, json, markdown, text
 
     if form == "json":
-        more = {} if compared is None else {"comparison": comparing.document(compared)}
-        typer.echo(json.written({**json.document(shown), **more}), nl=False)
+        more: dict[str, Any] = {}
+        if compared is not None:
+            more["comparison"] = comparing.document(compared)
+        if explained:
+            more["explained"] = json.explained(shown)
+        typer.echo(json.render(shown, **more), nl=False)
     elif form == "markdown":
         plain = markdown.render(shown) if compared is None else markdown.compared(compared)
         typer.echo(plain, nl=False)

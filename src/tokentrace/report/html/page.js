@@ -466,7 +466,7 @@
       const steps = make("div", "steps", step("‹", -1, "Turn before"), step("›", 1, "Turn after"));
       const facts = [
         turn.utilization === undefined ? "no limit known" : percent(turn.utilization) + " of " + tokens(turn.limit),
-        turn.headroom === undefined ? "" : tokens(turn.headroom) + " left",
+        turn.headroom === undefined ? "" : tokens(Math.abs(turn.headroom)) + (turn.headroom < 0 ? " over" : " left"),
         turn.delta === undefined ? "" : signed(turn.delta) + " since the turn before",
       ];
       const more = [
