@@ -161,6 +161,14 @@ def test_a_finding_says_what_its_code_means(report):
     assert analysis.CODES["limit.exceeded"].means in page.text
 
 
+def test_a_mere_note_is_called_one(report):
+    """A finding that lowers no verdict does not stand there as healthy."""
+    page = Page(
+        html.render(judged(report, finding(level="healthy", message="half of it is unused")))
+    )
+    assert "note half of it is unused" in page.text
+
+
 def test_the_licence_goes_along(report):
     """A page holds uPlot, so it holds uPlot's licence."""
     text = html.render(report)

@@ -48,10 +48,8 @@ def report(
     if schema:
         typer.echo(json.schema(), nl=False)
         return
-    _check(as_json=as_json, markdown=markdown, explain=explain, against=bool(against))
+    _check(as_json, markdown, as_page, explain=explain, against=bool(against))
     quiet = as_json or markdown
-    if quiet and as_page == "-":
-        raise InputError("one document at a time", source="--html -", mend="give --html a file")
     by = judging(threshold or (), phase or (), fail_on)
     read = partial(_read, log_format=log_format, progress=not quiet)
     found = read(paths or [_home()])
@@ -67,13 +65,15 @@ def report(
     raise typer.Exit(by.code(shown.verdict))
 
 
-def _check(*, as_json: bool, markdown: bool, explain: bool, against: bool) -> None:
+def _check(as_json: bool, markdown: bool, as_page: str, *, explain: bool, against: bool) -> None:
     """Raise InputError for options that say two things at once."""
     if as_json and markdown:
         raise InputError("not together with --markdown", source="--json")
     if explain and (markdown or against):
         other = "--markdown" if markdown else "--against"
         raise InputError(f"not together with {other}", source="--explain")
+    if as_page == "-" and (as_json or markdown):
+        raise InputError("one document at a time", source="--html -", mend="give --html a file")
 
 
 def _form(as_json: bool, markdown: bool) -> str:

@@ -11,7 +11,7 @@
     ["warned", ["warning"], "ring", "warning"],
     ["over, refused, failed", ["exceeded", "refused", "failed"], "cross", "exceeded"],
     ["low use", ["low_utilization"], "dash", "dim"],
-    ["figures disagree", ["disagreement"], "ring", "disagreement"],
+    ["figures disagree", ["disagreement"], "square", "disagreement"],
   ];
   const LANE = 17; // pixels of such a row
   const KINDS = { low_utilization: "low use" };
@@ -61,6 +61,8 @@
     } else if (form === "ring") {
       ctx.arc(x, y, r * 0.72, 0, 2 * Math.PI);
       ctx.stroke();
+    } else if (form === "square") {
+      ctx.strokeRect(x - r * 0.65, y - r * 0.65, r * 1.3, r * 1.3);
     } else if (form === "cross") {
       const d = r * 0.75;
       ctx.moveTo(x - d, y - d);
@@ -464,7 +466,7 @@
       const steps = make("div", "steps", step("‹", -1, "Turn before"), step("›", 1, "Turn after"));
       const facts = [
         turn.utilization === undefined ? "no limit known" : percent(turn.utilization) + " of " + tokens(turn.limit),
-        turn.headroom === undefined ? "" : tokens(turn.headroom) + " left",
+        turn.headroom === undefined ? "" : tokens(Math.abs(turn.headroom)) + (turn.headroom < 0 ? " over" : " left"),
         turn.delta === undefined ? "" : signed(turn.delta) + " since the turn before",
       ];
       const more = [
