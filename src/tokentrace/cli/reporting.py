@@ -74,7 +74,8 @@ def _print(
 
     if form == "json":
         more = {} if compared is None else {"comparison": comparing.document(compared)}
-        typer.echo(json.written({**json.document(shown), **more}), nl=False)
+        for piece in json.pieces({**json.document(shown), **more}):
+            typer.echo(piece, nl=False)
     elif form == "markdown":
         plain = markdown.render(shown) if compared is None else markdown.compared(compared)
         typer.echo(plain, nl=False)
