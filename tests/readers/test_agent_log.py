@@ -13,10 +13,12 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import agent_logs
 from agent_logs import Plan, Writer, boot, conversation, expected, log, turn
 from tokentrace import analysis, readers
+from tokentrace.cli import app
 from tokentrace.errors import InputError
 from tokentrace.readers import Problems, agent_log
 from tokentrace.report import json
@@ -222,6 +224,19 @@ def test_a_turn_that_fails_before_its_size_is_known(written):
 def test_the_lines_of_an_exceeded_limit_are_no_failure(written):
     """The agent's guess that the request will fail is no failure yet."""
     assert read(written(log([Plan(1, limit=2_000)])))[0].turns[0].of("failed") == ()
+
+
+def test_an_error_that_is_no_failure(written):
+    """The level alone fails no turn: the words behind the head do."""
+    assert read(written(log([Plan(1, failure="Nothing in the cache"), Plan(2)])))[0].turns[0].of("failed") == ()  # fmt: skip
+
+
+def test_a_turn_that_is_said_twice(written):
+    """Two handlers that write the same line begin one turn."""
+    text = log(conversation(3))
+    doubled = "".join(line * (1 + ("Started new turn" in line)) for line in text.splitlines(True))
+    [session] = read(written(doubled))
+    assert [one.number for one in session.turns] == [1, 2, 3]
 
 
 def test_several_calls_in_one_turn(written):
@@ -525,6 +540,27 @@ def test_a_flood_in_one_call_is_bounded(written):
     flood = text.replace(line, "\n".join([line, *[line, out] * 11_000]))
     [one] = read(written(flood))[0].turns
     assert (one.inclusions, len(one.main.details), len(one.of("excluded"))) == (11_001, 10_000, 10_000)  # fmt: skip
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "verdict"), [(8_000, 1, "critical"), (60_000, 0, "degraded")]
+)
+def test_the_command_reads_logs(written, limit, code, verdict):
+    """`tokentrace report agent.log --json` is the report of the log, with the exit code of its verdict."""
+    path = written(log(conversation(12, limit=limit)))
+    ran = CliRunner().invoke(app, ["report", str(path), "--json"])
+    told = plain.loads(ran.stdout)
+    assert (ran.exit_code, told["sessions"][0]["verdict"]) == (code, verdict)
+    assert [figures(one) for one in told["sessions"][0]["turns"]] == expected(conversation(12, limit=limit))  # fmt: skip
+
+
+def test_the_command_refuses_another_log(written):
+    """One line on stderr, exit code 2."""
+    ran = CliRunner().invoke(app, ["report", str(written("GET / 200\n" * 9))])
+    assert (ran.exit_code, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
 
 
 # ── the logs of the first users ──────────────────────────────────────────────────────────────────
