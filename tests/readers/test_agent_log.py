@@ -167,6 +167,14 @@ def test_figures_that_agree_are_no_disagreement(written):
     assert read(written(text))[0].turns[0].of("disagreement") == ()
 
 
+def test_a_second_total_alone_disagrees(written):
+    """Where the summary tells no share, its total is held against the final one."""
+    plan = Plan(1)
+    text = "".join(line for line in log([plan]).splitlines(True) if "Token Utilization" not in line)
+    [event] = read(written(text))[0].turns[0].of("disagreement")
+    assert (event.name, event.before, event.after) == ("total", plan.total, plan.system)
+
+
 def test_a_total_used_that_does_not_add_up_disagrees(written):
     """Base prompt and context are the total used, or the log says two things."""
     plan = Plan(1)
@@ -293,7 +301,7 @@ def test_a_rotated_set_in_any_order(written):
      [["a.log.2026-02-28_10", "a.log.2026-03-01", "a.log"]]),
     (["x/a.log", "y/a.log", "x/a.log.1"], [["x/a.log.1", "x/a.log"], ["y/a.log"]]),
     (["b.jsonl", "a.log", "a.log"], [["b.jsonl"], ["a.log"]]),
-    (["-"], [["-"]]),
+    (["-", ""], [["-"], [""]]),
 ])  # fmt: skip
 def test_which_files_are_one_log(named, ordered):
     """Numbers count down to the newest, dates up; names of other folders are other logs."""
