@@ -13,10 +13,12 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import agent_logs
 from agent_logs import Plan, Writer, boot, conversation, expected, log, turn
 from tokentrace import analysis, readers
+from tokentrace.cli import app
 from tokentrace.errors import InputError
 from tokentrace.readers import Problems, agent_log
 from tokentrace.report import json
@@ -165,6 +167,14 @@ def test_figures_that_agree_are_no_disagreement(written):
     assert read(written(text))[0].turns[0].of("disagreement") == ()
 
 
+def test_a_second_total_alone_disagrees(written):
+    """Where the summary tells no share, its total is held against the final one."""
+    plan = Plan(1)
+    text = "".join(line for line in log([plan]).splitlines(True) if "Token Utilization" not in line)
+    [event] = read(written(text))[0].turns[0].of("disagreement")
+    assert (event.name, event.before, event.after) == ("total", plan.total, plan.system)
+
+
 def test_a_total_used_that_does_not_add_up_disagrees(written):
     """Base prompt and context are the total used, or the log says two things."""
     plan = Plan(1)
@@ -224,6 +234,19 @@ def test_the_lines_of_an_exceeded_limit_are_no_failure(written):
     assert read(written(log([Plan(1, limit=2_000)])))[0].turns[0].of("failed") == ()
 
 
+def test_an_error_that_is_no_failure(written):
+    """The level alone fails no turn: the words behind the head do."""
+    assert read(written(log([Plan(1, failure="Nothing in the cache"), Plan(2)])))[0].turns[0].of("failed") == ()  # fmt: skip
+
+
+def test_a_turn_that_is_said_twice(written):
+    """Two handlers that write the same line begin one turn."""
+    text = log(conversation(3))
+    doubled = "".join(line * (1 + ("Started new turn" in line)) for line in text.splitlines(True))
+    [session] = read(written(doubled))
+    assert [one.number for one in session.turns] == [1, 2, 3]
+
+
 def test_several_calls_in_one_turn(written):
     """After a tool's result the turn calls again: its total is that of the largest call."""
     to = Writer()
@@ -278,7 +301,7 @@ def test_a_rotated_set_in_any_order(written):
      [["a.log.2026-02-28_10", "a.log.2026-03-01", "a.log"]]),
     (["x/a.log", "y/a.log", "x/a.log.1"], [["x/a.log.1", "x/a.log"], ["y/a.log"]]),
     (["b.jsonl", "a.log", "a.log"], [["b.jsonl"], ["a.log"]]),
-    (["-"], [["-"]]),
+    (["-", ""], [["-"], [""]]),
 ])  # fmt: skip
 def test_which_files_are_one_log(named, ordered):
     """Numbers count down to the newest, dates up; names of other folders are other logs."""
@@ -525,6 +548,27 @@ def test_a_flood_in_one_call_is_bounded(written):
     flood = text.replace(line, "\n".join([line, *[line, out] * 11_000]))
     [one] = read(written(flood))[0].turns
     assert (one.inclusions, len(one.main.details), len(one.of("excluded"))) == (11_001, 10_000, 10_000)  # fmt: skip
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "verdict"), [(8_000, 1, "critical"), (60_000, 0, "degraded")]
+)
+def test_the_command_reads_logs(written, limit, code, verdict):
+    """`tokentrace report agent.log --json` is the report of the log, with the exit code of its verdict."""
+    path = written(log(conversation(12, limit=limit)))
+    ran = CliRunner().invoke(app, ["report", str(path), "--json"])
+    told = plain.loads(ran.stdout)
+    assert (ran.exit_code, told["sessions"][0]["verdict"]) == (code, verdict)
+    assert [figures(one) for one in told["sessions"][0]["turns"]] == expected(conversation(12, limit=limit))  # fmt: skip
+
+
+def test_the_command_refuses_another_log(written):
+    """One line on stderr, exit code 2."""
+    ran = CliRunner().invoke(app, ["report", str(written("GET / 200\n" * 9))])
+    assert (ran.exit_code, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
 
 
 # ── the logs of the first users ──────────────────────────────────────────────────────────────────

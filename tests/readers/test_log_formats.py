@@ -75,7 +75,7 @@ def test_the_commands_of_the_page(tmp_path, monkeypatch):
         ran = CliRunner().invoke(app, command.split()[1:], env={"COLUMNS": "110"})
         for line in shown.splitlines():
             assert line.rstrip("…") in ran.output
-        assert ran.exit_code == (2 if "wrong" in command else 0)
+        assert ran.exit_code == (2 if "wrong" in command else 1)  # it is over its limit
 
 
 def test_the_page_names_every_key_and_value():
@@ -285,3 +285,17 @@ def test_a_turn_in_one_line(told):
     [session] = told("turn 1: 10/90 tokens\nturn 2: 99/90 tokens\n", described)
     assert [(one.number, one.total, one.limit) for one in session.turns] == [(1, 10, 90), (2, 99, 90)]  # fmt: skip
     assert len(session.turns[1].of("exceeded")) == 1
+
+
+def test_very_many_sessions_at_once_are_bounded(told):
+    """Of more sessions than can be kept open the oldest are closed, and all are reported."""
+    described = f'{NAME}head = "{{session}} | "\n{TURN}[[line]]\ntext = "size {{total}}"\n'
+    log = "".join(f"s{n} | turn 1\ns{n} | size {n}\n" for n in range(1_005))
+    sessions = told(log, described)
+    assert sorted(one.turns[0].total for one in sessions) == list(range(1_005))
+
+
+def test_an_empty_log_of_a_format(told):
+    """An empty file has no turns yet, whatever its format."""
+    with pytest.raises(InputError, match="no turns yet"):
+        told("", block("toml"))

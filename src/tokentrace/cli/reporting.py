@@ -92,7 +92,8 @@ def _print(
             more["comparison"] = comparing.document(compared)
         if explained:
             more["explained"] = json.explained(shown)
-        typer.echo(json.render(shown, **more), nl=False)
+        for piece in json.pieces({**json.document(shown), **more}):
+            typer.echo(piece, nl=False)
     elif form == "markdown":
         plain = markdown.render(shown) if compared is None else markdown.compared(compared)
         typer.echo(plain, nl=False)

@@ -71,7 +71,7 @@ class Follower:
                 if told and _fits(rule, head):
                     return self._take(rule, head, told.groupdict())
         if self.form.levels and head["level"] in self.form.levels:
-            held = line[:LOOKED_AT].lower()
+            held = line[head.end() : head.end() + LOOKED_AT].lower()
             for words, rule in self.form.holding:
                 if words in held and _fits(rule, head):
                     return self._take(rule, head, {})

@@ -87,8 +87,8 @@ class Talk:
 
     def _turn(self, number: int | None, now: int, *, call: bool) -> Iterator[Record]:
         """Begin a turn; one whose number is not above the last begins another session."""
-        if call and number == self.last and not (self.told and self.told.begun):
-            return
+        if number == self.last and self.told and not self.told.begun:
+            return  # said twice
         yield from self.records()
         if number is None:
             number = self.last + 1
