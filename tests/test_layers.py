@@ -54,7 +54,16 @@ ROOMS = {
 # library -> rooms that may import it; a library that is not named here is nobody's
 LIBRARIES = {
     "anthropic": set(),
-    "msgspec": {"_shapes", "counting", "instrument", "telemetry", "readers", "report", "scenario", "cli"},
+    "msgspec": {
+        "_shapes",
+        "counting",
+        "instrument",
+        "telemetry",
+        "readers",
+        "report",
+        "scenario",
+        "cli",
+    },
     "openai": {"demo"},
     "opentelemetry": SENDING | {"_scope", "turns", "instrument", "instrumentor", "testing"},
     "rich": {"report", "cli", "demo", "doctor", "scenario"},
