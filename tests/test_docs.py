@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -45,10 +46,12 @@ def blocks(name: str) -> list[tuple[str, str]]:
     return BLOCK.findall(page(name))
 
 
-def run(command: list[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    command: list[str], folder: Path, timeout: float = 120, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, cwd=folder, env=os.environ | WIDTH | variables, capture_output=True, text=True,
-        encoding="utf-8", check=False, timeout=120,
+        encoding="utf-8", check=False, timeout=timeout,
     )  # fmt: skip
 
 
@@ -163,8 +166,41 @@ def test_commands_print_what_the_page_shows(tmp_path, monkeypatch):
         assert matches(error if failed else out, shown), f"{command}\n{out}{error}"
 
 
+LONG = "long-conversations.md"
+
+
+def steps() -> list[tuple[str, str]]:
+    """Return the commands of the page on long conversations in order, each with what it prints."""
+    shown: list[tuple[str, str]] = []
+    for kind, text in blocks(LONG):
+        if kind == "console":
+            pieces = re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]
+            shown += [(first, rest) for first, _, rest in (one.partition("\n") for one in pieces)]
+    return shown
+
+
+def test_a_long_conversation_goes_as_the_page_shows(tmp_path):
+    """Each command of the page, run by a shell in its order, prints what the page shows; so do its verdicts."""
+    shutil.copytree(TOP / "examples", tmp_path / "examples")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command, shown in steps():
+        ran = run(["bash", "-c", command], tmp_path, 900, PATH=path, TOKENTRACE_DIR="")
+        complains = shown.startswith("tokentrace: ")
+        told = ran.stderr if complains else ran.stdout
+        assert matches(told, shown), f"{command}\n{ran.stdout}{ran.stderr}"
+        assert ran.returncode == (2 if complains else int("critical" in shown)), command
+    assert {"healthy", "critical"} <= set(re.findall(r"^verdict (\w+)", page(LONG), re.MULTILINE))
+
+
+def leaves() -> list[Any]:
+    """Return all commands, those of groups too."""
+    groups = [group.typer_instance.registered_commands for group in app.registered_groups]
+    return [one for some in (app.registered_commands, *groups) for one in some if one.callback]
+
+
 def registered() -> set[str]:
-    return {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
+    named = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
+    return named | {group.name for group in app.registered_groups}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -193,7 +229,7 @@ def test_every_command_and_option_is_on_the_page():
     """The page names each registered command and each of its options."""
     text = page("command-line.md")
     assert registered() - set(re.findall(r"`tokentrace (\w+)`", text)) == set()
-    wanted = {name for one in app.registered_commands for name in options(one.callback)}
+    wanted = {name for one in leaves() for name in options(one.callback)}
     assert {"--json", "--exporter", "--last"} <= wanted
     assert wanted - set(re.findall(r"`(--[a-z-]+)", text)) == set()
 

@@ -290,6 +290,19 @@ def test_a_run_that_is_interrupted_goes_on(here, document, number):
     assert len(runs()) == 1
 
 
+def test_what_an_interrupted_turn_recorded_is_no_turns(here):
+    """It began after the last turn that was done, and before the run was gone on with."""
+    known, mine = begun()
+    (name,) = mine.pages.sessions
+    mine.add(name, Result(1, "first", "ok", start=1_000, seconds=1e-6))
+    mine.pages.resumed.append(5_000)
+    mine.add(name, Result(2, "first", "ok", start=6_000, seconds=1e-6))
+    assert mine.marks(name) == [(1_000, 1), (2_000, 0), (6_000, 2)]
+    mine.pages.sessions[name].clear()
+    assert mine.marks(name) == [(0, 0)]
+    assert journal.resume(known, os.environ["TOKENTRACE_DIR"]).pages.resumed[0] == 5_000
+
+
 def begun(text="small.yaml"):
     known = loading.load(text)
     return known, journal.begin(known, os.environ["TOKENTRACE_DIR"], 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import threading
@@ -132,7 +133,7 @@ def run(
     console = Console(stderr=True) if as_json else showing.Output()
     done = _driven(known, journal, make, given, console)
     if junit:
-        Path(junit).write_bytes(results.junit(done))
+        _write(junit, results.junit(done))
     if as_json:
         typer.echo(results.document(done), nl=False)
     else:
@@ -157,6 +158,14 @@ def _agent(command: str, target: str, *, stdin: bool) -> Make:
     if text:
         typer.echo(f"tokentrace: {text} ({mend})", err=True)
     return make
+
+
+def _write(path: str, content: bytes) -> None:
+    try:
+        Path(path).write_bytes(content)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise InputError(f"cannot be written: {reason}", source=path) from None
 
 
 def _writable(path: str) -> None:
@@ -247,5 +256,6 @@ def _verdict(done: Run, console: Console) -> None:
         console.print()
         console.print(safe(judged.id), style="bold", markup=False, highlight=False)
         verdicts.render(judged.judgement, console)
-    line = f"The traces are in {done.folder}"
+    inside = "/*/" if len(done.sessions) > 1 else ""
+    line = f"The traces are in {done.folder}{inside}"
     console.print(line, markup=False, highlight=False, soft_wrap=True)

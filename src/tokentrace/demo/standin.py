@@ -15,7 +15,7 @@ from tokentrace.demo.script import evidence
 from tokentrace.demo.server import Reply
 
 SEEN = (
-    "nodes", "deployments", "hpa", "canary-logs", "node-describe", "traces", "audit", "timeline",
+    "nodes", "deployments", "hpa", "canary-logs", "node-describe", "traces", "top-pods", "timeline",
 )  # fmt: skip
 WORDS = 40
 TOOL: Any = {

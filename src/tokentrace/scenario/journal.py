@@ -38,12 +38,14 @@ class Pages(msgspec.Struct):
     Attributes:
         scenario, digest: which one, and its content as a hash.
         sessions: done turns by the session's id.
+        resumed: when the run was gone on with, in ns since the epoch.
         finished: there is nothing to resume.
     """
 
     scenario: str
     digest: str
     sessions: dict[str, list[Entry]]
+    resumed: list[int] = []
     finished: bool = False
     version: int = 1
 
@@ -65,6 +67,25 @@ class Journal:
         """Return the turns of a session that are done."""
         done = self.pages.sessions[session]
         return [Result(**msgspec.structs.asdict(entry)) for entry in done]
+
+    def marks(self, session: str) -> list[tuple[int, int]]:
+        """Return the begin of each turn that is done, in ns since the epoch, and its number.
+
+        What a turn recorded that was interrupted is nobody's: it begins where the last done turn
+        ended, and bears the number 0.
+        """
+        done = self.pages.sessions[session]
+        marks = [(one.start, one.number) for one in done]
+        for moment in self.pages.resumed:
+            ends = [one.start + round(one.seconds * 1e9) for one in done if one.start < moment]
+            marks.append((max(ends, default=0), 0))
+        return sorted(marks)
+
+    def resume(self) -> None:
+        """Take down that the run is gone on with."""
+        with self._lock:
+            self.pages.resumed.append(time.time_ns())
+            self._write()
 
     def add(self, session: str, result: Result) -> None:
         """Take down a turn that is done."""
@@ -115,12 +136,14 @@ def begin(scenario: Scenario, home: str, concurrency: int) -> Journal:
     Raises:
         InputError: it cannot be made.
     """
+    from tokentrace.telemetry.local import make_folder
+
     stamp = time.strftime("%Y%m%dT%H%M%S")
     room = Path(home).absolute() / ROOM
     try:
-        room.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(home)
+        make_folder(str(room))
         folder = _fresh(room, f"{scenario.name}-{stamp}")
-        (room / ".gitignore").write_text("*\n", encoding="ascii")
     except OSError as error:
         raise _unwritable(room, error) from None
     ids = [folder.name, *(f"{folder.name}-{place}" for place in range(1, concurrency + 1))]
@@ -156,7 +179,9 @@ def resume(scenario: Scenario, home: str) -> Journal:
         if pages.digest != scenario.digest:
             text = f"{scenario.name} was changed since {folder.name} began"
             raise InputError(text, source="--resume", mend=NOTHING)
-        return Journal(folder, pages)
+        found = Journal(folder, pages)
+        found.resume()
+        return found
     raise InputError(
         f"no interrupted run of {scenario.name} in {room}", source="--resume", mend=NOTHING
     )

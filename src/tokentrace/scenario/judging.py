@@ -102,9 +102,10 @@ def judge(scenario: Scenario, results: Sequence[Result], session: Session) -> Ju
 
 
 def _findings(scenario: Scenario, results: Sequence[Result], session: Session) -> Iterator[Finding]:
-    if results and not session.calls:
-        text = f"no LLM call was recorded in {turns([one.number for one in results])}"
-        yield _found("scenario.unrecorded", text, [one.number for one in results])
+    served = [one.number for one in results if one.state == OK]
+    if served and not session.calls:
+        text = f"no LLM call was recorded in {turns(served)}"
+        yield _found("scenario.unrecorded", text, served)
     lost = [one for one in results if one.state != OK]
     if lost:
         where = [one.number for one in lost]

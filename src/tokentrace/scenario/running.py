@@ -127,7 +127,7 @@ class _Line:
                 self._serve(driver, step, traces)
         finally:
             driver.close()
-        session = traces.read(self._starts())
+        session = traces.read(self.journal.marks(self.place.session))
         judgement = judge(self.scenario, self._results, session)
         return Judged(self.place.session, tuple(self._results), session, judgement)
 
@@ -142,15 +142,13 @@ class _Line:
         seconds = round(time.monotonic() - begun, 3)
         if self.place.family.ended:
             raise Stopped  # what ended it was not the agent
-        session = traces.read([*self._starts(), (step.number, start)])
+        marks = self.journal.marks(self.place.session)
+        session = traces.read([*marks, (start, step.number)])
         turn = next((one for one in session.turns if one.number == step.number), None)
         result = _result(step, outcome, turn, start=start, seconds=seconds)
         self._results.append(result)
         self.journal.add(self.place.session, result)
         self.told(Told(self.place.session, result, turn, outcome.shown))
-
-    def _starts(self) -> list[tuple[int, int]]:
-        return [(result.number, result.start) for result in self._results]
 
 
 def _result(

@@ -33,17 +33,18 @@ class Traces:
     problems: readers.Problems = field(default_factory=readers.Problems)
     _known: dict[Path, tuple[int, tuple[Record, ...]]] = field(default_factory=dict)
 
-    def read(self, starts: Sequence[tuple[int, int]]) -> Session:
+    def read(self, marks: Sequence[tuple[int, int]]) -> Session:
         """Return the session so far.
 
         Args:
-            starts: number and begin (ns since the epoch) of the turns so far, in their order.
+            marks: begin (ns since the epoch) and number of the turns so far, in their order; what
+                begins after a number 0 is no turn's.
         """
-        begins = [start for _, start in starts]
+        begins = [start for start, _ in marks]
         mine = [
-            replace(record, session=self.session, turn=starts[max(0, place - 1)][0])
+            replace(record, session=self.session, turn=number)
             for record in self._records()
-            if (place := bisect_right(begins, record.start)) or starts
+            if (place := bisect_right(begins, record.start)) and (number := marks[place - 1][1])
         ]
         found = analysis.sessions(mine)
         return found[0] if found else Session(self.session)
