@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from tokentrace.prompt import Media, Message, Usage
@@ -269,3 +269,18 @@ def in_parts(before: Usage, prompt: int | None, *parts: int | None) -> Usage:
         cache_read=before.cache_read if cached is None else cached,
         reasoning=before.reasoning if thoughts is None else thoughts,
     )
+
+
+def written(value: Any) -> str:
+    """Return arguments or a result as compact JSON; a payload inside is text to the model."""
+    try:
+        return _encode()({} if value is None else value)
+    except (TypeError, ValueError, RecursionError):
+        return compact(value)
+
+
+@cache
+def _encode() -> Callable[[Any], str]:
+    from json import JSONEncoder
+
+    return JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

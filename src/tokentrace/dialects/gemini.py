@@ -12,7 +12,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from tokentrace.dialects._lengths import clip
@@ -31,6 +31,7 @@ from tokentrace.dialects._reading import (
     payload_size,
     picked,
     text_of,
+    written,
 )
 from tokentrace.prompt import Media, Message, Part, Prompt, Usage
 
@@ -301,21 +302,6 @@ def _result(value: Any, _: Mapping[str, Any]) -> tuple[Part, ...]:
     text = written(given)
     inner = (part for one in items(get(value, "parts")) for part in part_of(one))
     return (Part("result", text, name, text_of(get(value, "id"))), *inner)
-
-
-def written(value: Any) -> str:
-    """Return arguments or a result as compact JSON; a payload inside is text to the model."""
-    try:
-        return _encode()({} if value is None else value)
-    except (TypeError, ValueError, RecursionError):
-        return compact(value)
-
-
-@cache
-def _encode() -> Callable[[Any], str]:
-    from json import JSONEncoder
-
-    return JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _code(value: Any, _: Mapping[str, Any]) -> tuple[Part, ...]:

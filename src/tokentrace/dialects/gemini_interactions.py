@@ -21,6 +21,7 @@ from tokentrace.dialects._reading import (
     number,
     payload,
     text_of,
+    written,
 )
 from tokentrace.prompt import Media, Message, Part, Prompt, Usage
 
@@ -118,13 +119,13 @@ def _thought(raw: Any) -> tuple[Part, ...]:
 
 
 def _call(raw: Any) -> tuple[Part, ...]:
-    text = gemini.written(get(raw, "arguments"))
+    text = written(get(raw, "arguments"))
     return (Part("call", text, text_of(get(raw, "name")), text_of(get(raw, "id"))),)
 
 
 def _result(raw: Any) -> tuple[Part, ...]:
     given = get(raw, "result")
-    text = given if isinstance(given, str) else gemini.written(given)
+    text = given if isinstance(given, str) else written(given)
     return (Part("result", text, text_of(get(raw, "name")), text_of(get(raw, "call_id"))),)
 
 
