@@ -273,9 +273,18 @@ def test_exclusions_without_relief(made):
         "exclusions": 3, "excluded_tokens": 900, "before": 5_000, "after": 5_300}  # fmt: skip
 
 
+def test_exclusions_that_hold_a_prompt_where_use_is_high(made):
+    """Level is not enough there, nor where no limit is known."""
+    events = dict.fromkeys((2, 3, 4), (made.event("excluded", "code", 300),))
+    for limit in (6_000, None):
+        found = one(made.talk([5_000] * 6, events=events, limit=limit), "exclusions.frequent")
+        assert found.turns == (2, 3, 4)
+
+
 @pytest.mark.parametrize(("totals", "where"), [
     ([5_000, 5_100, 4_500, 4_300, 4_000, 4_000], (2, 3, 4)),
     ([5_000] * 6, (2, 3)),
+    ([5_000, 5_200, 4_900, 5_100, 5_200, 5_000], (2, 3, 4, 5)),
     ([5_000] * 9, (2, 5, 8)),
     ([500] * 6, (2, 3, 4))])  # fmt: skip
 def test_exclusions_that_help_or_are_rare(made, totals, where):
