@@ -94,9 +94,10 @@ CODES: dict[str, Code] = {
     ),
     "exclusions.frequent": Code(
         (DEGRADED,),
-        "Components were left out turn after turn, and the prompt became no smaller.",
+        "Components were left out turn after turn, and the prompt became no smaller, while it grew or"
+        " its use was high. Where they hold it level below that, they do what they are for.",
         "exclude from the component that grows, or compress it instead",
-        ("exclusions", "relief", "low"),
+        ("exclusions", "relief", "low", "high"),
     ),
     "context.stripped": Code(
         (FAILING,),

@@ -27,7 +27,7 @@ class Thresholds:
         settled: growth from just after the build-up to the end that is still stable.
         persistent: turns of high use after which a compression is missed.
         exclusions: turns with exclusions, with gaps of one turn at most, that are frequent.
-        relief: share of the prompt by which frequent exclusions should shrink it.
+        relief: share of the prompt by which exclusions shrink it, or else let it grow at most.
         saving: share that compressions should save of what they work on.
         stripped: share of its peak below which the carried context counts as gone.
         shrunk: share of its size below which an essential component counts as shrunk.

@@ -150,7 +150,7 @@ def failed(case: Case) -> Iterator[Finding]:
         FAILING if pressed else DEGRADED,
         f"the last call failed in {named}{under}{timed}",
         [turn.number for turn in where],
-        turns=len(where),
+        count=len(where),
         under_pressure=len(pressed),
         timeouts=late,
     )

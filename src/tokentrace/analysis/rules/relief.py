@@ -25,7 +25,7 @@ def missing(case: Case) -> Iterator[Finding]:
         f"{turns(where)} at or above {percent(case.thresholds.high)} of the limit, and nothing was"
         f" compressed from turn {where[0]} on",
         where,
-        turns=len(where),
+        count=len(where),
     )
 
 
@@ -55,9 +55,7 @@ def frequent(case: Case) -> Iterator[Finding]:
     """Find exclusions turn after turn that leave the prompt as large as it was."""
     for run in _runs(case):
         before, after = case.totals[max(0, run[0] - 1)], case.totals[run[-1]]
-        share = case.shares[run[-1]]
-        idle = share is not None and share < case.thresholds.low
-        if idle or after < before * (1 - case.thresholds.relief):
+        if _relieves(case, before, after, case.shares[run[-1]]):
             continue
         events = [event for index in run for event in case.turns[index].of(EXCLUDED)]
         tokens = sum(event.tokens for event in events)
@@ -73,6 +71,15 @@ def frequent(case: Case) -> Iterator[Finding]:
             before=before,
             after=after,
         )
+
+
+def _relieves(case: Case, before: int, after: int, share: float | None) -> bool:
+    """Whether exclusions do what they are for: shrink the prompt, or hold it where use is not high."""
+    by = case.thresholds
+    if after < before * (1 - by.relief) or (share is not None and share < by.low):
+        return True
+    level = after <= before * (1 + by.relief)
+    return level and share is not None and share < by.high
 
 
 def _runs(case: Case) -> Iterator[list[int]]:
