@@ -326,6 +326,20 @@ def test_what_the_provider_keeps_is_told_by_its_own_count(server):
 
 
 @pytest.mark.skipif(not RESPONDS, reason="this openai has no Responses API")
+def test_a_context_that_nobody_knows_is_asked_for_once(server):
+    """Its size can be anything; from the second call of the chain on it is known."""
+    server.answer, server.count = whole(RESPONDED), whole({"input_tokens": 90_000})
+    with capture(guard=near(100_000)) as captured, openai_client(server.url, False) as client:
+        for previous in ("resp_elsewhere", RESPONDED["id"]):
+            client.responses.create(**RESPONSES_BODY, previous_response_id=previous)
+    assert (len(server.asked), len(server.sent)) == (1, 2)
+    assert captured.calls[0].decision == "warn"
+    with capture(guard=near(80_000)), openai_client(server.url, False) as client:
+        with pytest.raises(tokentrace.TokenLimitExceeded):
+            client.responses.create(**RESPONSES_BODY, previous_response_id="resp_of_others")
+
+
+@pytest.mark.skipif(not RESPONDS, reason="this openai has no Responses API")
 def test_a_stored_prompt_is_not_asked_for(server):
     """OpenAI's count call does not know them, so its number would be too small."""
     body = {**RESPONSES_BODY, "prompt": {"id": "pmpt_1"}}
