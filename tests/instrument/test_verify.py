@@ -312,6 +312,34 @@ def test_bedrock_is_asked_for_the_model_behind_a_profile(server):
 
 
 @pytest.mark.skipif(not RESPONDS, reason="this openai has no Responses API")
+def test_what_the_provider_keeps_is_told_by_its_own_count(server):
+    """A conversation that began elsewhere: the difference is no more of the user's than before."""
+    alone = tokentrace.count(RESPONSES_BODY, api="openai.responses")
+    server.count = whole({"input_tokens": alone.total + 5_000})
+    with capture(guard=near(alone.total + 4_000)), openai_client(server.url, False) as client:
+        with pytest.raises(tokentrace.TokenLimitExceeded) as refused:
+            client.responses.create(**RESPONSES_BODY, previous_response_id="resp_elsewhere")
+    count = refused.value.report.count
+    assert count.components == {**alone.components, "server_context": 5_000}
+    assert server.asked[0].body["previous_response_id"] == "resp_elsewhere"
+    assert server.sent == []
+
+
+@pytest.mark.skipif(not RESPONDS, reason="this openai has no Responses API")
+def test_a_context_that_nobody_knows_is_asked_for_once(server):
+    """Its size can be anything; from the second call of the chain on it is known."""
+    server.answer, server.count = whole(RESPONDED), whole({"input_tokens": 90_000})
+    with capture(guard=near(100_000)) as captured, openai_client(server.url, False) as client:
+        for previous in ("resp_elsewhere", RESPONDED["id"]):
+            client.responses.create(**RESPONSES_BODY, previous_response_id=previous)
+    assert (len(server.asked), len(server.sent)) == (1, 2)
+    assert captured.calls[0].decision == "warn"
+    with capture(guard=near(80_000)), openai_client(server.url, False) as client:
+        with pytest.raises(tokentrace.TokenLimitExceeded):
+            client.responses.create(**RESPONSES_BODY, previous_response_id="resp_of_others")
+
+
+@pytest.mark.skipif(not RESPONDS, reason="this openai has no Responses API")
 def test_a_stored_prompt_is_not_asked_for(server):
     """OpenAI's count call does not know them, so its number would be too small."""
     body = {**RESPONSES_BODY, "prompt": {"id": "pmpt_1"}}
@@ -358,6 +386,7 @@ RUBBISH = {
     "another object": whole({"tokens": 3}),
     "a list": whole([1, 2]),
     "a text": whole({"input_tokens": "many", "totalTokens": "many", "inputTokens": 1.5}),
+    "a switch": whole({"input_tokens": True, "totalTokens": True, "inputTokens": True}),
     "nothing": whole({"input_tokens": 0, "totalTokens": 0, "inputTokens": 0}),
     "a negative number": whole({"input_tokens": -5, "totalTokens": -5, "inputTokens": -5}),
     "a number nobody believes": whole(dict.fromkeys(("input_tokens", "totalTokens"), 10**12)),

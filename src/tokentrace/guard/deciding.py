@@ -29,6 +29,7 @@ def decide(
     *,
     soft: int | None = None,
     known: Container[str] = (),
+    unbounded: bool = False,
 ) -> LimitReport:
     """Return what the guard makes of a count.
 
@@ -40,6 +41,8 @@ def decide(
         standing: against the lineage's previous turn.
         soft: tokens above which only a warning is right, see `guard.soft_limit_of`.
         known: section names that may be told; others are told as ``section.other``.
+        unbounded: the prompt names what the provider keeps and nobody here has seen: its size can be
+            anything, whatever the bound says.
     """
     report = LimitReport(
         count,
@@ -49,7 +52,9 @@ def decide(
     )
     if guard is None:
         return replace(report, decision="off")
-    return judged(guard, report, soft=soft, known=known)
+    report = judged(guard, report, soft=soft, known=known)
+    asks = unbounded and guard.verify is not None and count.limit and not exceeds(report)
+    return replace(report, decision="verify") if asks else report
 
 
 def judged(

@@ -179,8 +179,8 @@ class Question:
             return None
         body = decoded(get(value, "body", value))
         tokens = None if self._call is None else get(body, self._call.tokens)
-        if isinstance(tokens, int) and 0 < tokens < LARGEST and self._believes(tokens):
-            return int(tokens)
+        if type(tokens) is int and 0 < tokens < LARGEST and self._believes(tokens):
+            return tokens
         DESK.pause(self._key)
         _tell(self._request, error)
         return None
@@ -201,9 +201,10 @@ def _soon(send: Send, body: Mapping[str, Any]) -> tuple[Any, BaseException | Non
         return None, Busy()
 
     def work() -> None:
-        found = _failsafe.outcome_of(send, body)
-        done()
-        told.put(found)
+        try:
+            told.put(_failsafe.outcome_of(send, body))
+        finally:
+            done()
 
     context = copy_context()
     threading.Thread(target=context.run, args=(work,), daemon=True, name=THREAD).start()

@@ -220,7 +220,12 @@ class Call:
         count = learning.better(self.own, self.lineage)
         self.standing = self.lineage.standing(count)
         return guard.decide(
-            self.guard, count, self.standing, soft=self._soft(), known=state.templates
+            self.guard,
+            count,
+            self.standing,
+            soft=self._soft(),
+            known=state.templates,
+            unbounded=self.own.unbounded,
         )
 
     def _measure(self, body: Any) -> Count:

@@ -34,6 +34,11 @@ class Own:
         """Whether the prompt is more than its body."""
         return bool(self.prompt.server or self.prompt.stored)
 
+    @property
+    def unbounded(self) -> bool:
+        """Whether the prompt names a context of which nothing is known."""
+        return any(name in self.prompt.server for name, _ in self.prompt.stored)
+
     def believes(self, tokens: int) -> bool:
         """Whether a provider's own count can be that of this prompt."""
         return not self.footprint.alone or anchoring.plausible(self.footprint, tokens)
