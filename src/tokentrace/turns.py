@@ -378,7 +378,7 @@ def carry(fn: F) -> F:
 
     For example ``executor.submit(tokentrace.carry(recall), query)``.
     """
-    place, around = _here(), attempt(_spans_context)
+    place, around = current(), attempt(_spans_context)
 
     def stay(args: Any, kwargs: Any) -> Stay:  # noqa: ARG001 - as declared
         return Stay(place, around)

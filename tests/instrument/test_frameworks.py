@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -191,6 +192,16 @@ def test_a_reader_that_fails_costs_names_only(tell, monkeypatch):
         ask("One.")
     assert places(captured) == [("", "", 1, "")]
     assert sum(_failsafe.failures.values()) > 0
+
+
+def test_carry_takes_along_what_a_framework_told(tell):
+    """A bare thread, which no context variable reaches, is in the framework's session and turn."""
+    tell(session="s", agent="a", run="r1")
+    with capture() as captured, ThreadPoolExecutor() as executor:
+        job = tokentrace.carry(ask)
+        tell()
+        executor.submit(job, "One.").result()
+    assert places(captured) == [("s", "a", 1, "r1")]
 
 
 def test_runs_are_forgotten():
