@@ -291,7 +291,8 @@ def _events(turns: Sequence[Turn], console: Console) -> None:
         head.append(f"{_kind(event):<10}  ", cells.EVENT_STYLES[event.kind])
         name = cells.cut(safe(event.name), names)
         head.append(f"{name}{' ' * (names - cell_len(name) + 2)}" if name else "")
-        _fold(head, _what(event), safe(event.reason), console)
+        why = ": ".join(filter(None, (event.piece, event.reason)))
+        _fold(head, _what(event), safe(why), console)
     console.print()
 
 
