@@ -286,13 +286,23 @@ def test_what_attributes_say_is_an_event_even_without_one():
     """Sampled or cut-off events: the decision on the span still tells the story."""
 
     def kinds(**changes):
-        return [event.kind for event in only([call(1, limit=90, **changes)]).turns[0].events]
+        record = call(1, **{"limit": 110, **changes})
+        return [event.kind for event in only([record]).turns[0].events]
 
     assert kinds(decision="refuse", error_type="TokenLimitExceeded") == ["refused"]
     assert kinds(decision="warn") == []
     assert kinds(decision="compress", compressed_tokens=10) == ["compressed"]
     assert kinds(error_type="Timeout") == ["failed"]
     assert kinds(decision="ok") == []
+    assert kinds(limit=99) == kinds(limit=90, error=9) == ["exceeded"]
+    assert kinds(limit=90, error=10) == kinds(limit=90, operation="embeddings") == []
+
+
+def test_each_call_over_the_limit_is_counted_once():
+    """The guard tells of it at the first one only; a turn with its event has no second."""
+    event = (Event(schema.LIMIT_EXCEEDED, {"tokens": 100, "limit": 90}),)
+    records = [call(1, limit=90, decision="warn", events=event), call(2, limit=90, decision="warn")]
+    assert analysis.summary([only(records)]).exceeded == 2
 
 
 def test_exceeding_is_a_refusal_only_when_it_was_refused():

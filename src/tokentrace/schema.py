@@ -255,8 +255,12 @@ def _write(source: Any, before: Any, table: Iterable[Field], must: frozenset[str
 
 def _read(attributes: Mapping[str, Any], table: Iterable[Field]) -> dict[str, Any]:
     """Return the fields whose attributes are there and of their type."""
-    pairs = ((name, convert(attributes[key])) for name, key, convert in table if key in attributes)
-    return {name: value for name, value in pairs if value is not None}
+    found: dict[str, Any] = {}
+    for name, key, convert in table:
+        value = attributes.get(key)
+        if value is not None and (known := convert(value)) is not None:
+            found[name] = known
+    return found
 
 
 # ── components ───────────────────────────────────────────────────────────────────────────────────
@@ -299,8 +303,10 @@ def _shares(attributes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return components, cached and costs as they stand in attributes."""
     found: dict[str, dict[str, Any]] = {"components": {}, "cached": {}, "costs": {}}
     for key, value in attributes.items():
+        if not key.startswith(COMPONENT):
+            continue
         name, dot, end = key.removeprefix(COMPONENT).rpartition(".")
-        if dot and end in ENDS and key.startswith(COMPONENT):
+        if dot and end in ENDS:
             field, convert = ENDS[end]
             if (known := convert(value)) is not None:
                 found[field][name] = known

@@ -48,7 +48,7 @@ def test_a_prompt_over_the_limit_is_critical(made):
     session = made.talk([4_000, 10_001, 5_000, 10_400, 5_000])
     found = one(session, "limit.exceeded")
     assert (found.level, found.turns) == ("critical", (2, 4))
-    assert found.numbers == {"tokens": 10_400, "limit": 10_000, "turns": 2}
+    assert found.numbers == {"tokens": 10_400, "limit": 10_000, "count": 2}
     assert "10,400 tokens of 10,000" in found.message
     assert analysis.judge(session).verdict == "critical"
 
@@ -234,7 +234,7 @@ def test_a_conversation_that_settles(made, totals):
 def test_high_use_without_compression(made):
     """Three turns of high use are enough for it."""
     found = one(made.talk([5_000, 8_200, 8_100, 8_300]), "compression.missing")
-    assert (found.level, found.turns, found.numbers) == ("degraded", (2, 3, 4), {"turns": 3})
+    assert (found.level, found.turns, found.numbers) == ("degraded", (2, 3, 4), {"count": 3})
 
 
 def test_high_use_with_compression_or_for_a_moment(made):
@@ -380,7 +380,7 @@ def test_a_failed_turn(made, total, level):
     broken = made.turn(3, total, error_type="openai.APITimeoutError")
     found = one(made.joined(made.talk([5_000] * 3), t3=broken), "turn.failed")
     assert (found.level, found.turns) == (level, (3,))
-    assert found.numbers == {"turns": 1, "under_pressure": int(total > 8_000), "timeouts": 1}
+    assert found.numbers == {"count": 1, "under_pressure": int(total > 8_000), "timeouts": 1}
 
 
 def test_a_call_that_was_tried_again_failed_no_turn(made):

@@ -64,7 +64,7 @@ def test_a_comparison_in_a_terminal(width):
     assert rows["history"] == ["200", "533", "+333", "(+166.5%)"]
     assert rows["system|x"][1:] == ["100", "100", "="]
     assert rows["late"] == ["400", "1,200", "+800", "(+200.0%)"]
-    assert "new   limit.exceeded: turn 3 went over the limit" in page
+    assert "new         limit.exceeded: turn 3 went over the limit" in page
     assert max(map(cell_len, page.splitlines())) <= width
 
 

@@ -28,6 +28,7 @@ from tokentrace.analysis.shapes import (
     Session,
     Summary,
     Turn,
+    over,
 )
 from tokentrace.insights import trend_of
 from tokentrace.prompt import CallRecord, ContextRecord, Event, Record
@@ -220,11 +221,15 @@ def _happening(event: Event) -> Happening | None:
 def _implied(call: CallRecord, told: set[str]) -> Iterator[Happening]:
     """Yield what a call's attributes say and its events do not: sampled or cut-off events.
 
-    Not so for warnings: the guard decides to warn at each call, and tells it once a crossing.
+    The guard tells of a crossing once. Each call over its limit is told of here all the same; of
+    warnings only those that the guard told.
     """
     if _refused(call) and EXCEEDED not in told:
         told_not = Happening(REFUSED, tokens=call.tokens, error=call.error, limit=call.limit)
         yield replace(told_not, time=call.end)
+    if over(call) and EXCEEDED not in told:
+        passed = Happening(EXCEEDED, tokens=call.tokens, error=call.error, limit=call.limit)
+        yield replace(passed, time=call.start)
     if call.decision == "compress" and COMPRESSED not in told:
         saved = call.compressed_tokens
         before = call.tokens + saved

@@ -10,6 +10,7 @@ from itertools import chain
 from tokentrace.prompt import EXACT, PROVIDER, CallRecord, ContextRecord, Record
 
 SEVERITY = ("", "off", "ok", "warn", "compress", "refuse")
+PER_ITEM = "embeddings"  # their limit is one of each input, not of all together
 SURE = frozenset({EXACT, PROVIDER})
 
 EXCLUDED = "excluded"
@@ -223,6 +224,13 @@ class Summary:
     excluded_tokens: int = 0
     compressions: int = 0
     saved_tokens: int = 0
+
+
+def over(call: CallRecord) -> bool:
+    """Whether a call was sent over its limit for certain: the count less its bound is above it."""
+    if call.limit is None or call.decision == "refuse" or call.operation == PER_ITEM:
+        return False
+    return call.tokens - call.error > call.limit
 
 
 def severity(decision: str) -> int:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tokentrace.analysis.comparing import Change, Comparison, Pair
 from tokentrace.analysis.findings import Finding
-from tokentrace.report import cells, safe
+from tokentrace.report import cells, safe, verdicts
 from tokentrace.report.json import finding
 
 COMPONENTS = 12
@@ -104,8 +104,8 @@ def _table(pair: Pair) -> Table:
 
 def _findings(title: str, found: Sequence[Finding], console: Console) -> None:
     for one in found:
-        head = Text(f"{title:<5} {one.code}: ", cells.VERDICT_STYLES[one.level])
-        console.print(head.append(safe(one.message, 400), ""), soft_wrap=False)
+        head = Text(f"{title:<{verdicts.INDENT}}", cells.VERDICT_STYLES[one.level])
+        verdicts.indented(f"{one.code}: {safe(one.message, 400)}", console, head)
     if found:
         console.print()
 

@@ -30,10 +30,10 @@ def render(judged: Judgement, console: Console, explained: Thresholds | None = N
     console.print()
     for found in judged.findings:
         head = Text(f"{found.level:<{INDENT}}", cells.VERDICT_STYLES[found.level])
-        _indented(safe(found.message, 400), console, head)
-        _indented(f"{found.code} · {safe(found.remedy)}", console, style="dim")
+        indented(safe(found.message, 400), console, head)
+        indented(f"{found.code} · {safe(found.remedy)}", console, style="dim")
         for line in _explained(found, explained) if explained else ():
-            _indented(line, console, style="dim")
+            indented(line, console, style="dim")
     if judged.findings:
         console.print()
 
@@ -65,7 +65,7 @@ def _set(value: float | tuple[str, ...]) -> str:
     return f"{value:,}" if isinstance(value, int) else cells.percent(value)
 
 
-def _indented(text: str, console: Console, head: Text | None = None, style: str = "") -> None:
+def indented(text: str, console: Console, head: Text | None = None, style: str = "") -> None:
     """Print a text in lines behind an indentation, the first of them behind ``head``."""
     line = head or Text(" " * INDENT)
     room = max(20, console.width - INDENT)
@@ -106,7 +106,7 @@ def explain(session: Session, console: Console) -> None:
     found = triggers(session)
     console.print(Text("what triggers optimisation", "bold"))
     for trigger in found[:TRIGGERS]:
-        _indented(_trigger(trigger), console, Text(f"{trigger.kind:<{INDENT}}"))
+        indented(_trigger(trigger), console, Text(f"{trigger.kind:<{INDENT}}"))
     if len(found) > TRIGGERS:
         console.print(Text(f"and {len(found) - TRIGGERS:,} more", "dim"))
     if not found:

@@ -52,10 +52,10 @@ def _carried(turn: Turn, kept: frozenset[str] | set[str]) -> int:
 
 def essential(case: Case) -> Iterator[Finding]:
     """Find essential components that were there and are gone, or lost much of their size."""
-    usual = _usual(case)
+    usual, moved = _usual(case), _moved(case)
     for name in dict.fromkeys(map(short, case.thresholds.essential)):
         sizes = [_size(turn, name, usual) for turn in case.turns]
-        owed = _owed(case, sizes)
+        owed = _owed(sizes, moved)
         pairs = [
             (index, size, before)
             for index, (size, before) in enumerate(zip(sizes, owed, strict=True))
@@ -100,23 +100,31 @@ def _size(turn: Turn, name: str, usual: Shape) -> int | None:
     if not calls or any(HELD in call.settings for call in calls):
         return None
     return max(
-        sum(tokens for key, tokens in call.components.items() if short(key) == name)
-        for call in calls
+        call.components.get(name, 0) + call.components.get(SECTION + name, 0) for call in calls
     )
 
 
-def _owed(case: Case, sizes: list[int | None]) -> list[int]:
+def _moved(case: Case) -> list[bool]:
+    """Return of each turn whether it has sections that none before it had."""
+    moved: list[bool] = []
+    known = set[str]()
+    for turn in case.turns:
+        sections = {key for key in turn.components if key.startswith(SECTION)}
+        moved.append(not sections <= known)
+        known |= sections
+    return moved
+
+
+def _owed(sizes: list[int | None], moved: list[bool]) -> list[int]:
     """Return the size that a component had reached before each turn, 0 before it was ever there.
 
     Where sections appear that were not there before, what a component lost went into them: it is
     measured anew from there.
     """
     owed: list[int] = []
-    before, known = 0, set[str]()
-    for turn, size in zip(case.turns, sizes, strict=True):
-        sections = {key for key in turn.components if key.startswith(SECTION)}
-        before = size if sections - known and size else max(before, size or 0)
-        known |= sections
+    before = 0
+    for size, anew in zip(sizes, moved, strict=True):
+        before = size if anew and size else max(before, size or 0)
         owed.append(before)
     return owed
 
@@ -142,7 +150,7 @@ def failed(case: Case) -> Iterator[Finding]:
         FAILING if pressed else DEGRADED,
         f"the last call failed in {named}{under}{timed}",
         [turn.number for turn in where],
-        turns=len(where),
+        count=len(where),
         under_pressure=len(pressed),
         timeouts=late,
     )

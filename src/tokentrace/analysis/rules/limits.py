@@ -8,22 +8,20 @@ from itertools import pairwise
 from tokentrace import schema
 from tokentrace.analysis.case import Case, found, refused
 from tokentrace.analysis.findings import CRITICAL, DEGRADED, FAILING, HEALTHY, Finding
-from tokentrace.analysis.shapes import COMPRESSED, EXCEEDED, EXCLUDED, LOW, REFUSED, Turn
+from tokentrace.analysis.shapes import COMPRESSED, EXCEEDED, EXCLUDED, LOW, REFUSED, Turn, over
 from tokentrace.analysis.wording import many, percent, turns
 from tokentrace.prompt import CallRecord
-
-PER_ITEM = "embeddings"  # their limit is one of each input, not of all together
 
 
 def exceeded(case: Case) -> Iterator[Finding]:
     """Find prompts over the limit that were sent."""
-    over = {turn.number: sizes for turn in case.session.turns if (sizes := list(_over(turn)))}
-    if not over:
+    passed = {turn.number: sizes for turn in case.session.turns if (sizes := list(_over(turn)))}
+    if not passed:
         return
     tokens, limit = max(
-        (size for sizes in over.values() for size in sizes), key=lambda size: size[0] - size[1]
+        (size for sizes in passed.values() for size in sizes), key=lambda size: size[0] - size[1]
     )
-    where = tuple(over)
+    where = tuple(passed)
     told = f"{tokens:,} tokens of {limit:,}" if limit else f"{tokens:,} tokens"
     yield found(
         "limit.exceeded",
@@ -32,31 +30,24 @@ def exceeded(case: Case) -> Iterator[Finding]:
         where,
         tokens=tokens,
         limit=limit,
-        turns=len(where),
+        count=len(where),
     )
 
 
 def _over(turn: Turn) -> Iterator[tuple[int, int]]:
     """Yield size and limit of each prompt of a turn that was over its limit when it was sent."""
     for call in turn.calls:
-        if not refused(call) and (_passes(call) or _too_long(call)):
+        if over(call) or _too_long(call):
             yield call.tokens, call.limit or 0
     for event in turn.of(EXCEEDED):
         if event.limit is None or event.tokens - event.error > event.limit:
             yield event.tokens, event.limit or 0
 
 
-def _passes(call: CallRecord) -> bool:
-    """Whether a call is over its limit for certain."""
-    if call.limit is None or call.operation == PER_ITEM:
-        return False
-    return call.tokens - call.error > call.limit
-
-
 def _too_long(call: CallRecord) -> bool:
     """Whether the provider refused a call for its length."""
     told = any(event.name == schema.LIMIT_EXCEEDED for event in call.events)
-    return told and bool(call.error_type)
+    return told and bool(call.error_type) and not refused(call)
 
 
 def stopped(case: Case) -> Iterator[Finding]:

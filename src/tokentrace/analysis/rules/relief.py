@@ -25,7 +25,7 @@ def missing(case: Case) -> Iterator[Finding]:
         f"{turns(where)} at or above {percent(case.thresholds.high)} of the limit, and nothing was"
         f" compressed from turn {where[0]} on",
         where,
-        turns=len(where),
+        count=len(where),
     )
 
 
