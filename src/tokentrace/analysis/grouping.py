@@ -226,6 +226,7 @@ def _happening(event: Event) -> Happening | None:
         error=_whole(get("error")) or 0,
         limit=_whole(get("limit")),
         reason=_joined(get("reason")) or _grew(get("grew")),
+        piece=str(get("piece", "")),
         cause=str(get("cause", "")),
         time=event.time,
     )

@@ -37,6 +37,7 @@ class Happening:
             elsewhere.
         limit: what the prompt was judged against, None elsewhere.
         reason: why, empty where nobody said.
+        piece: of the component, as a log calls it, empty where nobody said.
         cause: of an exclusion in a log, in one word: ``budget``, ``cap`` or what its format says.
         time: nanoseconds since the epoch.
     """
@@ -49,6 +50,7 @@ class Happening:
     after: int | None = None
     limit: int | None = None
     reason: str = ""
+    piece: str = ""
     cause: str = ""
     time: int = 0
 

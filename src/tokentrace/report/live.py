@@ -136,7 +136,7 @@ def _events(session: Session, width: int, most: int) -> Iterator[Text]:
     found = [(turn.number, event) for turn in session.turns for event in turn.events]
     for number, event in found[-most:] if most > 0 else ():
         line = words.head(f"turn {number}", event, NAMES)
-        line.append(" · ".join(filter(None, (words.numbers(event), safe(event.reason)))))
+        line.append(" · ".join(filter(None, (words.numbers(event), words.why(event)))))
         line.truncate(width, overflow="ellipsis")
         yield line
 

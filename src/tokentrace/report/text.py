@@ -281,7 +281,7 @@ def _events(turns: Sequence[Turn], console: Console) -> None:
     digits = max(len(str(number)) for number, _ in shown)
     for number, event in shown:
         head = words.head(f"turn {number:>{digits}}", event, names)
-        _fold(head, words.numbers(event), safe(event.reason), console)
+        _fold(head, words.numbers(event), words.why(event), console)
     console.print()
 
 

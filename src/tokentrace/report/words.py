@@ -43,3 +43,8 @@ def numbers(event: Happening) -> str:
     else:
         text = f"{event.tokens:,}{TOKENS}" if event.tokens else ""
     return text
+
+
+def why(event: Happening) -> str:
+    """Return the reason of an event, behind the piece of the component that it is about."""
+    return safe(": ".join(filter(None, (event.piece, event.reason))))

@@ -135,7 +135,8 @@ class Talk:
         told.add(schema.COMPONENT_EXCLUDED, {
             "name": component,
             "tokens": values.get("tokens", 0),
-            "reason": ": ".join(filter(None, (piece, reason))),
+            "reason": reason,
+            "piece": piece,
             "cause": next(causes, entry.cause),
         })  # fmt: skip
 

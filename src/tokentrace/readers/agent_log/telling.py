@@ -208,21 +208,20 @@ def squeezed(sizes: Figures, time: int) -> Iterator[Event]:
     """
     before, after = sizes.get("before"), sizes.get("after")
     wide, narrow = sizes.get("before_chars"), sizes.get("after_chars")
-    known: dict[str, Any] = {"name": sizes.get("component") or sizes.get("name", "")}
-    words = [sizes.get("name", "") if known["name"] != sizes.get("name") else ""]
-    words.append(sizes.get("reason", ""))
-    if wide is not None and narrow is not None:
-        words.append(f"{wide:,} → {narrow:,} characters")
-        if before is None and after is not None and narrow:
+    name = sizes.get("component") or sizes.get("name", "")
+    known: dict[str, Any] = {"name": name, "reason": sizes.get("reason", "")}
+    if sizes.get("name", name) != name:
+        known["piece"] = sizes["name"]
+    if wide is not None and narrow is not None and (before is None or after is None):
+        known["reason"] = f"{wide:,} → {narrow:,} characters"
+        if after is not None and narrow:
             before = round(after * wide / narrow)
-            words.append("tokens before are estimated")
+            known["reason"] = "tokens before are estimated from characters"
     if before is not None and after is not None:
         known |= {"before": before, "after": after}
     elif wide is None or narrow is None:
         return
-    yield Event(
-        schema.CONTEXT_COMPRESSED, {**known, "reason": ", ".join(filter(None, words))}, time
-    )
+    yield Event(schema.CONTEXT_COMPRESSED, known, time)
 
 
 def _events(told: Told, figures: Figures) -> tuple[list[Event], list[Event]]:
