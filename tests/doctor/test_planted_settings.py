@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 import pytest
@@ -61,6 +62,8 @@ PLANTED = [
      {"TOKENTRACE_THRESHOLDS": "0.8,0.95"}),
     ("env.value", "fault", {"TOKENTRACE_ON_EXCEED": "stop"}, "warn or raise",
      {"TOKENTRACE_ON_EXCEED": "raise"}),
+    ("env.value", "fault", {"TOKENTRACE_TOKENIZERS": '{"qwen*": "/not/there.json"}'}, "paths of files",
+     {"TOKENTRACE_TOKENIZERS": json.dumps({"qwen*": __file__})}),
     ("env.value", "fault", {"TOKENTRACE_TURN": "first"}, "a number from 1", {"TOKENTRACE_TURN": "1"}),
     ("env.value", "fault", {"TOKENTRACE_CAPTURE_CONTENT": "no thanks"}, "1 or 0",
      {"TOKENTRACE_CAPTURE_CONTENT": "0"}),

@@ -70,6 +70,15 @@ def load_in_background() -> None:
             _start(given)
 
 
+def check(raw: str) -> None:
+    """Raise ValueError where a setting cannot be used, or names a file that is not there."""
+    told = _config.mapping(raw)
+    given = [value.get("file") if isinstance(value, dict) else value for value in told.values()]
+    for file in given:
+        if not isinstance(file, str) or not Path(file).expanduser().is_file():
+            raise ValueError(raw)
+
+
 @lru_cache(maxsize=512)
 def _matching(raw: str, model: str) -> Given | None:
     names = (model.lower(), providers.plain(model))

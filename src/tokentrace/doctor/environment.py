@@ -9,6 +9,7 @@ from typing import Any
 
 from tokentrace import _config
 from tokentrace._config import _exporter
+from tokentrace.counting import tokenizers
 from tokentrace.doctor.findings import Finding, fault, note, ok, warn
 from tokentrace.doctor.machine import Machine
 from tokentrace.guard import configured
@@ -43,6 +44,10 @@ VARIABLES: dict[str, tuple[Callable[[str], Any], str]] = {
     "TOKENTRACE_SESSION": (str, "a name"),
     "TOKENTRACE_STRICT": (strict, "1 or 0"),
     "TOKENTRACE_THRESHOLDS": (_thresholds, "shares from 0 to 1 separated by commas, e.g. 0.8,0.95"),
+    "TOKENTRACE_TOKENIZERS": (
+        tokenizers.check,
+        "a JSON object of model patterns and paths of files",
+    ),
     "TOKENTRACE_TURN": (_config.positive, "a number from 1"),
 }
 
