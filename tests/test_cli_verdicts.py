@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
@@ -16,6 +17,7 @@ from tokentrace.analysis import CODES, Judgement, Session, Thresholds
 from tokentrace.analysis.optimising import sizes, triggers
 from tokentrace.analysis.shapes import Happening, Turn
 from tokentrace.prompt import CallRecord, ContextRecord
+from tokentrace.report import json as as_json
 from tokentrace.report import text, verdicts
 
 TRACE = Path(__file__).parent / "readers" / "data" / "conversation.jsonl"
@@ -160,6 +162,27 @@ def test_an_explanation_tells_what_cuts_context(monkeypatch):
     assert "assembly devops: budget 3,000 tokens" in page
     row = next(line for line in page.splitlines() if line.startswith("history"))
     assert row.split() == ["history", "0", "0", "1,205", "2,700", "4", "1,100"]
+
+
+def test_an_explanation_in_json():
+    """The same reasons and sizes, as the schema has them; without --explain they are not there."""
+    document = json.loads(invoke(TRACE, "--json", "--explain").stdout)
+    jsonschema.Draft202012Validator(json.loads(as_json.schema())).validate(document)
+    (session,) = document["explained"]
+    assert session["triggers"][0] == {
+        "kind": "refused", "name": "", "reason": "over the guard's limit", "times": 1, "tokens": 8_450,
+        "turns": [6], "lowest": 0.4605}  # fmt: skip
+    assert session["sizes"][0] == {
+        "name": "history", "first": 0, "least": 0, "mean": 1_205, "peak": 2_700, "peak_turn": 4, "last": 1_100}  # fmt: skip
+    assert "explained" not in json.loads(invoke(TRACE, "--json").stdout)
+
+
+@pytest.mark.parametrize("words", [["--markdown"], ["--against", str(TRACE)]])
+def test_an_explanation_belongs_to_one_run(words):
+    """A comment and a comparison have no room for it."""
+    assert f"--explain: not together with {words[0]}" in complaint(
+        invoke(TRACE, "--explain", *words)
+    )
 
 
 def shown(session, judged, width=100):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -93,6 +95,11 @@ def test_what_the_guard_refused_is_no_excess(made):
     found = one(lost, "limit.refused")
     assert found.numbers == {"refusals": 1, "tokens": 12_000, "limit": 10_000}
     assert found.turns == (2,)
+    steps = CallRecord(tokens=4_000, start=1)
+    last = CallRecord(tokens=12_000, start=2, decision="refuse")
+    event = made.event("refused", tokens=12_000)
+    half = Session("s", turns=(Turn(1, (steps, last), main=steps, events=(event,)),))
+    assert codes(half)["limit.refused"] == "failing"
     served = made.talk([4_000, 5_000], events={2: [made.event("refused", tokens=12_000)]})
     assert codes(served) == {"limit.refused": "degraded"}
 
@@ -337,6 +344,22 @@ def test_one_call_of_another_shape_is_no_loss(made):
     assert codes(made.joined(session, **both)) == {}
 
 
+@pytest.mark.parametrize("changes", [
+    {"operation": "embeddings"}, {"api": "openai.responses"}, {"agent": "summariser"},
+    {"settings": {"previous_response.id": "resp_1"}}])  # fmt: skip
+def test_turns_of_another_shape_lose_nothing(made, changes):
+    """What most turns are decides; others, and prompts that the provider holds, are not measured."""
+    goal = held(1, core_goal=60)
+    odd = {f"t{n}": made.turn(n, 500, components={"user": 500}, **changes) for n in (3, 4)}
+    assert "essential.gone" not in codes(made.joined(made.mixed(*[goal] * 6), **odd))
+    same = {f"t{n}": made.turn(n, 500, components={"user": 500}) for n in (3, 4)}
+    gone = [
+        found.component
+        for found in analysis.judge(made.joined(made.mixed(*[goal] * 6), **same)).findings
+    ]
+    assert {"system", "core_goal"} <= set(gone)
+
+
 def test_short_questions_are_no_loss(made):
     """The user's input is of any size; only its absence counts."""
     parts = [{**held(1), "user": size} for size in (900, 10, 10, 10)]
@@ -452,6 +475,8 @@ def test_whatever_was_recorded_gets_a_verdict(calls, thresholds, phased):
             assert found.level in CODES[found.code].levels
             assert set(found.turns) <= numbers
             assert found.remedy
+            words = found.message.replace(found.component, "") if found.component else found.message
+            assert not re.search(r"[0-9]{4}", words)
 
 
 # ── thresholds ───────────────────────────────────────────────────────────────────────────────────

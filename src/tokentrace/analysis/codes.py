@@ -33,8 +33,8 @@ CODES: dict[str, Code] = {
     ),
     "limit.refused": Code(
         (DEGRADED, FAILING),
-        "The guard stopped prompts before they were sent. Degraded where another call served the"
-        " turn all the same, failing where the turn got no answer.",
+        "The guard stopped prompts before they were sent. Failing where a turn ended so, degraded"
+        " where another call was sent after it.",
         "give the guard a compress callback, or build smaller prompts for these turns",
     ),
     "limit.approached": Code(

@@ -54,17 +54,17 @@ def sessions(records: Iterable[Record]) -> tuple[Session, ...]:
     """
     groups: dict[Key, list[CallRecord]] = defaultdict(list)
     rooms: dict[Key, list[ContextRecord]] = defaultdict(list)
-    traces: dict[str, Key] = {}
+    places: dict[tuple[str, str], Key] = {}
     ordered = sorted(_once(records), key=_when)
     for call in ordered:
         if isinstance(call, CallRecord):
             key = _key(call)
             groups[key].append(call)
-            traces.setdefault(call.trace_id, key)
+            places.setdefault((call.trace_id, call.parent_id), key)
+            places.setdefault((call.trace_id, ""), key)
     for context in ordered:
         if isinstance(context, ContextRecord):
-            anonymous = traces.get(context.trace_id, (False, context.trace_id))
-            rooms[(True, context.session) if context.session else anonymous].append(context)
+            rooms[_owner(context, places)].append(context)
     built = (_session(key, groups[key], rooms[key]) for key in {**groups, **rooms})
     return tuple(sorted(built, key=lambda session: (session.start, session.id)))
 
@@ -87,6 +87,14 @@ def _key(call: CallRecord) -> Key:
     if call.session:
         return True, call.session
     return False, call.lineage or call.trace_id or call.span_id
+
+
+def _owner(context: ContextRecord, places: Mapping[tuple[str, str], Key]) -> Key:
+    """Return whose an assembly is: its own name, else that of a call beside it or in its trace."""
+    if context.session:
+        return True, context.session
+    beside = places.get((context.trace_id, context.parent_id))
+    return beside or places.get((context.trace_id, ""), (False, context.trace_id))
 
 
 def _session(key: Key, calls: Sequence[CallRecord], contexts: Sequence[ContextRecord]) -> Session:

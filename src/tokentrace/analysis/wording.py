@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 def percent(share: float) -> str:
     """Return a share as text."""
-    return f"{100 * share:.1f}%"
+    return f"{100 * share:,.1f}%"
 
 
 def many(number: int, thing: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -43,8 +44,7 @@ def report(
     if schema:
         typer.echo(json.schema(), nl=False)
         return
-    if as_json and markdown:
-        raise InputError("not together with --markdown", source="--json")
+    _check(as_json=as_json, markdown=markdown, explain=explain, against=bool(against))
     by = judging(threshold or (), phase or (), fail_on)
     quiet = as_json or markdown
     found = _read(paths or [_home()], progress=not quiet)
@@ -61,6 +61,15 @@ def report(
     raise typer.Exit(by.code(shown.verdict))
 
 
+def _check(*, as_json: bool, markdown: bool, explain: bool, against: bool) -> None:
+    """Raise InputError for options that say two things at once."""
+    if as_json and markdown:
+        raise InputError("not together with --markdown", source="--json")
+    if explain and (markdown or against):
+        other = "--markdown" if markdown else "--against"
+        raise InputError(f"not together with {other}", source="--explain")
+
+
 def _form(as_json: bool, markdown: bool) -> str:
     return "json" if as_json else "markdown" if markdown else "text"
 
@@ -72,8 +81,12 @@ def _print(
     from tokentrace.report import comparing, json, markdown, text
 
     if form == "json":
-        more = {} if compared is None else {"comparison": comparing.document(compared)}
-        typer.echo(json.written({**json.document(shown), **more}), nl=False)
+        more: dict[str, Any] = {}
+        if compared is not None:
+            more["comparison"] = comparing.document(compared)
+        if explained:
+            more["explained"] = json.explained(shown)
+        typer.echo(json.render(shown, **more), nl=False)
     elif form == "markdown":
         plain = markdown.render(shown) if compared is None else markdown.compared(compared)
         typer.echo(plain, nl=False)

@@ -12,6 +12,7 @@ import msgspec
 
 from tokentrace.analysis import Finding, Judgement, Report, summary
 from tokentrace.analysis.judging import heaviest
+from tokentrace.analysis.optimising import sizes, triggers
 from tokentrace.analysis.shapes import Happening, Session, Turn
 from tokentrace.prompt import CallRecord, ContextRecord, Detail, Usage
 
@@ -24,9 +25,9 @@ def schema() -> str:
     return resources.files(__package__).joinpath("report.schema.json").read_text("utf-8")
 
 
-def render(report: Report) -> str:
-    """Return the document; `schema` describes it."""
-    return written(document(report))
+def render(report: Report, **more: Any) -> str:
+    """Return the document, with ``more`` keys beside its own; `schema` describes it."""
+    return written({**document(report), **more})
 
 
 def written(held: dict[str, Any]) -> str:
@@ -91,6 +92,21 @@ def finding(found: Finding) -> dict[str, Any]:
         "component": found.component,
         "numbers": {name: _figure(value) for name, value in found.numbers.items()},
     }
+
+
+def explained(report: Report) -> list[dict[str, Any]]:
+    """Return of each session what cut its context and how large components were, as plain data."""
+    return [
+        {
+            "id": session.id,
+            "triggers": [
+                {**asdict(one), "turns": list(one.turns), "lowest": _rounded(one.lowest)}
+                for one in triggers(session)
+            ],
+            "sizes": [asdict(one) for one in sizes(session)],
+        }
+        for session in report.sessions
+    ]
 
 
 def _figure(value: float) -> float:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from tokentrace.analysis.case import SECTION, Case, found, refused, short
 from tokentrace.analysis.findings import DEGRADED, FAILING, Finding
 from tokentrace.analysis.shapes import DISAGREEMENT, Turn
 from tokentrace.analysis.wording import many, percent, turns
+from tokentrace.prompt import CallRecord
+
+Shape = tuple[str, str, str]
 
 # What is in every prompt of itself; the rest is what the agent carries along.
 FIXED = frozenset({"system", "tools", "user", "framing", "server_context", "base_prompt", "schema"})
 ANY_SIZE = frozenset({"user"})
 MATTERS = 200  # tokens that a carried context had at least, to speak of its loss
+HELD = "previous_response.id"  # a setting: what was said before lies with the provider
 ENOUGH = 2  # turns in a row: one is another shape of call, or an input of its own kind
 
 
@@ -47,37 +52,60 @@ def _carried(turn: Turn, kept: frozenset[str] | set[str]) -> int:
 
 def essential(case: Case) -> Iterator[Finding]:
     """Find essential components that were there and are gone, or lost much of their size."""
+    usual = _usual(case)
     for name in dict.fromkeys(map(short, case.thresholds.essential)):
-        sizes = [_size(turn, name) for turn in case.turns]
+        sizes = [_size(turn, name, usual) for turn in case.turns]
         owed = _owed(case, sizes)
-        pairs = list(enumerate(zip(sizes, owed, strict=True)))
-        gone = _in_a_row([index for index, (size, before) in pairs if before and not size])
-        least_share = 0.0 if name in ANY_SIZE else case.thresholds.shrunk
-        less = _in_a_row([index for index, (size, before) in pairs if size < least_share * before])
-        lost = gone or less
-        if not lost:
-            continue
-        where, before = case.numbers(lost), max(owed[index] for index in lost)
-        least = min(sizes[index] for index in lost)
-        code, level = ("essential.gone", FAILING) if gone else ("essential.shrunk", DEGRADED)
-        text = f"{name} is missing in {turns(where)}; it had {before:,} tokens"
-        if not gone:
-            share = percent(least / before)
-            text = f"{name} shrank from {before:,} to {least:,} tokens ({share}) in {turns(where)}"
-        yield found(code, level, text, where, component=name, before=before, after=least)
+        pairs = [
+            (index, size, before)
+            for index, (size, before) in enumerate(zip(sizes, owed, strict=True))
+            if size is not None
+        ]
+        gone = _in_a_row([index for index, size, before in pairs if before and not size])
+        floor = 0.0 if name in ANY_SIZE else case.thresholds.shrunk
+        less = _in_a_row([index for index, size, before in pairs if size < floor * before])
+        if gone or less:
+            least = min(size for index, size, _ in pairs if index in (gone or less))
+            yield _loss(case, name, gone or less, owed, least)
 
 
-def _size(turn: Turn, name: str) -> int:
-    """Return a component's tokens in the turn's fullest call of the main agent."""
-    agent = turn.main.agent if turn.main else ""
+def _loss(case: Case, name: str, lost: list[int], owed: list[int], least: int) -> Finding:
+    """Return the finding on a component that is gone, or shrunk to ``least`` tokens."""
+    where, before = case.numbers(lost), max(owed[index] for index in lost)
+    code, level = ("essential.shrunk", DEGRADED) if least else ("essential.gone", FAILING)
+    text = f"{name} is missing in {turns(where)}; it had {before:,} tokens"
+    if least:
+        share = percent(least / before)
+        text = f"{name} shrank from {before:,} to {least:,} tokens ({share}) in {turns(where)}"
+    return found(code, level, text, where, component=name, before=before, after=least)
+
+
+def _usual(case: Case) -> Shape:
+    """Return the shape of call that most turns have."""
+    shapes = Counter(_shape(turn.main) for turn in case.turns if turn.main)
+    return max(shapes, key=shapes.__getitem__, default=("", "", ""))
+
+
+def _shape(call: CallRecord) -> Shape:
+    return call.agent, call.api, call.operation
+
+
+def _size(turn: Turn, name: str, usual: Shape) -> int | None:
+    """Return a component's tokens in a turn's fullest call of the usual shape.
+
+    None where there is no such call, or where the provider holds a part of the prompt that is then
+    in no body.
+    """
+    calls = [call for call in (turn.main, *turn.calls) if call and _shape(call) == usual]
+    if not calls or any(HELD in call.settings for call in calls):
+        return None
     return max(
         sum(tokens for key, tokens in call.components.items() if short(key) == name)
-        for call in turn.calls
-        if call.agent == agent
+        for call in calls
     )
 
 
-def _owed(case: Case, sizes: list[int]) -> list[int]:
+def _owed(case: Case, sizes: list[int | None]) -> list[int]:
     """Return the size that a component had reached before each turn, 0 before it was ever there.
 
     Where sections appear that were not there before, what a component lost went into them: it is
@@ -87,7 +115,7 @@ def _owed(case: Case, sizes: list[int]) -> list[int]:
     before, known = 0, set[str]()
     for turn, size in zip(case.turns, sizes, strict=True):
         sections = {key for key in turn.components if key.startswith(SECTION)}
-        before = size if sections - known and size else max(before, size)
+        before = size if sections - known and size else max(before, size or 0)
         known |= sections
         owed.append(before)
     return owed

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
+from math import ceil
 
 from tokentrace.analysis.case import Case, found
 from tokentrace.analysis.findings import DEGRADED, FAILING, HEALTHY, Finding
-from tokentrace.analysis.wording import percent, turns
+from tokentrace.analysis.wording import many, percent, turns
 from tokentrace.insights import REMEDIES
 
 RISING = 0.8  # share of the steps after the build-up that must go up in growth without bound
@@ -84,11 +85,11 @@ def _grows(case: Case) -> bool:
 def _left(case: Case, pace: float) -> int | None:
     """Return the turns until the limit at this pace, 0 where it is reached, None if unknown."""
     room = case.turns[-1].headroom
-    return None if room is None else max(0, round(room / max(1.0, pace)))
+    return None if room is None else max(0, ceil(room / max(1.0, pace)))
 
 
 def _ahead(left: int) -> str:
-    return f"{left:,} turns ahead" if left else "reached"
+    return f"{many(left, 'turn')} ahead" if left else "reached"
 
 
 def _urgency(case: Case, left: int | None) -> str:

@@ -64,7 +64,7 @@ def stopped(case: Case) -> Iterator[Finding]:
     where = [turn for turn in case.session.turns if turn.of(REFUSED)]
     if not where:
         return
-    lost = [turn.number for turn in where if all(map(refused, turn.calls))]
+    lost = [turn.number for turn in where if _unanswered(turn)]
     events = [event for turn in where for event in turn.of(REFUSED)]
     largest = max(events, key=lambda event: event.tokens)
     told = f"the largest with {largest.tokens:,} tokens" + (
@@ -80,6 +80,11 @@ def stopped(case: Case) -> Iterator[Finding]:
         tokens=largest.tokens,
         limit=largest.limit or 0,
     )
+
+
+def _unanswered(turn: Turn) -> bool:
+    """Whether a turn ended with a refusal: nothing was sent after it."""
+    return refused(max(turn.calls, key=lambda call: (call.start, call.end), default=None))
 
 
 def approached(case: Case) -> Iterator[Finding]:

@@ -55,7 +55,8 @@ def frequent(case: Case) -> Iterator[Finding]:
     """Find exclusions turn after turn that leave the prompt as large as it was."""
     for run in _runs(case):
         before, after = case.totals[max(0, run[0] - 1)], case.totals[run[-1]]
-        idle = (case.shares[run[-1]] or 1.0) < case.thresholds.low
+        share = case.shares[run[-1]]
+        idle = share is not None and share < case.thresholds.low
         if idle or after < before * (1 - case.thresholds.relief):
             continue
         events = [event for index in run for event in case.turns[index].of(EXCLUDED)]
