@@ -30,7 +30,7 @@ async def main() -> None:
     manifest = tokentrace.tag("manifest", MANIFEST)  # a component of its own in the report
     async with tokentrace.session("review"), tokentrace.turn():
         stream = client.messages.stream(
-            model="claude-sonnet-4-5",
+            model="claude-sonnet-4-6",
             max_tokens=500,
             system=SYSTEM,
             messages=[{"role": "user", "content": f"Please review:\n\n{manifest}"}],

@@ -21,13 +21,13 @@ from tokentrace.prompt import Usage
 from tokentrace.testing import anthropic_message, capture
 
 URL = "https://api.example"
-KEY = key_of("anthropic", URL, "claude-sonnet-4-5")
+KEY = key_of("anthropic", URL, "claude-sonnet-4-6")
 
 
 def body(number, words=900, **more):
     """Return a request of its own: no conversation carries it."""
     text = f"Case {number}: the node is drained before the pool is upgraded. " * (words // 12)
-    return {"model": "claude-sonnet-4-5", "max_tokens": 9,
+    return {"model": "claude-sonnet-4-6", "max_tokens": 9,
             "messages": [{"role": "user", "content": text}], **more}  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def test_first_calls_of_conversations_teach_and_are_corrected():
     assert all(abs(call.drift) <= call.error for call in made[5:])
     assert made[-1].error < made[0].error
     ((name, told),) = tokentrace.status()["factors"].items()
-    assert (name, told["calls"]) == ("claude-sonnet-4-5 at api.example", 12)
+    assert (name, told["calls"]) == ("claude-sonnet-4-6 at api.example", 12)
     assert (told["factor"], told["share"]) == pytest.approx((1.25, 0.0), abs=0.001)
 
 
@@ -227,14 +227,14 @@ def test_what_is_learned_goes_through_a_file(path):
     factor_file.reset()
     with capture(guard=False):
         assert FACTORS.find(KEY) == learned
-        assert list(tokentrace.status()["factors"]) == ["claude-sonnet-4-5 at api.example"]
+        assert list(tokentrace.status()["factors"]) == ["claude-sonnet-4-6 at api.example"]
     FACTORS.clear()
     prompt, count, now = counted(body(1))
     factors.note(("x", "y", "z"), prompt, count, now, count.total)
     factor_file.save(str(path))
     rows = json.loads(path.read_text())["factors"]
     assert [(row["model"], len(row["calls"])) for row in rows] == [
-        ("claude-sonnet-4-5", 9),
+        ("claude-sonnet-4-6", 9),
         ("z", 1),
     ]
     assert "drained" not in path.read_text()

@@ -123,7 +123,7 @@ def request(sdk: str, **changes: Any) -> dict[str, Any]:
     """Return arguments of ``create``."""
     messages = [{"role": "user", "content": f"Why does the pod {SECRET} restart?"}]
     own = (
-        {"model": "gpt-4o"} if sdk == "openai" else {"model": "claude-sonnet-4-5", "max_tokens": 64}
+        {"model": "gpt-4o"} if sdk == "openai" else {"model": "claude-sonnet-4-6", "max_tokens": 64}
     )
     return {**own, "messages": messages, **changes}
 

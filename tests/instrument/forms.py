@@ -54,7 +54,7 @@ ANTHROPIC = Sdk(
     name="anthropic",
     client="Anthropic",
     request={
-        "model": "claude-sonnet-4-5",
+        "model": "claude-sonnet-4-6",
         "max_tokens": 64,
         "messages": [{"role": "user", "content": TEXT}],
     },

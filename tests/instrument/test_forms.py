@@ -276,7 +276,7 @@ def test_anthropics_own_span_does_not_double_ours(monkeypatch, asynchronous, str
     asyncio.run(run())
     tokentrace.uninstrument()
     (span,) = exporter.get_finished_spans()
-    assert span.name == "chat claude-sonnet-4-5"
+    assert span.name == "chat claude-sonnet-4-6"
     assert span.attributes[schema.USAGE_INPUT] == sdk.reported
     asyncio.run(run())
     assert len(exporter.get_finished_spans()) == 1 + has_own_span()

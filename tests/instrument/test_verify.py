@@ -115,7 +115,7 @@ RESPONDED = {"id": "resp_1", "object": "response", "created_at": 1, "status": "c
                        "output_tokens_details": {"reasoning_tokens": 0}}}  # fmt: skip
 MESSAGE = anthropic_message("Because.", input_tokens=900).body
 RESPONSES_BODY = {"model": "gpt-4o", "input": TEXT, "instructions": "Be brief."}
-MESSAGES_BODY = {"model": "claude-sonnet-4-5", "max_tokens": 9, "system": "Be brief.",
+MESSAGES_BODY = {"model": "claude-sonnet-4-6", "max_tokens": 9, "system": "Be brief.",
                  "messages": [{"role": "user", "content": TEXT}]}  # fmt: skip
 GEMINI_BODY = {"model": google.MODEL, "contents": [{"role": "user", "parts": [{"text": TEXT}]}],
                "systemInstruction": {"role": "user", "parts": [{"text": "Be brief."}]}}  # fmt: skip

@@ -37,7 +37,7 @@ PEERS = {
 }
 TALK = [{"role": "user", "content": "Why does the pod restart?"}]
 CHAT = {"model": "gpt-4o", "messages": TALK}
-MESSAGE = {"model": "claude-sonnet-4-5", "max_tokens": 5, "messages": TALK}
+MESSAGE = {"model": "claude-sonnet-4-6", "max_tokens": 5, "messages": TALK}
 RESPONSE = {
     "id": "resp_1", "object": "response", "created_at": 1, "model": "gpt-4o", "status": "completed",
     "output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": [],

@@ -32,7 +32,7 @@ CALL = (
 )
 USAGE = ("input", "output", "cache_read")
 CONTEXT = ("name", "included", "excluded", "compressed", "budget", "lost")
-EVENT = ("kind", "name", "tokens", "error", "before", "after", "limit", "reason")
+EVENT = ("kind", "name", "tokens", "error", "before", "after", "limit", "piece", "reason")
 KEPT = {"calls": CALL, "contexts": CONTEXT, "events": EVENT}
 UNSAID: tuple[Any, ...] = (None, "", [], {}, ())
 MOST = 40  # calls, assemblies, events of a turn

@@ -50,7 +50,7 @@ def _templates() -> Environment:
         "happenings": happenings, "share_of": share_of, "trusted": raw, "short": short, "row": comparing.row,
     }  # fmt: skip
     made.globals |= {
-        "title": words.title, "kind": words.kind, "what": words.numbers, "counted": text.counted,
+        "title": words.title, "kind": words.kind, "what": words.numbers, "why": words.why, "counted": text.counted,
         "many": cells.many, "output": cells.output, "arrows": cells.ARROWS, "marks": MARKS,
         "models": models, "figure": verdicts.figure, "codes": CODES,
         "alone": comparing.alone, "groups": comparing.groups,

@@ -529,7 +529,7 @@
         } else if (event.limit) {
           what = tokens(event.tokens || 0) + (event.error ? " ±" + tokens(event.error) : "") + " of " + tokens(event.limit);
         }
-        const words = [event.name, what, event.reason].filter(Boolean).join(" · ");
+        const words = [event.name, what, event.piece, event.reason].filter(Boolean).join(" · ");
         return make("li", "", kind, " " + words);
       });
       if (turn.events_left_out) rows.push(make("li", "dim", "and " + tokens(turn.events_left_out) + " more"));
