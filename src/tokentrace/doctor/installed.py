@@ -22,6 +22,7 @@ MODULES = {
     "opentelemetry-exporter-otlp": "",
     "opentelemetry-instrumentation": "opentelemetry.instrumentation.utils",
     "opentelemetry-sdk": "opentelemetry.sdk.trace",
+    "pyyaml": "yaml",
 }
 
 
