@@ -110,7 +110,7 @@ class Files:
             InputError: a file may not be read, is packed, or is neither a trace nor a known log.
         """
         found: list[Record] = []
-        for path in sorted(self._path.glob(FILES)) if self._path.is_dir() else [self._path]:
+        for path in sorted(self._path.rglob(FILES)) if self._path.is_dir() else [self._path]:
             fresh = Source(Tail(str(path), self._problems))
             found += self._sources.setdefault(path, fresh).new(self._forms)
         return found
