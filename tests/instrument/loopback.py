@@ -80,7 +80,8 @@ class Server:
 
     def answer_to(self, sent: Sent) -> Answer:
         """Return the answer to a request: the same to all of them, or what a function says."""
-        return self.answer(sent) if callable(self.answer) else self.answer
+        answer = self.answer
+        return answer(sent) if callable(answer) else answer
 
     def __enter__(self) -> Self:
         self._thread.start()

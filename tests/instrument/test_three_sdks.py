@@ -296,16 +296,8 @@ def test_retries_of_cohere_are_one_call(server, cohere):
         [whole({"message": "busy"}, status=503, headers={"retry-after": "0.01"}), cohere.PLAIN]
     )
 
-    class Changing(Server):
-        @property
-        def answer(self):
-            return next(answers)
-
-        @answer.setter
-        def answer(self, _):
-            pass
-
-    with Changing() as running, capture() as captured, cohere.opened(running.url) as client:
+    with Server() as running, capture() as captured, cohere.opened(running.url) as client:
+        running.answer = lambda _: next(answers)
         client.chat(**cohere.SECOND.request)
         assert len(running.requests) == 2
     (call,) = captured.calls
