@@ -110,7 +110,7 @@ def ran(tmp_path_factory):
 
 def told(ran, test: str) -> str:
     """Return what pytest printed of one failed test."""
-    return ran[0].stdout.partition(f"_ {test} _")[2].partition("\n____")[0]
+    return re.split(r"\n(?:____|====)", ran[0].stdout.partition(f"_ {test} _")[2])[0]
 
 
 def test_outcomes(ran):
