@@ -190,6 +190,16 @@ def test_junit_has_a_case_for_each_turn_and_finding(invoke, here):
     assert (suite.get("tests"), suite.get("failures")) == ("5", "3")
 
 
+def test_junit_is_xml_whatever_a_name_holds(invoke, here):
+    """What XML and terminals forbid is left out of names that somebody else chose."""
+    text = (here / "small.yaml").read_text().replace("name: first", 'name: "fi\\x01r\\x1bst"')
+    (here / "odd.yaml").write_text(text)
+    invoke("run", "odd.yaml", "--command", NOTHING, "--junit", "junit.xml")
+    cases = ET.parse("junit.xml").iter("testcase")
+    assert "small.first" in {case.get("classname") for case in cases}
+    assert invoke("check", "odd.yaml").stdout == "small: 3 turns: first 1-2, then 3-3\n"
+
+
 def test_sessions_at_the_same_time(document):
     """Each has its own id, its own folder, and all turns."""
     found = document("--target", "the_agent:answer", "--concurrency", "3")
@@ -265,7 +275,7 @@ def wait_for(done, process):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_interrupted_goes_on(here, document, number):
     """The agent's processes end, exit code 130 and how to go on are told, and no turn is done twice."""
     Path("agent.sh").write_text(WAITING)
@@ -288,6 +298,30 @@ def test_a_run_that_is_interrupted_goes_on(here, document, number):
     assert Path("served").read_text().split() == ["one", "two", "two", "three"]
     assert [turn["number"] for turn in found["sessions"][0]["turns"]] == [1, 2, 3]
     assert len(runs()) == 1
+
+
+def test_who_asks_twice_does_not_wait(here):
+    """An agent that takes no notice is killed at once at the second Ctrl-C."""
+    Path("agent.sh").write_text(
+        'trap "touch asked" TERM\necho $$ > pid\nwhile true; do sleep 0.1; done\n'
+    )
+    code = (
+        "import sys; from tokentrace import cli; from tokentrace.scenario import children; "
+        "children.GRACE = 600.0; cli.main()"
+    )
+    words = ["scenario", "run", "small.yaml", "--command", "sh agent.sh {prompt}"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: Path("pid").exists() and Path("pid").read_text().strip(), process)
+    process.send_signal(signal.SIGINT)
+    wait_for(Path("asked").exists, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, (out, err)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Path("pid").read_text()), 0)
 
 
 def test_what_an_interrupted_turn_recorded_is_no_turns(here):

@@ -33,6 +33,7 @@ EXAMPLES = (
     "tokentrace scenario show quick > mine.yaml                        to begin one of your own"
 )
 INTERRUPTED = 130
+POLITE = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 Wanted = Annotated[
     str, typer.Argument(metavar="FILE|NAME", help="A YAML file, or a name that `list` shows.")
 ]
@@ -90,10 +91,11 @@ def show(wanted: Wanted) -> None:
 @app.command()
 def check(wanted: Wanted) -> None:
     """Check a scenario: say what is in it, or what is wrong with it and in which line."""
+    from tokentrace.report import safe
     from tokentrace.scenario import loading
 
     known = loading.load(wanted)
-    phases = ", ".join(f"{name} {a}-{b}" for name, (a, b) in known.phases.items())
+    phases = ", ".join(f"{safe(name)} {a}-{b}" for name, (a, b) in known.phases.items())
     typer.echo(f"{known.name}: {len(known.steps)} turns: {phases}")
 
 
@@ -208,7 +210,7 @@ def _driven(
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Take a polite end from a CI server as an interruption: the agent's processes end first."""
+    """Take a CI server's polite end, or a closed terminal, as an interruption: the agents end first."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -216,11 +218,13 @@ def _terminable() -> Iterator[None]:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    wanted = [one for one in POLITE if signal.getsignal(one) is not signal.SIG_IGN]  # nohup
+    before = {one: signal.signal(one, interrupt) for one in wanted}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 @contextmanager
