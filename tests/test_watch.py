@@ -21,7 +21,7 @@ from tokentrace.analysis import sessions
 from tokentrace.cli import app
 from tokentrace.errors import InputError
 from tokentrace.prompt import CallRecord, Event
-from tokentrace.readers import Problems, agent_log
+from tokentrace.readers import Problems, agent_log, following
 from tokentrace.report import live
 from tokentrace.telemetry import local
 from tokentrace.testing import Wire, capture, openai_chat
@@ -125,7 +125,7 @@ def test_files_of_a_folder_that_fills(tmp_path):
     """Records come as they are written, also where the folder comes later."""
     folder = tmp_path / "filling"
     files = Files(str(folder), Problems())
-    before = files.records()
+    before = list(files.records())
     converse(folder, 2)
     first = [one for one in files.records() if isinstance(one, CallRecord)]
     converse(folder, 1, first=3)
@@ -133,6 +133,29 @@ def test_files_of_a_folder_that_fills(tmp_path):
     files.close()
     assert before == []
     assert [[one.turn for one in some] for some in (first, second)] == [[1, 2], [3]]
+
+
+def test_a_folder_may_hold_more_files_than_may_be_open(tmp_path, monkeypatch):
+    """Between two files none stays open, and a file that did not change is not opened again."""
+    folder = tmp_path / "many"
+    line = local.line(converse(folder, 1).spans[0])
+    for number in range(2, 30):
+        (folder / f"{number}.jsonl").write_bytes(line)
+    files, opened, most = Files(str(folder), Problems()), [], []
+    really = following.Path.open
+
+    def counted(self, *words, **more):
+        most.append(sum(one.tail._file is not None for one in files._sources.values()))
+        opened.append(self.name)
+        return really(self, *words, **more)
+
+    monkeypatch.setattr(following.Path, "open", counted)
+    assert len(list(files.records())) == len(opened) == 29
+    assert max(most) == 0
+    opened.clear()
+    with really(folder / "7.jsonl", "ab") as file:
+        file.write(line)
+    assert (len(list(files.records())), opened) == (1, ["7.jsonl"])
 
 
 def test_command_follows_a_file(tmp_path):
@@ -168,7 +191,8 @@ def test_a_log_that_is_being_written(tmp_path):
     for part in (text[: len(text) // 2], text[len(text) // 2 :]):
         with path.open("a") as file:
             file.write(part)
-        board.take(files.records(), files.open())
+        board.take(files.records())
+        board.hold(files.open())
         totals.append([turn.total for one in board.sessions() for turn in one.turns if turn.main])
     files.close()
     assert totals[1] == [plan.total for plan in plans]

@@ -114,7 +114,12 @@ def _watched(path: str, listen: str, log_format: str, stack: ExitStack) -> Watch
     forms = (agent_log.load(log_format),) if log_format else agent_log.shipped()
     files = Files(place, problems, forms)
     stack.callback(files.close)
-    return Watched(place, lambda: board.take(files.records(), files.open()), board, problems)
+
+    def look() -> None:
+        board.take(files.records())
+        board.hold(files.open())
+
+    return Watched(place, look, board, problems)
 
 
 def _address(listen: str) -> tuple[str, int]:
