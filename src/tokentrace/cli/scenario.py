@@ -163,8 +163,10 @@ def _agent(command: str, target: str, *, stdin: bool) -> Make:
 
 
 def _write(path: str, content: bytes) -> None:
+    from tokentrace.report import writing
+
     try:
-        Path(path).write_bytes(content)
+        writing.write(Path(path), content)
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
         raise InputError(f"cannot be written: {reason}", source=path) from None
