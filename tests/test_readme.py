@@ -64,6 +64,12 @@ def test_links_lead_somewhere(page):
     assert [link for link in links if not (TOP / page).parent.joinpath(link).exists()] == []
 
 
+def test_every_page_is_found_from_the_readme():
+    """No page of the documentation is left out of the README."""
+    pages = {f"docs/{page.name}" for page in (TOP / "docs").glob("*.md")} - {"docs/index.md"}
+    assert {page for page in pages if f"({page})" not in README} == set()
+
+
 def test_public_names_of_the_readme_exist():
     """Every ``tokentrace.name`` that the README mentions can be had."""
     import tokentrace
