@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -158,7 +159,8 @@ def test_a_folder_may_hold_more_files_than_may_be_open(tmp_path, monkeypatch):
     assert (len(list(files.records())), opened) == (1, ["7.jsonl"])
 
 
-def test_command_follows_a_file(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_command_follows_a_file(tmp_path, number):
     """Without a terminal each change is a line, until somebody interrupts: then exit code 0."""
     folder = tmp_path / "live"
     converse(folder, 1)
@@ -171,7 +173,7 @@ def test_command_follows_a_file(tmp_path):
         converse(folder, 1, first=2)
         second = watcher.stdout.readline()
     finally:
-        watcher.send_signal(2)
+        watcher.send_signal(number)
         code = watcher.wait(60)
         watcher.stdout.close()
     assert "conv-9 turn 1 · " in first
@@ -218,6 +220,19 @@ def test_once(tmp_path):
     hidden = CliRunner().invoke(app, ["watch", str(tmp_path / "once"), "--once", "--session", "x"])
     assert (shown.exit_code, shown.stdout.count("conv-9 turn")) == (0, 2)
     assert (hidden.exit_code, hidden.stdout) == (0, "")
+
+
+def test_what_is_no_turn_is_told_beside_the_lines(tmp_path):
+    """That there is nothing yet, and what was skipped, stand on stderr: stdout is for the turns."""
+    nothing = CliRunner().invoke(app, ["watch", str(tmp_path / "later"), "--once"])
+    assert (nothing.exit_code, nothing.stdout) == (0, "")
+    assert nothing.stderr == f"tokentrace: {tmp_path / 'later'}: nothing yet\n"
+    converse(tmp_path / "half", 1)
+    with (tmp_path / "half" / "1-1.jsonl").open("a") as file:
+        file.write('{"resourceSpans": [{\n')
+    some = CliRunner().invoke(app, ["watch", str(tmp_path / "half"), "--once"])
+    assert (some.exit_code, some.stdout.count("conv-9 turn")) == (0, 1)
+    assert "1-1.jsonl:3: " in some.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -33,7 +31,6 @@ EXAMPLES = (
     "tokentrace scenario show quick > mine.yaml                        to begin one of your own"
 )
 INTERRUPTED = 130
-POLITE = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 Wanted = Annotated[
     str, typer.Argument(metavar="FILE|NAME", help="A YAML file, or a name that `list` shows.")
 ]
@@ -201,32 +198,13 @@ def _driven(
     from tokentrace.scenario import running
 
     try:
-        with _terminable(), _progress(known, journal, console) as told:
+        with showing.terminable(), _progress(known, journal, console) as told:
             return running.run(known, journal, make, told, given)
     except KeyboardInterrupt:
         done = sum(map(len, journal.pages.sessions.values()))
         text = f"interrupted after {done} of {len(known.steps) * len(journal.pages.sessions)} turns"
         typer.echo(f"tokentrace: {text} (the same command with --resume goes on)", err=True)
         raise typer.Exit(INTERRUPTED) from None
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Take a CI server's polite end, or a closed terminal, as an interruption: the agents end first."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    wanted = [one for one in POLITE if signal.getsignal(one) is not signal.SIG_IGN]  # nohup
-    before = {one: signal.signal(one, interrupt) for one in wanted}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 @contextmanager
