@@ -360,6 +360,20 @@ def test_only_an_interrupted_run_of_the_same_scenario_is_resumed(here):
         journal.resume(loading.load("small.yaml"), home)
 
 
+def test_a_run_that_still_goes_on_is_not_resumed(here, invoke):
+    """Two processes would serve the same turns; once it has ended it can be gone on with."""
+    _, mine = begun()
+    words = ["run", "small.yaml", "--command", NOTHING, "--resume", "--fail-on", "never"]
+    with mine.alone():
+        ran = invoke(*words)
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert ran.stderr == (
+        f"tokentrace: --resume: {mine.folder.name} is still going on "
+        "(wait for it, or start a run without --resume)\n"
+    )
+    assert invoke(*words).exit_code == 0
+
+
 def test_the_journal_is_whole_at_any_time(here):
     """A turn is there as soon as it is done, and read back as it was."""
     known, mine = begun()

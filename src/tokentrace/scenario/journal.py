@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,6 +89,21 @@ class Journal:
             self.pages.resumed.append(time.time_ns())
             self._write()
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the run as long as this process drives it.
+
+        Raises:
+            InputError: another process does; both would serve the same turns.
+        """
+        held = os.open(self.folder, os.O_RDONLY)
+        try:
+            with _locking(self.folder.name):
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        finally:
+            os.close(held)
+
     def add(self, session: str, result: Result) -> None:
         """Take down a turn that is done."""
         entry = msgspec.convert(result, Entry, from_attributes=True)
@@ -118,6 +135,17 @@ class Journal:
         if len(self.pages.sessions) == 1:
             return self.folder
         return self.folder / session.rpartition("-")[2]
+
+
+@contextmanager
+def _locking(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BlockingIOError:
+        mend = f"wait for it, or {NOTHING}"
+        raise InputError(f"{name} is still going on", source="--resume", mend=mend) from None
+    except OSError:  # a file system without locks
+        return
 
 
 def _unwritable(place: Path, error: OSError) -> InputError:
