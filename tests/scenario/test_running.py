@@ -351,9 +351,10 @@ def test_only_an_interrupted_run_of_the_same_scenario_is_resumed(here):
     with pytest.raises(InputError, match="no interrupted run of small"):
         journal.resume(known, home)
     _, second = begun()
-    (second.folder / "run.json").write_text("{")
-    with pytest.raises(InputError, match="no interrupted run of small"):
-        journal.resume(known, home)
+    for damaged in (b"{", b"\xff", (second.folder / "run.json").read_bytes().replace(b"[]", b"7")):
+        (second.folder / "run.json").write_bytes(damaged)
+        with pytest.raises(InputError, match="no interrupted run of small"):
+            journal.resume(known, home)
     begun()
     (here / "small.yaml").write_text((here / "small.yaml").read_text() + "# x\n")
     with pytest.raises(InputError, match="small was changed since small-"):

@@ -22,18 +22,6 @@ ROOM = "scenarios"
 NOTHING = "start a run without --resume"
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A turn that is done."""
-
-    number: int
-    phase: str
-    state: str
-    reason: str = ""
-    start: int = 0
-    seconds: float = 0.0
-    checks: dict[str, bool] = {}
-
-
 class Pages(msgspec.Struct):
     """The file.
 
@@ -46,7 +34,7 @@ class Pages(msgspec.Struct):
 
     scenario: str
     digest: str
-    sessions: dict[str, list[Entry]]
+    sessions: dict[str, list[Result]]
     resumed: list[int] = []
     finished: bool = False
     version: int = 1
@@ -67,8 +55,7 @@ class Journal:
 
     def results(self, session: str) -> list[Result]:
         """Return the turns of a session that are done."""
-        done = self.pages.sessions[session]
-        return [Result(**msgspec.structs.asdict(entry)) for entry in done]
+        return list(self.pages.sessions[session])
 
     def marks(self, session: str) -> list[tuple[int, int]]:
         """Return the begin of each turn that is done, in ns since the epoch, and its number.
@@ -106,9 +93,8 @@ class Journal:
 
     def add(self, session: str, result: Result) -> None:
         """Take down a turn that is done."""
-        entry = msgspec.convert(result, Entry, from_attributes=True)
         with self._lock:
-            self.pages.sessions[session].append(entry)
+            self.pages.sessions[session].append(result)
             self._write()
 
     def finish(self) -> None:
@@ -222,6 +208,7 @@ def _folders(room: Path) -> Iterable[Path]:
 def _read(path: Path) -> Pages | None:
     """Return what stands in a run's file, None where it is damaged."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Pages)
-    except (OSError, msgspec.MsgspecError):
+        pages = msgspec.json.decode(path.read_bytes(), type=Pages)
+    except (OSError, ValueError, RecursionError):
         return None
+    return pages if pages.sessions else None
