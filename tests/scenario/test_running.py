@@ -300,6 +300,22 @@ def test_a_run_that_is_interrupted_goes_on(here, document, number):
     assert len(runs()) == 1
 
 
+def test_a_run_that_nobody_reads_is_no_good_verdict(here):
+    """A closed pipe ends the run like Ctrl-C: no verdict, so no exit code 0."""
+    Path("agent.sh").write_text("while test ! -e closed; do sleep 0.1; done\n")
+    words = ["run", "small.yaml", "--command", "sh agent.sh {prompt}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tokentrace", "scenario", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdout.close()
+    Path("closed").touch()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(120) == 130, err
+    assert err.startswith("tokentrace: interrupted after 1 of 3 turns (")
+
+
 def test_who_asks_twice_does_not_wait(here):
     """An agent that takes no notice is killed at once at the second Ctrl-C."""
     Path("agent.sh").write_text(

@@ -200,7 +200,9 @@ def _driven(
     try:
         with showing.terminable(), _progress(known, journal, console) as told:
             return running.run(known, journal, make, told, given)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError) as error:  # neither leaves a verdict
+        if isinstance(error, BrokenPipeError):
+            showing.hush()
         done = sum(map(len, journal.pages.sessions.values()))
         text = f"interrupted after {done} of {len(known.steps) * len(journal.pages.sessions)} turns"
         typer.echo(f"tokentrace: {text} (the same command with --resume goes on)", err=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +24,11 @@ class Output(Console):
     def on_broken_pipe(self) -> None:
         """Raise what rich would turn into exit code 1, a bad verdict."""
         raise BrokenPipeError
+
+
+def hush() -> None:
+    """Have what is still to be written go nowhere: nobody reads standard output any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
