@@ -310,6 +310,7 @@ def test_json_is_read_too(open_end, tmp_path):
     [
         ("/v1/traces", b"\xff\xff\xff", {}, 400),
         ("/v1/traces", b"{", {"Content-Type": "application/json"}, 400),
+        ("/v1/traces", b"{}", {"Content-Type": "application/json"}, 200),
         ("/v1/traces", b"no gzip", {"Content-Encoding": "gzip"}, 400),
         ("/v1/metrics", b"", {}, 200),
         ("/other", b"", {}, 404),
