@@ -20,7 +20,7 @@ PYTEST = nox.project.dependency_groups(PROJECT, "pytest")
 LINTING = nox.project.dependency_groups(PROJECT, "lint")
 BROWSING = nox.project.dependency_groups(PROJECT, "browser")
 DOCS = nox.project.dependency_groups(PROJECT, "docs")
-CODE = ("src", "tests", "examples", "noxfile.py")
+CODE = ("src", "tests", "examples", "scripts", "bench", "noxfile.py")
 
 # The versions of each SDK whose hooks are promised: the table beside the hooks.
 SDKS = runpy.run_path("src/tokentrace/instrument/hooks.py")["SDKS"]
@@ -137,7 +137,7 @@ def peers(session: nox.Session) -> None:
 
 def named(session: nox.Session, *needs: str) -> None:
     """Run the tests of frameworks that the other sessions skip; they leave sockets open."""
-    runner = [need for need in TESTING if need.startswith("pytest")]
+    runner = [need for need in PYTEST if need.startswith(("hypothesis", "pytest"))]
     session.install(".", *runner, *needs)
     open_sockets = ("-W", "ignore::pytest.PytestUnraisableExceptionWarning")
     session.run("pytest", "tests/frameworks", *open_sockets, *session.posargs)

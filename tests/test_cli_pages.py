@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tokentrace.cli import app, pages
+from tokentrace.cli import app
+from tokentrace.report import writing
 
 TRACE = Path(__file__).parent / "readers" / "data" / "conversation.jsonl"
 
@@ -91,7 +92,7 @@ def test_a_pipe_is_written_to(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    pages.write(pipe, b"page")
+    writing.write(pipe, b"page")
     assert os.read(reader, 10) == b"page"
     os.close(reader)
     assert pipe.is_fifo()

@@ -47,7 +47,7 @@ def blocks(name: str) -> list[tuple[str, str]]:
 
 
 def run(
-    command: list[str], folder: Path, timeout: float = 120, **variables: str
+    command: list[str], folder: Path, timeout: float = 300, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, cwd=folder, env=os.environ | WIDTH | variables, capture_output=True, text=True,

@@ -41,7 +41,7 @@ def run(name: str, folder: Path, proxy: str, *words: str) -> str:
     }
     ran = subprocess.run(
         [sys.executable, str(EXAMPLES / name), *words], env=os.environ | settings, cwd=folder,
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     return ran.stdout

@@ -34,14 +34,14 @@ def test_python_snippets_run_in_their_order(tmp_path):
         }
         ran = subprocess.run(
             [sys.executable, "-W", "error", str(program)], env=os.environ | keys, capture_output=True, text=True,
-            cwd=tmp_path, check=False, timeout=60,
+            cwd=tmp_path, check=False, timeout=240,
         )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.split()[1] == "exact"
     assert len(server.bodies) == 2
     report = subprocess.run(
         [sys.executable, "-m", "tokentrace", "report", "--session", "conv-42"],
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=240,
     )  # fmt: skip
     assert "conv-42" in report.stdout
 
@@ -62,6 +62,12 @@ def test_links_lead_somewhere(page):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
     links += re.findall(r'<img src="([^"]+)"', text)
     assert [link for link in links if not (TOP / page).parent.joinpath(link).exists()] == []
+
+
+def test_every_page_is_found_from_the_readme():
+    """No page of the documentation is left out of the README."""
+    pages = {f"docs/{page.name}" for page in (TOP / "docs").glob("*.md")} - {"docs/index.md"}
+    assert {page for page in pages if f"({page})" not in README} == set()
 
 
 def test_public_names_of_the_readme_exist():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from tokentrace.analysis import sessions
 from tokentrace.cli import app
 from tokentrace.errors import InputError
 from tokentrace.prompt import CallRecord, Event
-from tokentrace.readers import Problems, agent_log
+from tokentrace.readers import Problems, agent_log, following
 from tokentrace.report import live
 from tokentrace.telemetry import local
 from tokentrace.testing import Wire, capture, openai_chat
@@ -125,7 +126,7 @@ def test_files_of_a_folder_that_fills(tmp_path):
     """Records come as they are written, also where the folder comes later."""
     folder = tmp_path / "filling"
     files = Files(str(folder), Problems())
-    before = files.records()
+    before = list(files.records())
     converse(folder, 2)
     first = [one for one in files.records() if isinstance(one, CallRecord)]
     converse(folder, 1, first=3)
@@ -135,7 +136,31 @@ def test_files_of_a_folder_that_fills(tmp_path):
     assert [[one.turn for one in some] for some in (first, second)] == [[1, 2], [3]]
 
 
-def test_command_follows_a_file(tmp_path):
+def test_a_folder_may_hold_more_files_than_may_be_open(tmp_path, monkeypatch):
+    """Between two files none stays open, and a file that did not change is not opened again."""
+    folder = tmp_path / "many"
+    line = local.line(converse(folder, 1).spans[0])
+    for number in range(2, 30):
+        (folder / f"{number}.jsonl").write_bytes(line)
+    files, opened, most = Files(str(folder), Problems()), [], []
+    really = following.Path.open
+
+    def counted(self, *words, **more):
+        most.append(sum(one.tail._file is not None for one in files._sources.values()))
+        opened.append(self.name)
+        return really(self, *words, **more)
+
+    monkeypatch.setattr(following.Path, "open", counted)
+    assert len(list(files.records())) == len(opened) == 29
+    assert max(most) == 0
+    opened.clear()
+    with really(folder / "7.jsonl", "ab") as file:
+        file.write(line)
+    assert (len(list(files.records())), opened) == (1, ["7.jsonl"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_command_follows_a_file(tmp_path, number):
     """Without a terminal each change is a line, until somebody interrupts: then exit code 0."""
     folder = tmp_path / "live"
     converse(folder, 1)
@@ -148,7 +173,7 @@ def test_command_follows_a_file(tmp_path):
         converse(folder, 1, first=2)
         second = watcher.stdout.readline()
     finally:
-        watcher.send_signal(2)
+        watcher.send_signal(number)
         code = watcher.wait(60)
         watcher.stdout.close()
     assert "conv-9 turn 1 · " in first
@@ -168,7 +193,8 @@ def test_a_log_that_is_being_written(tmp_path):
     for part in (text[: len(text) // 2], text[len(text) // 2 :]):
         with path.open("a") as file:
             file.write(part)
-        board.take(files.records(), files.open())
+        board.take(files.records())
+        board.hold(files.open())
         totals.append([turn.total for one in board.sessions() for turn in one.turns if turn.main])
     files.close()
     assert totals[1] == [plan.total for plan in plans]
@@ -194,6 +220,19 @@ def test_once(tmp_path):
     hidden = CliRunner().invoke(app, ["watch", str(tmp_path / "once"), "--once", "--session", "x"])
     assert (shown.exit_code, shown.stdout.count("conv-9 turn")) == (0, 2)
     assert (hidden.exit_code, hidden.stdout) == (0, "")
+
+
+def test_what_is_no_turn_is_told_beside_the_lines(tmp_path):
+    """That there is nothing yet, and what was skipped, stand on stderr: stdout is for the turns."""
+    nothing = CliRunner().invoke(app, ["watch", str(tmp_path / "later"), "--once"])
+    assert (nothing.exit_code, nothing.stdout) == (0, "")
+    assert nothing.stderr == f"tokentrace: {tmp_path / 'later'}: nothing yet\n"
+    converse(tmp_path / "half", 1)
+    with (tmp_path / "half" / "1-1.jsonl").open("a") as file:
+        file.write('{"resourceSpans": [{\n')
+    some = CliRunner().invoke(app, ["watch", str(tmp_path / "half"), "--once"])
+    assert (some.exit_code, some.stdout.count("conv-9 turn")) == (0, 1)
+    assert "1-1.jsonl:3: " in some.stderr
 
 
 @pytest.mark.parametrize(
@@ -271,6 +310,7 @@ def test_json_is_read_too(open_end, tmp_path):
     [
         ("/v1/traces", b"\xff\xff\xff", {}, 400),
         ("/v1/traces", b"{", {"Content-Type": "application/json"}, 400),
+        ("/v1/traces", b"{}", {"Content-Type": "application/json"}, 200),
         ("/v1/traces", b"no gzip", {"Content-Encoding": "gzip"}, 400),
         ("/v1/metrics", b"", {}, 200),
         ("/other", b"", {}, 404),

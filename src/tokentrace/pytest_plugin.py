@@ -191,9 +191,11 @@ class Book:
         """Write the report; return a line that says where it is, or why not."""
         if not any(self._lines.values()):
             return f"tokentrace: no LLM call was recorded, so {self._file} was not written"
-        report = self._read()
+        from tokentrace.report import writing
+
+        text = _rendered(self._read(), Path(self._file).suffix)
         try:
-            Path(self._file).write_text(_rendered(report, Path(self._file).suffix), "utf-8")
+            writing.write(Path(self._file), text.encode())
         except OSError as error:
             return f"tokentrace: {self._file} could not be written: {error.strerror}"
         return f"tokentrace: wrote {self._file}"

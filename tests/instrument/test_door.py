@@ -55,6 +55,23 @@ def test_hooks_go_in_once_and_come_out_whole(caplog):
     assert tokentrace.status()["active"] is False
 
 
+def test_capture_leaves_an_application_as_it_was():
+    """Its own exporter is open, its guard at work and its spans its own again, also after an inner one."""
+    own = InMemorySpanExporter()
+    tokentrace.instrument(exporter=own, guard=tokentrace.Guard(limit=200, on_exceed="raise"))
+    ask("mine")
+    with capture(guard=False) as captured:
+        ask(LONG)
+        with capture(guard=False) as inner:
+            ask("inner")
+        ask("outer")
+    with pytest.raises(tokentrace.TokenLimitExceeded):
+        ask(LONG)
+    ask("mine")
+    assert (len(captured.calls), len(inner.calls)) == (2, 1)
+    assert len(own.get_finished_spans()) == 3
+
+
 def test_another_wrapper_above_ours_stays_and_ours_sleeps():
     """Taking ours out leaves what somebody put on top of it; ours then does nothing."""
     owner = openai._base_client.SyncAPIClient

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import openai
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -21,6 +20,8 @@ from tokentrace._told import Told
 from tokentrace.instrument import frameworks
 from tokentrace.instrument.frameworks import FRAMEWORKS, readers, runs
 from tokentrace.testing import Wire, capture, openai_chat
+
+openai = pytest.importorskip("openai", reason="openai is not installed")
 
 TOP = Path(__file__).parents[2]
 ASIDE = "opentelemetry.trace"  # the one module of the table that is always there

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import openai
 import pytest
 
 import tokentrace
@@ -10,6 +9,8 @@ from tokentrace.counting import stored
 from tokentrace.counting.stored import STORED, Stored
 from tokentrace.prompt import Count, Prompt, Usage
 from tokentrace.testing import Clock, Reply, Wire, capture
+
+openai = pytest.importorskip("openai", reason="openai is not installed")
 
 pytestmark = [
     pytest.mark.skipif(

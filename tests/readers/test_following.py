@@ -64,6 +64,23 @@ def test_a_file_that_was_emptied(log):
     assert [text for _, text in tail.lines()] == [b"new"]
 
 
+def test_a_file_that_was_let_go_of(log):
+    """It goes on where it was, with its half line; another file of its name starts anew."""
+    path, tail = log
+    append(path, "one\ntw")
+    first = list(tail.lines())
+    tail.rest()
+    still = list(tail.lines())
+    append(path, "o\nhal")
+    second = list(tail.lines())
+    tail.rest()
+    fresh = path.with_suffix(".new")
+    append(fresh, "another of more bytes\n")
+    fresh.replace(path)
+    assert (first, still, second) == ([(1, b"one")], [], [(2, b"two")])
+    assert [text for _, text in tail.lines()] == [b"another of more bytes"]
+
+
 def test_a_line_over_the_cap(log, monkeypatch):
     """A line that is too long is skipped and told, and is not kept while it grows."""
     path, tail = log

@@ -98,21 +98,45 @@ def test_a_command_that_fails(here, script, reason, shown):
     assert outcome.answer == ""
 
 
+def late_once(monkeypatch, file):
+    """Have the time of a turn be over as soon as a file is there, however long that takes."""
+    really, waits = children.Child.wait, []
+
+    def wait(child, seconds):
+        if waits:
+            return really(child, seconds)
+        waits.append(seconds)
+        until = time.monotonic() + 120
+        while not Path(file).exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        return None
+
+    monkeypatch.setattr(children.Child, "wait", wait)
+
+
 def test_a_command_that_hangs_ends_with_all_that_it_started(here, monkeypatch):
     """Who takes no notice of the question is killed, and so is its child."""
     monkeypatch.setattr(children, "GRACE", 0.2)
-    script = 'trap "" TERM; sleep 600 & echo $! > child; echo $$ > parent; wait'
+    late_once(monkeypatch, "hangs")
+    script = 'trap "" TERM; sleep 600 & echo $! > child; echo $$ > parent; touch hangs; wait'
     Path("hang.sh").write_text(script)
     outcome = served(driving.command("sh hang.sh {prompt}"), here, timeout=2.0)
     assert (outcome.state, outcome.reason) == ("timed_out", "no end after 2 s")
     assert all(gone(int(Path(name).read_text())) for name in ("child", "parent"))
 
 
-def test_a_command_that_hangs_may_say_goodbye(here):
+def test_a_command_that_hangs_may_say_goodbye(here, monkeypatch):
     """Who takes notice has time to write what it has to write."""
-    Path("bye.sh").write_text('trap "echo bye > bye; exit" TERM\nsleep 600 & wait\n')
-    assert served(driving.command("sh bye.sh {prompt}"), here, timeout=1.0).state == "timed_out"
+    late_once(monkeypatch, "ready")
+    Path("bye.sh").write_text('trap "echo bye > bye; exit" TERM\ntouch ready\nsleep 600 & wait\n')
+    assert served(driving.command("sh bye.sh {prompt}"), here).state == "timed_out"
     assert Path("bye").read_text() == "bye\n"
+
+
+def test_the_time_of_a_turn_ends(here):
+    """A command that gives no sign of life is ended when its time is over."""
+    outcome = served(driving.command("sleep 600", stdin=True), here, timeout=0.2)
+    assert (outcome.state, outcome.reason) == ("timed_out", "no end after 0.2 s")
 
 
 def test_a_flood_is_cut(here, monkeypatch):
@@ -125,9 +149,8 @@ def test_a_flood_is_cut(here, monkeypatch):
     assert (outcome.state, len(outcome.answer)) == ("ok", children.KEPT)
 
 
-def test_a_background_child_does_not_hold_a_turn_up(here, monkeypatch):
+def test_a_background_child_does_not_hold_a_turn_up(here):
     """A server that a command leaves running keeps the pipe open, and is left alone."""
-    monkeypatch.setattr(children, "DRAIN", 0.2)
     outcome = served(driving.command("sh -c 'sleep 600 & echo $!' {prompt}"), here)
     assert outcome.state == "ok"
     pid = int(outcome.answer)

@@ -97,6 +97,10 @@ FAULTS = {
     "binary": (b"\x89PNG\r\n\x1a\n\x00", ":1: no UTF-8 text"),
     "another encoding": (GOOD.encode() + b"description: \xe4\n", ":6: no UTF-8 text"),
     "a control character": (f"{GOOD}a: \x01\n", ":6: holds a character"),
+    "a character that no program can be told": (
+        GOOD.replace("hello", '"a\\0b"'), ":5: holds a character that no text may hold",
+    ),
+    "half a character": (GOOD.replace("hello", '"a\\ud800b"'), ":5: holds a character"),
     "no YAML": (f"{GOOD}a: [1", "no YAML: expected"),
     "an alias bomb": (f"{GOOD}a: &a [x]\nb: &b [*a, *a]\n", ":7: an alias, *a"),
     "two documents": (f"{GOOD}---\na: 1\n", ":6: no YAML: but found another document"),

@@ -190,6 +190,16 @@ def test_junit_has_a_case_for_each_turn_and_finding(invoke, here):
     assert (suite.get("tests"), suite.get("failures")) == ("5", "3")
 
 
+def test_junit_is_xml_whatever_a_name_holds(invoke, here):
+    """What XML and terminals forbid is left out of names that somebody else chose."""
+    text = (here / "small.yaml").read_text().replace("name: first", 'name: "fi\\x01r\\x1bst"')
+    (here / "odd.yaml").write_text(text)
+    invoke("run", "odd.yaml", "--command", NOTHING, "--junit", "junit.xml")
+    cases = ET.parse("junit.xml").iter("testcase")
+    assert "small.first" in {case.get("classname") for case in cases}
+    assert invoke("check", "odd.yaml").stdout == "small: 3 turns: first 1-2, then 3-3\n"
+
+
 def test_sessions_at_the_same_time(document):
     """Each has its own id, its own folder, and all turns."""
     found = document("--target", "the_agent:answer", "--concurrency", "3")
@@ -265,7 +275,7 @@ def wait_for(done, process):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_interrupted_goes_on(here, document, number):
     """The agent's processes end, exit code 130 and how to go on are told, and no turn is done twice."""
     Path("agent.sh").write_text(WAITING)
@@ -288,6 +298,46 @@ def test_a_run_that_is_interrupted_goes_on(here, document, number):
     assert Path("served").read_text().split() == ["one", "two", "two", "three"]
     assert [turn["number"] for turn in found["sessions"][0]["turns"]] == [1, 2, 3]
     assert len(runs()) == 1
+
+
+def test_a_run_that_nobody_reads_is_no_good_verdict(here):
+    """A closed pipe ends the run like Ctrl-C: no verdict, so no exit code 0."""
+    Path("agent.sh").write_text("while test ! -e closed; do sleep 0.1; done\n")
+    words = ["run", "small.yaml", "--command", "sh agent.sh {prompt}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tokentrace", "scenario", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdout.close()
+    Path("closed").touch()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(120) == 130, err
+    assert err.startswith("tokentrace: interrupted after 1 of 3 turns (")
+
+
+def test_who_asks_twice_does_not_wait(here):
+    """An agent that takes no notice is killed at once at the second Ctrl-C."""
+    Path("agent.sh").write_text(
+        'trap "touch asked" TERM\necho $$ > pid\nwhile true; do sleep 0.1; done\n'
+    )
+    code = (
+        "import sys; from tokentrace import cli; from tokentrace.scenario import children; "
+        "children.GRACE = 600.0; cli.main()"
+    )
+    words = ["scenario", "run", "small.yaml", "--command", "sh agent.sh {prompt}"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: Path("pid").exists() and Path("pid").read_text().strip(), process)
+    process.send_signal(signal.SIGINT)
+    wait_for(Path("asked").exists, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, (out, err)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Path("pid").read_text()), 0)
 
 
 def test_what_an_interrupted_turn_recorded_is_no_turns(here):
@@ -317,13 +367,28 @@ def test_only_an_interrupted_run_of_the_same_scenario_is_resumed(here):
     with pytest.raises(InputError, match="no interrupted run of small"):
         journal.resume(known, home)
     _, second = begun()
-    (second.folder / "run.json").write_text("{")
-    with pytest.raises(InputError, match="no interrupted run of small"):
-        journal.resume(known, home)
+    for damaged in (b"{", b"\xff", (second.folder / "run.json").read_bytes().replace(b"[]", b"7")):
+        (second.folder / "run.json").write_bytes(damaged)
+        with pytest.raises(InputError, match="no interrupted run of small"):
+            journal.resume(known, home)
     begun()
     (here / "small.yaml").write_text((here / "small.yaml").read_text() + "# x\n")
     with pytest.raises(InputError, match="small was changed since small-"):
         journal.resume(loading.load("small.yaml"), home)
+
+
+def test_a_run_that_still_goes_on_is_not_resumed(here, invoke):
+    """Two processes would serve the same turns; once it has ended it can be gone on with."""
+    _, mine = begun()
+    words = ["run", "small.yaml", "--command", NOTHING, "--resume", "--fail-on", "never"]
+    with mine.alone():
+        ran = invoke(*words)
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert ran.stderr == (
+        f"tokentrace: --resume: {mine.folder.name} is still going on "
+        "(wait for it, or start a run without --resume)\n"
+    )
+    assert invoke(*words).exit_code == 0
 
 
 def test_the_journal_is_whole_at_any_time(here):

@@ -5,7 +5,6 @@ Exit codes: 0 fine, 1 a bad verdict or an unknown model, 2 usage or input, 130 i
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated, Any
 
@@ -13,7 +12,17 @@ import typer
 from typer.core import TyperGroup
 
 from tokentrace import __version__
-from tokentrace.cli import counting, demo, doctor, models, reporting, run, scenario, watching
+from tokentrace.cli import (
+    counting,
+    demo,
+    doctor,
+    models,
+    reporting,
+    run,
+    scenario,
+    showing,
+    watching,
+)
 from tokentrace.errors import TokentraceError
 
 
@@ -29,7 +38,7 @@ class Commands(TyperGroup):
             _complain(str(error))
             raise typer.Exit(2) from None
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            showing.hush()
             raise typer.Exit(0) from None
         return result
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import typer
@@ -18,7 +17,7 @@ def page(report: Report, target: str, compared: Comparison | None = None) -> Non
     Raises:
         InputError: it cannot be written there.
     """
-    from tokentrace.report import html
+    from tokentrace.report import html, writing
 
     with showing.spinner("writing the page", wanted=target != "-"):
         text = html.render(report, compared).encode()
@@ -26,21 +25,8 @@ def page(report: Report, target: str, compared: Comparison | None = None) -> Non
         typer.echo(text, nl=False)
         return
     try:
-        write(Path(os.path.realpath(target)), text)
+        writing.write(Path(target), text)
     except OSError as error:
         mend = "give --html a file in a folder that can be written to"
         raise InputError(error.strerror or "cannot be written", source=target, mend=mend) from None
     typer.echo(f"The page is in {target} ({len(text) / 1000:,.0f} kB).", err=True)
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file so that whoever reads it sees the old one or the new one, never a part."""
-    if path.exists() and not path.is_file():  # a pipe, a device: not to be replaced
-        path.write_bytes(content)
-        return
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -90,10 +88,11 @@ def show(wanted: Wanted) -> None:
 @app.command()
 def check(wanted: Wanted) -> None:
     """Check a scenario: say what is in it, or what is wrong with it and in which line."""
+    from tokentrace.report import safe
     from tokentrace.scenario import loading
 
     known = loading.load(wanted)
-    phases = ", ".join(f"{name} {a}-{b}" for name, (a, b) in known.phases.items())
+    phases = ", ".join(f"{safe(name)} {a}-{b}" for name, (a, b) in known.phases.items())
     typer.echo(f"{known.name}: {len(known.steps)} turns: {phases}")
 
 
@@ -161,8 +160,10 @@ def _agent(command: str, target: str, *, stdin: bool) -> Make:
 
 
 def _write(path: str, content: bytes) -> None:
+    from tokentrace.report import writing
+
     try:
-        Path(path).write_bytes(content)
+        writing.write(Path(path), content)
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
         raise InputError(f"cannot be written: {reason}", source=path) from None
@@ -197,30 +198,15 @@ def _driven(
     from tokentrace.scenario import running
 
     try:
-        with _terminable(), _progress(known, journal, console) as told:
+        with showing.terminable(), _progress(known, journal, console) as told:
             return running.run(known, journal, make, told, given)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError) as error:  # neither leaves a verdict
+        if isinstance(error, BrokenPipeError):
+            showing.hush()
         done = sum(map(len, journal.pages.sessions.values()))
         text = f"interrupted after {done} of {len(known.steps) * len(journal.pages.sessions)} turns"
         typer.echo(f"tokentrace: {text} (the same command with --resume goes on)", err=True)
         raise typer.Exit(INTERRUPTED) from None
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Take a polite end from a CI server as an interruption: the agent's processes end first."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

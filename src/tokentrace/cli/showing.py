@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from threading import Timer
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 PATIENCE = 1.0  # seconds before a progress bar shows
+POLITE = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Output(Console):
@@ -20,6 +24,11 @@ class Output(Console):
     def on_broken_pipe(self) -> None:
         """Raise what rich would turn into exit code 1, a bad verdict."""
         raise BrokenPipeError
+
+
+def hush() -> None:
+    """Have what is still to be written go nowhere: nobody reads standard output any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
@@ -51,7 +60,7 @@ def spinner(what: str, *, wanted: bool) -> Iterator[None]:
     """Show on stderr, after a second, that something is going on."""
     console = Console(stderr=True)
     status = console.status(what)
-    timer = Timer(PATIENCE, status.start)
+    timer = threading.Timer(PATIENCE, status.start)
     timer.daemon = True
     if wanted and console.is_terminal:
         timer.start()
@@ -60,3 +69,22 @@ def spinner(what: str, *, wanted: bool) -> Iterator[None]:
     finally:
         timer.cancel()
         status.stop()
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Take a polite end, or a closed terminal, as a Ctrl-C: what was begun ends in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    wanted = [one for one in POLITE if signal.getsignal(one) is not signal.SIG_IGN]  # nohup
+    before = {one: signal.signal(one, interrupt) for one in wanted}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler or signal.SIG_DFL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,9 +65,9 @@ def watch(
         raise InputError("give a path or --otlp, not both", source="watch")
     with ExitStack() as stack:
         watched = _watched(path, listen if otlp else "", log_format, stack)
-        console = showing.Output()
-        plain = lines or not console.is_terminal
-        show = _printing(console) if plain else _drawing(console, watched, stack, once=once)
+        out = showing.Output()
+        plain = lines or not out.is_terminal
+        show = _printing(out, watched) if plain else _drawing(out, watched, stack, once=once)
         _look(lambda: show(watched.begin(session)), 0.0 if once else interval)
 
 
@@ -88,15 +88,13 @@ class Watched:
 
 def _look(show: Callable[[], None], interval: float) -> None:
     """Show again and again, until somebody has seen enough."""
-    try:
+    with suppress(KeyboardInterrupt), showing.terminable():
         while True:
             begun = time.monotonic()
             show()
             if not interval:
                 return
             time.sleep(max(interval, SHARE * (time.monotonic() - begun)))
-    except KeyboardInterrupt:
-        return
 
 
 def _watched(path: str, listen: str, log_format: str, stack: ExitStack) -> Watched:
@@ -114,7 +112,12 @@ def _watched(path: str, listen: str, log_format: str, stack: ExitStack) -> Watch
     forms = (agent_log.load(log_format),) if log_format else agent_log.shipped()
     files = Files(place, problems, forms)
     stack.callback(files.close)
-    return Watched(place, lambda: board.take(files.records(), files.open()), board, problems)
+
+    def look() -> None:
+        board.take(files.records())
+        board.hold(files.open())
+
+    return Watched(place, look, board, problems)
 
 
 def _address(listen: str) -> tuple[str, int]:
@@ -124,14 +127,27 @@ def _address(listen: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def _printing(console: showing.Output) -> Callable[[list[Session]], None]:
+def _printing(console: showing.Output, watched: Watched) -> Callable[[list[Session]], None]:
+    from tokentrace.report import safe
+
     told: dict[tuple[str, int], str] = {}
+    said: set[str] = set()
 
     def show(sessions: Sequence[Session]) -> None:
         for text in _changes(sessions, told):
             console.print(text, soft_wrap=True, highlight=False, markup=False)
+        for text in _remarks(sessions, watched):
+            if text not in said:
+                said.add(text)
+                typer.echo(f"tokentrace: {safe(text, most=500)}", err=True)
 
     return show
+
+
+def _remarks(sessions: Sequence[Session], watched: Watched) -> list[str]:
+    """Return what is told beside the turns: what was skipped, or that there is nothing yet."""
+    skipped = [str(one) for one in watched.problems.kept]
+    return skipped if skipped or sessions else [f"{watched.source}: nothing yet"]
 
 
 def _changes(sessions: Sequence[Session], told: dict[tuple[str, int], str]) -> Iterator[str]:

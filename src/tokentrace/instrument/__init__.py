@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import fields
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -115,6 +116,17 @@ def uninstrument() -> None:
         _told.listen(None)
         state.configure(None)
         attempt(telemetry.shutdown)
+
+
+def as_it_is() -> Callable[[], None]:
+    """Return what brings back the settings of now: `uninstrument` where there are none."""
+    from tokentrace import telemetry
+
+    settings, providers = state.settings, telemetry.settings()
+    if settings is None:
+        return uninstrument
+    known = {one.name: getattr(providers, one.name) for one in fields(providers)}
+    return lambda: _begin(settings, **known)
 
 
 def status() -> dict[str, Any]:

@@ -35,6 +35,15 @@ class Tail:
     _file: BinaryIO | None = None
     _half: list[bytes] = field(default_factory=list)
     _held: int = 0
+    _left: tuple[int, int, int] | None = None
+
+    def rest(self) -> None:
+        """Let go of the file until it changes: a folder may hold more files than may be open."""
+        if self._file is not None:
+            mine = os.fstat(self._file.fileno())
+            self._left = mine.st_dev, mine.st_ino, self._file.tell()
+            self._file.close()
+            self._file = None
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield what was written since the last look: each line and its number from 1.
@@ -42,7 +51,7 @@ class Tail:
         Raises:
             InputError: the file may not be read, or is packed.
         """
-        if self._file is None and not self._open():
+        if self._file is None and (self._unchanged() or not self._open()):
             return
         yield from self._new()
         if self._replaced():
@@ -54,7 +63,14 @@ class Tail:
         """Let go of the file; half a line is given up."""
         if self._file is not None:
             self._file.close()
-        self._file, self._half, self._held = None, [], 0
+        self._file, self._half, self._held, self._left = None, [], 0, None
+
+    def _unchanged(self) -> bool:
+        """Whether the file that was let go of is as it was."""
+        with suppress(OSError):
+            now = Path(self.path).stat()
+            return self._left == (now.st_dev, now.st_ino, now.st_size)
+        return False
 
     def _open(self) -> bool:
         try:
@@ -67,7 +83,12 @@ class Tail:
             self.close()
             mend = "tokentrace report reads it; watch the file that is being written"
             raise InputError("is packed, so nothing more will come", source=self.path, mend=mend)
-        self._file.seek(0)
+        now, left = os.fstat(self._file.fileno()), self._left
+        same = left and left[:2] == (now.st_dev, now.st_ino) and left[2] <= now.st_size
+        if not same:  # half a line of another file is no beginning
+            self._half, self._held = [], 0
+        self._file.seek(left[2] if left and same else 0)
+        self._left = None
         return True
 
     def _replaced(self) -> bool:

@@ -72,10 +72,11 @@ class Family:
         with self._lock:
             self.ended = True
             living = tuple(self._living)
-        for child in living:
-            child.ask()
-        for child in living:
-            child.end()
+        try:
+            end(living)
+        finally:  # whoever asks a second time does not wait
+            for child in living:
+                child.kill()
 
 
 class Output:
@@ -184,16 +185,7 @@ class Child:
         """End the group."""
         self._signal(signal.SIGKILL)
 
-    def end(self) -> None:
-        """End the group: ask, wait a little, kill."""
-        self.ask()
-        until = time.monotonic() + GRACE
-        while time.monotonic() < until and self._lives():
-            time.sleep(STEP)
-        self.kill()
-        self.wait(GRACE)
-
-    def _lives(self) -> bool:
+    def lives(self) -> bool:
         """Whether anybody of the group is left."""
         self._process.poll()
         with suppress(*GONE):
@@ -204,3 +196,16 @@ class Child:
     def _signal(self, number: int) -> None:
         with suppress(*GONE):
             os.killpg(self._process.pid, number)
+
+
+def end(group: Sequence[Child]) -> None:
+    """End processes with all that they started: ask them, wait a little for all at once, kill."""
+    for child in group:
+        child.ask()
+    until = time.monotonic() + GRACE
+    while time.monotonic() < until and any(child.lives() for child in group):
+        time.sleep(STEP)
+    for child in group:
+        child.kill()
+    for child in group:
+        child.wait(GRACE)

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from tokentrace import _config, boot
 from tokentrace.boot import programs
 from tokentrace.errors import InputError
+from tokentrace.scenario import children
 from tokentrace.scenario.children import Child, Family, Stopped
 from tokentrace.scenario.plan import Step
 
@@ -158,7 +159,7 @@ class Command:
 def _outcome(child: Child, code: int | None, timeout: float) -> Outcome:
     """Return what came of a process; one that still runs is ended."""
     if code is None:
-        child.end()
+        children.end([child])
     shown = child.err.end or child.out.end
     if child.flooded:
         return Outcome(FLOODED, "endless output", shown="")
@@ -269,7 +270,7 @@ class Target:
         if self._child is not None:
             self._child.write(None)
             if self._child.wait(5.0) is None:
-                self._child.end()
+                children.end([self._child])
             self._forget()
 
     def _forget(self) -> None:

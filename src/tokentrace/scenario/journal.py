@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,18 +22,6 @@ ROOM = "scenarios"
 NOTHING = "start a run without --resume"
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A turn that is done."""
-
-    number: int
-    phase: str
-    state: str
-    reason: str = ""
-    start: int = 0
-    seconds: float = 0.0
-    checks: dict[str, bool] = {}
-
-
 class Pages(msgspec.Struct):
     """The file.
 
@@ -44,7 +34,7 @@ class Pages(msgspec.Struct):
 
     scenario: str
     digest: str
-    sessions: dict[str, list[Entry]]
+    sessions: dict[str, list[Result]]
     resumed: list[int] = []
     finished: bool = False
     version: int = 1
@@ -65,8 +55,7 @@ class Journal:
 
     def results(self, session: str) -> list[Result]:
         """Return the turns of a session that are done."""
-        done = self.pages.sessions[session]
-        return [Result(**msgspec.structs.asdict(entry)) for entry in done]
+        return list(self.pages.sessions[session])
 
     def marks(self, session: str) -> list[tuple[int, int]]:
         """Return the begin of each turn that is done, in ns since the epoch, and its number.
@@ -87,11 +76,25 @@ class Journal:
             self.pages.resumed.append(time.time_ns())
             self._write()
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the run as long as this process drives it.
+
+        Raises:
+            InputError: another process does; both would serve the same turns.
+        """
+        held = os.open(self.folder, os.O_RDONLY)
+        try:
+            with _locking(self.folder.name):
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        finally:
+            os.close(held)
+
     def add(self, session: str, result: Result) -> None:
         """Take down a turn that is done."""
-        entry = msgspec.convert(result, Entry, from_attributes=True)
         with self._lock:
-            self.pages.sessions[session].append(entry)
+            self.pages.sessions[session].append(result)
             self._write()
 
     def finish(self) -> None:
@@ -118,6 +121,17 @@ class Journal:
         if len(self.pages.sessions) == 1:
             return self.folder
         return self.folder / session.rpartition("-")[2]
+
+
+@contextmanager
+def _locking(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BlockingIOError:
+        mend = f"wait for it, or {NOTHING}"
+        raise InputError(f"{name} is still going on", source="--resume", mend=mend) from None
+    except OSError:  # a file system without locks
+        return
 
 
 def _unwritable(place: Path, error: OSError) -> InputError:
@@ -194,6 +208,7 @@ def _folders(room: Path) -> Iterable[Path]:
 def _read(path: Path) -> Pages | None:
     """Return what stands in a run's file, None where it is damaged."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Pages)
-    except (OSError, msgspec.MsgspecError):
+        pages = msgspec.json.decode(path.read_bytes(), type=Pages)
+    except (OSError, ValueError, RecursionError):
         return None
+    return pages if pages.sessions else None

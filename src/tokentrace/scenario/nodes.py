@@ -5,6 +5,7 @@ An alias bomb grows in whoever walks it, so that aliases are refused before anyt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ DEEPEST = 12
 MOST_NODES = 20_000
 MAP = "tag:yaml.org,2002:map"
 SEQUENCE = "tag:yaml.org,2002:seq"
+NOWHERE = re.compile("[\0\ud800-\udfff]")
 OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
@@ -98,6 +100,8 @@ class _Tree:
             yield name, inner
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
+        if NOWHERE.search(node.value):  # written as an escape: no program could be told it
+            raise self._error(node, "holds a character that no text may hold", "leave it out")
         try:
             return self._scalars.construct_object(node)
         except (yaml.constructor.ConstructorError, ValueError):

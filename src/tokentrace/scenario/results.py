@@ -12,11 +12,13 @@ from xml.etree import ElementTree as ET
 
 from tokentrace.analysis import Finding, Turn
 from tokentrace.analysis.findings import HEALTHY
+from tokentrace.report import safe
 from tokentrace.scenario.driving import OK
 from tokentrace.scenario.judging import Result
 from tokentrace.scenario.running import Judged, Run
 
 VERSION = 1
+LONGEST = 10_000  # characters of a message; those that XML forbids are left out
 
 
 def document(run: Run) -> str:
@@ -91,18 +93,20 @@ def _suite(root: ET.Element, name: str, judged: Judged) -> None:
 
 def _case(suite: ET.Element, name: str, result: Result) -> None:
     case = ET.SubElement(
-        suite, "testcase", classname=f"{name}.{result.phase}", name=f"turn {result.number:02}",
+        suite, "testcase", classname=f"{name}.{safe(result.phase)}", name=f"turn {result.number:02}",
         time=f"{result.seconds:.3f}",
     )  # fmt: skip
     if result.passed:
         return
     unmet = ", ".join(key for key, met in result.checks.items() if not met)
     text = result.reason if result.state != OK else f"not met: {unmet}"
-    ET.SubElement(case, "failure", message=text, type=result.state)
+    ET.SubElement(case, "failure", message=safe(text, LONGEST), type=result.state)
 
 
 def _finding(suite: ET.Element, name: str, finding: Finding) -> None:
     case = ET.SubElement(suite, "testcase", classname=f"{name}.findings", name=finding.code)
     if finding.level != HEALTHY:
-        failure = ET.SubElement(case, "failure", message=finding.message, type=finding.level)
-        failure.text = finding.remedy
+        failure = ET.SubElement(
+            case, "failure", message=safe(finding.message, LONGEST), type=finding.level
+        )
+        failure.text = safe(finding.remedy, LONGEST)

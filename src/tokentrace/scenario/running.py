@@ -75,7 +75,8 @@ def run(
         given: variables for the agent's environment.
 
     Raises:
-        InputError: the agent cannot be started, or the journal not be written.
+        InputError: the agent cannot be started, the journal not be written, or another process
+            drives this run.
         KeyboardInterrupt: somebody did; the agent's processes have ended, the journal is whole.
     """
     family = Family()
@@ -83,7 +84,7 @@ def run(
         _Line(scenario, journal, told, Place(name, str(journal.place(name)), family, given or {}))
         for name in journal.pages.sessions
     ]
-    with ThreadPoolExecutor(len(lines)) as pool:
+    with journal.alone(), ThreadPoolExecutor(len(lines)) as pool:
         futures = [pool.submit(line.go, make) for line in lines]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)

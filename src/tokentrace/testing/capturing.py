@@ -53,21 +53,27 @@ class Captured:
 def capture(**settings: Any) -> Iterator[Captured]:
     """Instrument for the length of a block and collect what it does, in memory.
 
+    An application that is instrumented already is so again afterwards, as it was.
+
     Args:
         **settings: as for `tokentrace.instrument`; ``tracer_provider`` is ours, so spans come here
             even where the application has set a provider.
     """
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from tokentrace.instrument import instrument, uninstrument
+    from tokentrace import telemetry
+    from tokentrace.instrument import as_it_is, instrument, state
     from tokentrace.telemetry import exporting
 
     exporter = InMemorySpanExporter()
+    undo, told = as_it_is(), telemetry.settings()
+    if state.settings is not None:  # else its own exporter would be closed
+        settings = {"exporter": told.exporter, "service_name": told.service_name, **settings}
     instrument(tracer_provider=exporting.in_memory(exporter), **settings)
     try:
         yield Captured(exporter.get_finished_spans)
     finally:
-        uninstrument()
+        undo()
 
 
 class Clock:

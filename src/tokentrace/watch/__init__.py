@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -32,11 +32,16 @@ class Board:
         self._taken = self._shown = 0
         self._sessions: tuple[Session, ...] = ()
 
-    def take(self, records: Sequence[Record], still_open: Sequence[Record] = ()) -> None:
-        """Keep ``records``, at the price of the oldest; what is open is kept till the next time."""
+    def take(self, records: Iterable[Record]) -> None:
+        """Keep ``records``, at the price of the oldest."""
+        for record in records:  # one by one: a large folder need not fit into memory
+            with self._lock:
+                self._records.append(record)
+                self._taken += 1
+
+    def hold(self, still_open: Sequence[Record]) -> None:
+        """Keep what is still being told of, until the next time."""
         with self._lock:
-            self._records.extend(records)
-            self._taken += len(records)
             if tuple(still_open) != self._open:
                 self._open, self._shown = tuple(still_open), -1
 
@@ -103,17 +108,24 @@ class Files:
         self._path, self._problems, self._forms = Path(path), problems, forms
         self._sources: dict[Path, Source] = {}
 
-    def records(self) -> list[Record]:
-        """Return the new records.
+    def records(self) -> Iterator[Record]:
+        """Yield the new records.
 
         Raises:
             InputError: a file may not be read, is packed, or is neither a trace nor a known log.
         """
-        found: list[Record] = []
-        for path in sorted(self._path.rglob(FILES)) if self._path.is_dir() else [self._path]:
-            fresh = Source(Tail(str(path), self._problems))
-            found += self._sources.setdefault(path, fresh).new(self._forms)
-        return found
+        if not self._path.is_dir():
+            yield from self._source(self._path).new(self._forms)
+            return
+        for path in sorted(self._path.rglob(FILES)):
+            source = self._source(path)
+            yield from source.new(self._forms)
+            source.tail.rest()
+
+    def _source(self, path: Path) -> Source:
+        if path not in self._sources:
+            self._sources[path] = Source(Tail(str(path), self._problems))
+        return self._sources[path]
 
     def open(self) -> list[Record]:
         """Return the calls that logs are still telling of, as far as they have."""
