@@ -590,7 +590,7 @@ def test_verify_asks_only_when_the_bound_hides_the_decision():
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("answer", [None, "many", -1])
+@pytest.mark.parametrize("answer", [None, "many", -1, True])
 def test_verify_without_an_answer_decides_on_what_is_known(answer):
     """A provider that does not answer changes nothing: uncertain is allowed."""
     agent = Agent(verify="near-limit", on_exceed="raise")

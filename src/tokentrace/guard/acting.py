@@ -182,7 +182,7 @@ class _Asked:
         tokens = None
         if verifier is not None:
             tokens = yield from _asked("verify", verifier, copied(body))
-        if isinstance(tokens, int) and tokens >= 0:
+        if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0:
             count = stored.provided(report.count, tokens, hidden=self.hides())
             report = replace(report, count=count)
         return judged(self.guard, report, known=self.known, verify=False)
