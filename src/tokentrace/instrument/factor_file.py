@@ -128,9 +128,10 @@ def _is(row: Any) -> bool:
     return isinstance(row, Mapping)
 
 
-def _call(raw: Any) -> tuple[int, int]:
-    if isinstance(raw, list) and len(raw) == 2 and all(type(one) is int for one in raw):
-        own, reported = raw
-        if factors.LEAST_TOKENS <= own < LARGEST and own / 4 <= reported <= 4 * own + 4_000:
-            return own, reported
-    raise ValueError("a call that cannot be: give our count and the reported one")
+def _call(raw: Any) -> factors.Call:
+    if isinstance(raw, list) and len(raw) == 3 and all(type(one) is int for one in raw):
+        own, reported, letters = raw
+        known = 0 <= letters < LARGEST and factors.LEAST_TOKENS <= own < LARGEST
+        if known and own / 4 <= reported <= 4 * own + 4_000:
+            return own, reported, letters
+    raise ValueError("a call that cannot be: give our count, the reported one and fives of letters")
