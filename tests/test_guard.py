@@ -601,6 +601,16 @@ def test_verify_without_an_answer_decides_on_what_is_known(answer):
     assert agent.run({"messages": ["x" * 990]}).report.decision == "warn"
 
 
+def test_a_verified_count_still_has_its_soft_limit():
+    """The provider's own number leaves no room for the requested output: that is told as before."""
+    agent = Agent(verify=lambda _body: 760)
+    agent.error = 60
+    done = agent.run({"messages": ["x" * 790]}, soft=700)
+    assert (done.report.decision, done.report.count.total) == ("warn", 760)
+    assert "above 700 the requested output does not fit" in done.report.message
+    assert agent.run({"messages": ["x" * 790]}, soft=770).report.decision == "ok"
+
+
 async def test_verify_may_be_async_and_come_before_compress():
     """A verified count that is too long is compressed like any other."""
 
