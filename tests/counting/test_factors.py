@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -163,6 +164,16 @@ def test_calls_that_are_all_alike_leave_a_part_of_the_rules_bound():
     assert 0.25 * 1.2 * own.error <= better.error < own.error
 
 
+def test_another_tokenizer_begins_anew():
+    """What was learned before a tokenizer's file was loaded says nothing of counts by the file."""
+    teach(*[1.2] * 20)
+    prompt, count, now = counted(body("new"))
+    loaded = replace(now, ruler="file:tokenizer.json:1234")
+    assert factors.applied(KEY, prompt, count, loaded) is count
+    factors.note(KEY, prompt, count, loaded, count.total)
+    assert len(FACTORS.find(KEY).calls) == 1
+
+
 def test_models_and_places_are_kept_apart():
     """A factor is one model's at one place."""
     teach(*[1.2] * 20)
@@ -281,7 +292,28 @@ def test_nothing_learned_writes_nothing(path):
     assert path.stat().st_mtime_ns == before
 
 
-ENTRY = {"provider": "p", "place": "h", "model": "m", "factor": 1.0, "calls": [[900, 950, 500]]}
+def test_another_releases_factors_are_learned_anew(path, caplog):
+    """Other rules count otherwise: what was learned on top of them is replaced, without a word."""
+    held = {"version": 1, "release": "0.0.1", "factors": [ENTRY]}
+    path.write_text(json.dumps(held))
+    factor_file.load()
+    assert len(FACTORS) == 0
+    teach(*[1.2] * 9)
+    factor_file.save(str(path))
+    assert [row["model"] for row in json.loads(path.read_text())["factors"]] == [
+        "claude-sonnet-4-6"
+    ]
+    assert caplog.text == ""
+
+
+ENTRY = {
+    "provider": "p",
+    "place": "h",
+    "model": "m",
+    "ruler": "",
+    "factor": 1.0,
+    "calls": [[900, 950, 500]],
+}
 NONSENSE = {
     "no JSON": "factors",
     "a list": "[]",

@@ -50,12 +50,14 @@ class Factor:
         value: reported tokens for each of ours, between `SLOWEST` and `FASTEST`.
         share: of a count, by which it may be off.
         longest: prompt that taught it, in our tokens.
+        ruler: the vocabulary in which we counted; it says nothing of counts in another one.
     """
 
     calls: tuple[Call, ...]
     value: float
     share: float
     longest: int
+    ruler: str = ""
 
     @property
     def useful(self) -> bool:
@@ -73,14 +75,14 @@ Factors = Keeping[Any, Factor]
 FACTORS: Factors = Keeping(MOST, LIFE_SECONDS)
 
 
-def of_calls(calls: tuple[Call, ...]) -> Factor:
+def of_calls(calls: tuple[Call, ...], ruler: str = "") -> Factor:
     """Return the factor that calls teach; only the latest are remembered."""
     calls = calls[-REMEMBERED:]
     ratios = [reported / own for own, reported, _ in calls]
     value = min(FASTEST, max(SLOWEST, median(ratios)))
     misses = sorted(abs(ratio / value - 1) for ratio in ratios)
     place = min(len(misses), math.ceil(HELD * (len(misses) + 1)))
-    return Factor(calls, value, misses[place - 1], max(own for own, *_ in calls))
+    return Factor(calls, value, misses[place - 1], max(own for own, *_ in calls), ruler)
 
 
 def note(key: Hashable, prompt: Prompt, count: Count, now: Footprint, reported: int) -> None:
@@ -95,7 +97,12 @@ def note(key: Hashable, prompt: Prompt, count: Count, now: Footprint, reported: 
     """
     if _counts(prompt, count, now) and plausible(now, reported):
         call = (count.total, reported, now.marks[0])
-        FACTORS.change(key, lambda before: of_calls((*(before.calls if before else ()), call)))
+        FACTORS.change(key, lambda before: of_calls((*_earlier(before, now), call), now.ruler))
+
+
+def _earlier(before: Factor | None, now: Footprint) -> tuple[Call, ...]:
+    """Return the calls that taught so far, none where a tokenizer's file has been loaded since."""
+    return before.calls if before is not None and before.ruler == now.ruler else ()
 
 
 def applied(key: Hashable, prompt: Prompt, count: Count, now: Footprint) -> Count:
@@ -103,7 +110,7 @@ def applied(key: Hashable, prompt: Prompt, count: Count, now: Footprint) -> Coun
     factor = FACTORS.find(key)
     if factor is None or not factor.useful or not _counts(prompt, count, now):
         return count
-    if count.total > FARTHEST * factor.longest:
+    if factor.ruler != now.ruler or count.total > FARTHEST * factor.longest:
         return count
     total = round(factor.value * count.total)
     tally = scaled(Tally(dict(count.components)), total)
