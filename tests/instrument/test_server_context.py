@@ -258,6 +258,16 @@ def test_geminis_cached_content_is_expected_by_its_name():
     assert [call.drift for call in captured.calls] == [0, 0]
 
 
+def test_a_cache_that_was_read_in_part_is_in_the_bound():
+    """Where less was read from it than the body leaves unexplained, the rest may be of it, too."""
+    prompt = Prompt(
+        "gemini.generateContent", "g", stored=(("cached_content", "c"),), memo={"marks": 1}
+    )
+    stored.note(prompt, COUNT, Usage(input=40_100, output=10, cache_read=30_000), "here")
+    (kept,) = stored.expected(prompt, "here").values()
+    assert (kept.tokens, kept.error) == (30_000, 10_012)
+
+
 def test_a_stored_prompt_is_known_after_its_first_call():
     """A template costs about the same each time; its variables differ."""
     body = {"model": "gpt-4o", "prompt": {"id": "pmpt_1", "version": "2"}, "input": "Go on."}

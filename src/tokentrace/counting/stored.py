@@ -166,9 +166,10 @@ def note(prompt: Prompt, counted: Count, usage: Usage, place: Any, lineage: str 
     if len(named) == 1:
         (name, known), own = next(iter(named.items())), _hidden(counted, usage.input)
         if KINDS[name] == CACHE:
-            rest = usage.input - own
-            error = FRAMES + (0 if usage.cache_read else math.ceil(FILLED * rest))
-            kept = replace(fresh, tokens=usage.cache_read or own, error=error)
+            tokens, rest = usage.cache_read or own, usage.input - own
+            unsure = 0 if usage.cache_read else math.ceil(FILLED * rest)
+            error = FRAMES + unsure + max(0, own - tokens)  # a part of it may have been read anew
+            kept = replace(fresh, tokens=tokens, error=error)
             STORED.put(_key(place, CACHE, known), kept)
         elif KINDS[name] == TEMPLATE and own:
             error = FRAMES + math.ceil(FILLED * own)
