@@ -590,7 +590,7 @@ def test_verify_asks_only_when_the_bound_hides_the_decision():
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("answer", [None, "many", -1])
+@pytest.mark.parametrize("answer", [None, "many", -1, True])
 def test_verify_without_an_answer_decides_on_what_is_known(answer):
     """A provider that does not answer changes nothing: uncertain is allowed."""
     agent = Agent(verify="near-limit", on_exceed="raise")
@@ -599,6 +599,16 @@ def test_verify_without_an_answer_decides_on_what_is_known(answer):
     done = agent.run({"messages": ["x" * 990]}, ask=lambda _body: answer)
     assert done.report.decision == "warn"
     assert agent.run({"messages": ["x" * 990]}).report.decision == "warn"
+
+
+def test_a_verified_count_still_has_its_soft_limit():
+    """The provider's own number leaves no room for the requested output: that is told as before."""
+    agent = Agent(verify=lambda _body: 760)
+    agent.error = 60
+    done = agent.run({"messages": ["x" * 790]}, soft=700)
+    assert (done.report.decision, done.report.count.total) == ("warn", 760)
+    assert "above 700 the requested output does not fit" in done.report.message
+    assert agent.run({"messages": ["x" * 790]}, soft=770).report.decision == "ok"
 
 
 async def test_verify_may_be_async_and_come_before_compress():

@@ -28,7 +28,8 @@ PASSED = (*ENDING, TokenLimitExceeded, TokenLimitWarning)
 
 failures: Counter[str] = Counter()
 _logged: dict[str, float] = {}
-_lock = threading.Lock()
+# Re-entrant: what the garbage collector ends may fail, too, while this very thread is here.
+_lock = threading.RLock()
 
 
 def attempt(work: Callable[..., T], *args: Any, default: Any = None, **kwargs: Any) -> T | Any:
@@ -152,7 +153,7 @@ def warn_once(key: str, message: str, *args: Any) -> bool:
 def reset() -> None:
     """Forget counts and log times (tests, and the child after a fork)."""
     global _lock  # noqa: PLW0603 - a lock held by another thread at fork stays locked in the child
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     failures.clear()
     _logged.clear()
 

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -133,8 +134,44 @@ def test_what_is_no_measure_teaches_nothing_and_stays():
     for request in (*odd, body("long", 9_000)):
         own, same = corrected(request)
         assert same is own
-    own, better = corrected(body("longer", 2_700))
+    own, better = corrected(body(99, 2_700))
     assert better is not own
+
+
+@pytest.mark.parametrize(
+    "text", ["节点在池升级之前被排空。", "17 4093 0.25 88; "], ids=["zh", "numbers"]
+)
+def test_text_of_another_kind_must_have_taught(text):
+    """What English prose teaches says little of Chinese or of columns of numbers: the rules' bound stays."""
+    teach(*[1.2] * 40)
+    other = body("x")
+    other["messages"] = [{"role": "user", "content": text * 200}]
+    for _ in range(5):
+        own, better = corrected(other)
+        assert better.total == pytest.approx(1.2 * own.total, abs=2)
+        assert better.total - better.error <= own.total - own.error
+        prompt, count, now = counted(other)
+        factors.note(KEY, prompt, count, now, round(0.9 * count.total))
+    own, better = corrected(other)
+    assert better.total == pytest.approx(1.2 * own.total, abs=2)
+    assert better.total - better.error <= 0.9 * own.total
+
+
+def test_calls_that_are_all_alike_leave_a_part_of_the_rules_bound():
+    """However well the calls of one fixed prompt agree, another prompt's count may be off."""
+    teach(*[1.2] * 60)
+    own, better = corrected(body("new"))
+    assert 0.25 * 1.2 * own.error <= better.error < own.error
+
+
+def test_another_tokenizer_begins_anew():
+    """What was learned before a tokenizer's file was loaded says nothing of counts by the file."""
+    teach(*[1.2] * 20)
+    prompt, count, now = counted(body("new"))
+    loaded = replace(now, ruler="file:tokenizer.json:1234")
+    assert factors.applied(KEY, prompt, count, loaded) is count
+    factors.note(KEY, prompt, count, loaded, count.total)
+    assert len(FACTORS.find(KEY).calls) == 1
 
 
 def test_models_and_places_are_kept_apart():
@@ -255,7 +292,28 @@ def test_nothing_learned_writes_nothing(path):
     assert path.stat().st_mtime_ns == before
 
 
-ENTRY = {"provider": "p", "place": "h", "model": "m", "factor": 1.0, "calls": [[900, 950]]}
+def test_another_releases_factors_are_learned_anew(path, caplog):
+    """Other rules count otherwise: what was learned on top of them is replaced, without a word."""
+    held = {"version": 1, "release": "0.0.1", "factors": [ENTRY]}
+    path.write_text(json.dumps(held))
+    factor_file.load()
+    assert len(FACTORS) == 0
+    teach(*[1.2] * 9)
+    factor_file.save(str(path))
+    assert [row["model"] for row in json.loads(path.read_text())["factors"]] == [
+        "claude-sonnet-4-6"
+    ]
+    assert caplog.text == ""
+
+
+ENTRY = {
+    "provider": "p",
+    "place": "h",
+    "model": "m",
+    "ruler": "",
+    "factor": 1.0,
+    "calls": [[900, 950, 500]],
+}
 NONSENSE = {
     "no JSON": "factors",
     "a list": "[]",
@@ -265,10 +323,12 @@ NONSENSE = {
     "a name of another kind": json.dumps({"version": 1, "factors": [{**ENTRY, "model": 7}]}),
     "a long name": json.dumps({"version": 1, "factors": [{**ENTRY, "model": "m" * 999}]}),
     "no calls": json.dumps({"version": 1, "factors": [{**ENTRY, "calls": []}]}),
-    "calls of another kind": json.dumps({"version": 1, "factors": [{**ENTRY, "calls": [["a", 1]]}]}),
-    "calls that cannot be": json.dumps({"version": 1, "factors": [{**ENTRY, "calls": [[900, 10**9]]}]}),
-    "one good and one bad": json.dumps({"version": 1, "factors": [ENTRY, {**ENTRY, "calls": [[0, 1]]}]}),
-    "too many calls": json.dumps({"version": 1, "factors": [{**ENTRY, "calls": [[900, 950]] * 65}]}),
+    "calls of another kind": json.dumps({"version": 1, "factors": [{**ENTRY, "calls": [["a", 1, 1]]}]}),
+    "calls that cannot be": json.dumps({"version": 1, "factors": [{**ENTRY, "calls": [[900, 10**9, 1]]}]}),
+    "one good and one bad": json.dumps({"version": 1, "factors": [ENTRY, {**ENTRY, "calls": [[0, 1, 1]]}]}),
+    "calls without letters": json.dumps({"version": 1, "factors": [{**ENTRY, "calls": [[900, 950]]}]}),
+    "letters that cannot be": json.dumps({"version": 1, "factors": [{**ENTRY, "calls": [[900, 950, -1]]}]}),
+    "too many calls": json.dumps({"version": 1, "factors": [{**ENTRY, "calls": [[900, 950, 500]] * 65}]}),
     "too large": " " * (2**20 + 1),
     "deep": "[" * 100_000,
     "bytes": b"\xff\xfe\x00",
@@ -308,7 +368,7 @@ import tokentrace
 from tokentrace.counting import factors
 tokentrace.instrument(exporter="none")
 print(len(factors.FACTORS))
-factors.FACTORS.put(("p", "h", "m"), factors.of_calls(((900, 950),) * 7))
+factors.FACTORS.put(("p", "h", "m"), factors.of_calls(((900, 950, 500),) * 7))
 """
 
 

@@ -86,3 +86,18 @@ def test_a_child_of_a_fork_has_a_lock_of_its_own():
     done.set()
     thread.join()
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_change_may_come_amid_another_one_of_the_same_thread():
+    """The garbage collector ends a dropped stream, and what that teaches is noted, whoever holds the table."""
+    table = Keeping(9)
+
+    def amid(before):
+        table.put("b", 2)
+        return (before or 0) + 1
+
+    thread = threading.Thread(target=table.change, args=("a", amid), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert table.items() == {"b": 2, "a": 1}

@@ -142,6 +142,18 @@ def test_a_large_file_is_not_decoded_whole(monkeypatch):
         assert sum(asked) <= lengths.FIRST + lengths.LAST + 32
 
 
+@pytest.mark.parametrize(("rates", "seconds"), [((9,) * 9, 0.24), ((3, 3, 9, 3), 0.0)])
+def test_sound_at_a_varying_rate_has_no_seconds_by_its_size(rates, seconds):
+    """Frames that follow one another at the same rate tell how long all of it is; others do not."""
+    known = lengths.RATES_1
+    frames = (
+        bytes((255, 251, rate << 4, 0)).ljust(144_000 * known[rate] // 44_100, b"\0")
+        for rate in rates
+    )
+    data = b"".join(frames)
+    assert of(data, "audio/mpeg").get("seconds", 0.0) == pytest.approx(seconds, abs=0.01)
+
+
 @pytest.mark.parametrize("make", [wav, mp4, mp3, flac, webm, pdf])
 def test_damage_is_unknown_and_no_error(make):
     """A file that breaks off, or has odd bytes, is read as far as it goes, or is unknown."""

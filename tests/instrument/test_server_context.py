@@ -150,6 +150,33 @@ def test_a_conversation_is_known_by_its_id(given):
     assert "server_context" not in seen[3].components
 
 
+def test_a_conversation_that_others_go_on_with_is_never_sure_again():
+    """Another process's turns are seen in the first report beyond the bound; from then on there may be more."""
+    server, seen = Server(), []
+    guard = watching(seen)
+    with capture(guard=guard), client(server) as ours:
+        for turn in range(5):
+            ours.responses.create(**SETTINGS, input=asked(turn), conversation="conv_1")
+            server.kept["conv_1"] += 3_000 * (turn >= 1)
+    assert seen[1].error < 1_000
+    for count, reported in zip(seen[3:], server.reported[3:], strict=True):
+        assert count.components["server_context"] > 3_000
+        assert abs(count.total - reported) <= count.error
+        assert count.error > 10_000
+
+
+def test_a_shared_conversation_is_asked_for():
+    """With a guard that verifies its size is the provider's to tell, each time."""
+    asked_for = []
+    server = Server()
+    guard = tokentrace.Guard(limit=500_000, verify=asked_for.append)
+    with capture(guard=guard), client(server) as ours:
+        for turn in range(5):
+            ours.responses.create(**SETTINGS, input=asked(turn), conversation="conv_1")
+            server.kept["conv_1"] += 3_000 * (turn >= 1)
+    assert len(asked_for) == 3
+
+
 def test_an_id_that_nobody_knows_keeps_the_wide_bound():
     """A conversation that another process began: its size is known after the call only."""
     server = Server()
@@ -232,6 +259,16 @@ def test_geminis_cached_content_is_expected_by_its_name():
     assert [call.drift for call in captured.calls] == [0, 0]
 
 
+def test_a_cache_that_was_read_in_part_is_in_the_bound():
+    """Where less was read from it than the body leaves unexplained, the rest may be of it, too."""
+    prompt = Prompt(
+        "gemini.generateContent", "g", stored=(("cached_content", "c"),), memo={"marks": 1}
+    )
+    stored.note(prompt, COUNT, Usage(input=40_100, output=10, cache_read=30_000), "here")
+    (kept,) = stored.expected(prompt, "here").values()
+    assert (kept.tokens, kept.error) == (30_000, 10_012)
+
+
 def test_a_stored_prompt_is_known_after_its_first_call():
     """A template costs about the same each time; its variables differ."""
     body = {"model": "gpt-4o", "prompt": {"id": "pmpt_1", "version": "2"}, "input": "Go on."}
@@ -286,11 +323,12 @@ def test_another_model_widens_the_bound():
     ("prompt", "usage"),
     [
         (Prompt("openai.responses", memo={"marks": 1}), Usage(input=None, response_id="r")),
-        (Prompt("openai.responses", memo={"marks": 1}), Usage(input=5)),
-        (Prompt("openai.responses"), Usage(input=5, response_id="r")),
-        (Prompt("openai.chat", memo={"marks": 1}), Usage(input=5, response_id="r")),
+        (Prompt("openai.responses", memo={"marks": 1}), Usage(input=5, response_id="r")),
+        (Prompt("openai.responses", memo={"marks": 1}), Usage(input=5, output=9)),
+        (Prompt("openai.responses"), Usage(input=5, output=9, response_id="r")),
+        (Prompt("openai.chat", memo={"marks": 1}), Usage(input=5, output=9, response_id="r")),
     ],
-    ids=["no usage", "no id", "in a hurry", "another api"],
+    ids=["no usage", "no output", "no id", "in a hurry", "another api"],
 )
 def test_what_teaches_nothing(prompt, usage):
     """Without a number, an id, or a whole count nothing is remembered."""
@@ -311,7 +349,7 @@ def test_no_id_is_kept_and_old_ones_are_forgotten(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(STORED, "clock", clock)
     prompt = Prompt("openai.responses", "m", stored=(("conversation", "c"),), memo={"marks": 1})
-    stored.note(prompt, COUNT, Usage(input=5_000), "here")
+    stored.note(prompt, COUNT, Usage(input=5_000, output=10), "here")
     assert all(isinstance(key, int) for key in STORED.items())
     assert all(isinstance(one, Stored) for one in STORED.items().values())
     clock.tick(6 * 3_600)

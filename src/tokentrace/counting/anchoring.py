@@ -124,6 +124,11 @@ def plausible(now: Footprint, reported: int) -> bool:
     return near or LOWEST * now.total - SLACK <= reported <= HIGHEST * now.total + HIDDEN
 
 
+def enough(shown: int, reported: int) -> bool:
+    """Whether a reported number can be that of a prompt that is more than the tokens of its body."""
+    return reported >= LOWEST * shown - SLACK
+
+
 def mark(prompt: Prompt, summed: Tally) -> None:
     """Keep with a prompt what its messages add up to besides tokens; not where some were skipped."""
     prompt.memo["marks"] = unpacked(summed.marks)

@@ -24,6 +24,8 @@ class Keeping(Generic[K, V]):
     """A table of at most ``most`` entries, each for ``life`` seconds from its last change. Thread-safe.
 
     The entry that was changed longest ago goes first. A child after a fork has a lock of its own.
+    The lock is re-entrant: a stream that is dropped is ended by the garbage collector, which may run
+    while this very thread holds the table, and what it ended teaches something.
 
     Attributes:
         clock: gives seconds.
@@ -36,7 +38,7 @@ class Keeping(Generic[K, V]):
         self._most = most
         self._life = life
         self._kept: OrderedDict[K, tuple[V, float]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         _TABLES.add(self)
 
     def __len__(self) -> int:
@@ -63,7 +65,7 @@ class Keeping(Generic[K, V]):
             if value is before:
                 return value
             if value is None:
-                del self._kept[key]
+                self._kept.pop(key, None)
             else:
                 self._put(key, value)
             return value
@@ -86,7 +88,7 @@ class Keeping(Generic[K, V]):
 
     def renew(self) -> None:
         """Replace a lock that another thread may have held at a fork."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def _put(self, key: K, value: V) -> None:
         self._kept[key] = (value, self.clock() + self._life)
@@ -100,7 +102,7 @@ class Keeping(Generic[K, V]):
         if kept is None:
             return None
         if self.clock() >= kept[1]:
-            del self._kept[key]
+            self._kept.pop(key, None)
             return None
         return kept[0]
 

@@ -54,12 +54,14 @@ class Stored:
         error: ± tokens.
         model: that it was counted for.
         lineage: of the calls that led to it.
+        shared: somebody else goes on with it, too: there may be any number of tokens more.
     """
 
     tokens: int
     error: int
     model: str = ""
     lineage: str = ""
+    shared: bool = False
 
 
 Known = Mapping[str, Stored]
@@ -90,8 +92,9 @@ def expected(prompt: Prompt, place: Any) -> dict[str, Stored]:
 
 
 def unknown(prompt: Prompt, known: Known) -> Prompt:
-    """Return the prompt without the names of contexts that are known."""
-    return replace(prompt, server=tuple(name for name in prompt.server if name not in known))
+    """Return the prompt without the names of contexts that are known for sure."""
+    sure = {name for name, one in known.items() if not one.shared}
+    return replace(prompt, server=tuple(name for name in prompt.server if name not in sure))
 
 
 def on_top(count: Count, known: Known) -> Count:
@@ -152,22 +155,35 @@ def note(prompt: Prompt, counted: Count, usage: Usage, place: Any, lineage: str 
         return
     named = dict(prompt.stored)
     fresh = Stored(0, 0, prompt.model, lineage)
-    if prompt.api in CHAINED:
+    if prompt.api in CHAINED and usage.output is not None:
         after = _talk(prompt, counted, usage, fresh)
         if usage.response_id:
             STORED.put(_key(place, ANSWER, usage.response_id), after)
         if "conversation" in named:
-            STORED.put(_key(place, TALK, named["conversation"]), after)
+            key = _key(place, TALK, named["conversation"])
+            shared = _outgrown(prompt, counted, usage.input)
+            STORED.change(key, lambda known: _grown(known, after, shared=shared))
     if len(named) == 1:
         (name, known), own = next(iter(named.items())), _hidden(counted, usage.input)
         if KINDS[name] == CACHE:
-            rest = usage.input - own
-            error = FRAMES + (0 if usage.cache_read else math.ceil(FILLED * rest))
-            kept = replace(fresh, tokens=usage.cache_read or own, error=error)
+            tokens, rest = usage.cache_read or own, usage.input - own
+            unsure = 0 if usage.cache_read else math.ceil(FILLED * rest)
+            error = FRAMES + unsure + max(0, own - tokens)  # a part of it may have been read anew
+            kept = replace(fresh, tokens=tokens, error=error)
             STORED.put(_key(place, CACHE, known), kept)
         elif KINDS[name] == TEMPLATE and own:
             error = FRAMES + math.ceil(FILLED * own)
             STORED.put(_key(place, TEMPLATE, known), replace(fresh, tokens=own, error=error))
+
+
+def _outgrown(prompt: Prompt, counted: Count, reported: int) -> bool:
+    """Whether a conversation that was known had become larger than it can have by this process's calls."""
+    return "conversation" not in prompt.server and reported > counted.total + counted.error
+
+
+def _grown(known: Stored | None, after: Stored, *, shared: bool) -> Stored:
+    """Return what a conversation is now; what others go on with stays theirs, too."""
+    return replace(after, shared=shared or (known is not None and known.shared))
 
 
 def _hidden(counted: Count, reported: int) -> int:

@@ -35,6 +35,7 @@ PACK = re.compile(rb"/Type\s*/ObjStm\b")
 # kbit/s by index, and samples a second, of MPEG 1 and 2 layer 3 (ISO 11172-3, 13818-3).
 RATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
 RATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
+FRAMES = 64  # of sound that are looked at: where their rate varies, the size tells no seconds
 SAMPLES = (44_100, 48_000, 32_000)
 
 
@@ -101,14 +102,31 @@ def _mp3(source: Source, size: int) -> tuple[float, bool]:
     version, layer = bits >> 19 & 3, bits >> 17 & 3
     if bits >> 21 != 0x7FF or version == 1 or layer != 1:
         return 0.0, False
-    kbits = (RATES_1 if version == 3 else RATES_2)[bits >> 12 & 15]
+    rates = RATES_1 if version == 3 else RATES_2
+    kbits = rates[bits >> 12 & 15]
     samples = SAMPLES[bits >> 10 & 3] // {3: 1, 2: 2, 0: 4}[version]
     frame = source.take(at, 192)
     mark = max(frame.find(b"Xing"), frame.find(b"Info"))
     if mark > 0 and frame[mark + 7] & 1:  # it says how many frames there are
         (frames,) = unpack(">I", frame[mark + 8 : mark + 12])
         return frames * (1152 if version == 3 else 576) / samples, True
-    return max(0, size - at) / (kbits * 125), True
+    length = 144_000 * kbits // samples // (1 if version == 3 else 2)
+    return (
+        (max(0, size - at) / (kbits * 125), True) if _steady(source, at, length) else (0.0, False)
+    )
+
+
+def _steady(source: Source, at: int, length: int) -> bool:
+    """Whether the first frames, of so many bytes and maybe one more, all have the same bit rate."""
+    first = source.take(at, 4)
+    for _ in range(FRAMES):
+        at += length + (source.take(at + 2, 1)[0] >> 1 & 1)
+        head = source.take(at, 4)
+        if head[:2] != first[:2] or len(head) < 4:
+            return True  # the end, or what cannot be followed
+        if head[2] >> 4 != first[2] >> 4:
+            return False
+    return True
 
 
 def _mp4(source: Source, size: int) -> tuple[float, bool]:

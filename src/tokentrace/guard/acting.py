@@ -122,6 +122,7 @@ def settle(
     *,
     ask: Callable[[Body], Any] | None = None,
     known: Container[str] = (),
+    soft: int | None = None,
     hides: Callable[[], bool] = bool,
 ) -> Generator[Any, Any, Settled]:
     """Verify an uncertain count, compress a prompt that is too long; return what to send.
@@ -136,10 +137,11 @@ def settle(
         again: counts and decides on another body.
         ask: the provider's own count call, for ``verify="near-limit"``.
         known: section names that may be told.
+        soft: tokens above which only a warning is right, see `decide`.
         hides: says whether the prompt counted last is more than its body: then that is what its
             provider's own number tells of.
     """
-    asked = _Asked(guard, again, ask, known, hides)
+    asked = _Asked(guard, again, ask, known, soft, hides)
     report = yield from asked.verified(body, report)
     return (yield from asked.compressed(body, report))
 
@@ -172,6 +174,7 @@ class _Asked:
     again: Callable[[Any], LimitReport]
     ask: Callable[[Body], Any] | None
     known: Container[str]
+    soft: int | None
     hides: Callable[[], bool]
 
     def verified(self, body: Any, report: LimitReport) -> Generator[Any, Any, LimitReport]:
@@ -182,10 +185,10 @@ class _Asked:
         tokens = None
         if verifier is not None:
             tokens = yield from _asked("verify", verifier, copied(body))
-        if isinstance(tokens, int) and tokens >= 0:
+        if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0:
             count = stored.provided(report.count, tokens, hidden=self.hides())
             report = replace(report, count=count)
-        return judged(self.guard, report, known=self.known, verify=False)
+        return judged(self.guard, report, soft=self.soft, known=self.known, verify=False)
 
     def compressed(self, body: Any, report: LimitReport) -> Generator[Any, Any, Settled]:
         """Return what to send, shortened where the guard has a callback for that."""

@@ -132,15 +132,10 @@ def read(raw: str) -> dict[str, Any]:
 
 
 def _json(raw: str) -> dict[str, Any]:
-    from json import loads
-
     try:
-        told = loads(raw)
-    except (ValueError, RecursionError):
-        raise ValueError("no JSON") from None
-    if not isinstance(told, dict):
-        raise ValueError("no JSON object")  # noqa: TRY004 - of a text, not of an argument
-    return told
+        return _config.mapping(raw)
+    except ValueError:
+        raise ValueError("no JSON object") from None
 
 
 def contents(raw: str) -> dict[str, Any]:

@@ -270,10 +270,9 @@ def _wrap(hook: Hook) -> None:
     if hook.reader == RUN and not frameworks.is_there(hook.sdk):
         return  # a module of the application's own that bears the framework's name
 
-    from wrapt import FunctionWrapper
-
     from tokentrace.counting import tokenizers, vocab
     from tokentrace.instrument import captured
+    from tokentrace.instrument.standing import Standing
 
     owner: Any = sys.modules[hook.module]
     *path, name = hook.attr.split(".")
@@ -285,7 +284,7 @@ def _wrap(hook: Hook) -> None:
         lost = "its runs bear no names" if hook.reader == RUN else "its calls are not traced"
         _failsafe.warn_once(f"hook:{place}", "%s is not there; %s", place, lost)
         return
-    wrapper = FunctionWrapper(original, _wrapper(hook))
+    wrapper = Standing(original, _wrapper(hook))
     setattr(owner, name, wrapper)
     state.hooked[hook] = (owner, name, wrapper)
     state.taken[hook] = attempt(captured.take, owner, name, original, default=[])

@@ -62,7 +62,7 @@ COUNT_CALLS = {
         "input_tokens",
         (
             "model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "text",
-            "reasoning", "previous_response_id", "conversation", "truncation",
+            "reasoning", "previous_response_id", "conversation", "truncation", "personality",
         ),
         ("prompt",),
     ),
@@ -71,9 +71,9 @@ COUNT_CALLS = {
         "input_tokens",
         (
             "model", "messages", "system", "tools", "tool_choice", "thinking", "output_config",
-            "cache_control", "context_management", "mcp_servers", "speed",
+            "output_format", "cache_control", "context_management", "compaction", "mcp_servers", "speed",
         ),
-        ("container",),
+        ("container", "thread"),
     ),
     "gemini.generateContent": CountCall("countTokens", "totalTokens"),
     "bedrock.converse": CountCall(
@@ -207,7 +207,12 @@ def _soon(send: Send, body: Mapping[str, Any]) -> tuple[Any, BaseException | Non
             done()
 
     context = copy_context()
-    threading.Thread(target=context.run, args=(work,), daemon=True, name=THREAD).start()
+    thread = threading.Thread(target=context.run, args=(work,), daemon=True, name=THREAD)
+    try:
+        thread.start()
+    except RuntimeError:  # no more threads, or the interpreter is shutting down
+        done()
+        return None, Busy()
     try:
         return told.get(timeout=SECONDS)
     except Empty:
@@ -218,7 +223,8 @@ async def _within(answer: Any) -> Any:
     """Await an answer as long as it may take; on another loop than asyncio's the SDK's own time holds."""
     done = DESK.slot()
     if done is None:
-        answer.close()
+        if inspect.iscoroutine(answer):
+            answer.close()
         raise Busy
     try:
         if not _on_asyncio():

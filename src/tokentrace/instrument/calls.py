@@ -186,6 +186,7 @@ class Call:
                 self._report,
                 ask=asking.Question(self.request, self._believes),
                 known=state.templates,
+                soft=self._soft(),
                 hides=lambda: self.own is not None and self.own.hides,
             )
             self._clock()

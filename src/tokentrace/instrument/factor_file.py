@@ -22,6 +22,7 @@ from tokentrace.guard.learned import LONGEST, Key
 VARIABLE = "TOKENTRACE_FACTORS"
 VERSION = 1
 LARGEST = 2**40
+NAMES = ("provider", "place", "model", "ruler")
 
 _read: dict[str, dict[Key, Factor]] = {}  # by the path that was given
 
@@ -73,12 +74,15 @@ def reset() -> None:
 def _text(rows: list[dict[str, Any]]) -> str:
     from json import dumps
 
-    return dumps({"version": VERSION, "factors": rows}, indent=1) + "\n"
+    from tokentrace import __version__
+
+    held = {"version": VERSION, "release": __version__, "factors": rows}
+    return dumps(held, indent=1) + "\n"
 
 
 def _row(key: Key, factor: Factor) -> dict[str, Any]:
     provider, place, model = key
-    named = {"provider": provider, "place": place, "model": model}
+    named = {"provider": provider, "place": place, "model": model, "ruler": factor.ruler[:LONGEST]}
     return {**named, "factor": round(factor.value, 4), "calls": [list(one) for one in factor.calls]}
 
 
@@ -92,7 +96,9 @@ def _known(raw: str) -> dict[Key, Factor] | None:
 
 
 def read(raw: str) -> dict[Key, Factor]:
-    """Return what the file of a path holds; nothing where there is none yet.
+    """Return what the file of a path holds; nothing where there is none yet, or another release's.
+
+    Other rules count otherwise, so that factors on top of theirs are none for ours.
 
     Raises:
         ValueError: it is something else.
@@ -101,7 +107,13 @@ def read(raw: str) -> dict[Key, Factor]:
         there = _path(raw).exists()
     except OSError as error:
         raise ValueError(f"the file cannot be read ({type(error).__name__})") from None
-    return dict(_factors(contents(raw))) if there else {}
+    if not there:
+        return {}
+    from tokentrace import __version__
+
+    held = contents(raw)
+    found = dict(_factors(held))
+    return found if held.get("release") == __version__ else {}
 
 
 def _factors(held: Mapping[str, Any]) -> Iterator[tuple[Key, Factor]]:
@@ -114,23 +126,24 @@ def _factors(held: Mapping[str, Any]) -> Iterator[tuple[Key, Factor]]:
     if held.get("version") != VERSION or not isinstance(rows, list) or len(rows) > MOST:
         raise ValueError("no file of factors that this version has written")
     for row in rows:
-        names = [row.get(name) for name in ("provider", "place", "model")] if _is(row) else []
+        names = [row.get(name) for name in NAMES] if _is(row) else []
         calls = row.get("calls") if _is(row) else None
         if not all(isinstance(name, str) and len(name) <= LONGEST for name in names) or not names:
-            raise ValueError("an entry without a provider, a place and a model")
+            raise ValueError("an entry without a provider, a place, a model and a ruler")
         if not isinstance(calls, list) or not 0 < len(calls) <= REMEMBERED:
             raise ValueError("an entry without calls")
-        provider, place, model = names
-        yield (provider, place, model), factors.of_calls(tuple(map(_call, calls)))
+        provider, place, model, ruler = names
+        yield (provider, place, model), factors.of_calls(tuple(map(_call, calls)), ruler)
 
 
 def _is(row: Any) -> bool:
     return isinstance(row, Mapping)
 
 
-def _call(raw: Any) -> tuple[int, int]:
-    if isinstance(raw, list) and len(raw) == 2 and all(type(one) is int for one in raw):
-        own, reported = raw
-        if factors.LEAST_TOKENS <= own < LARGEST and own / 4 <= reported <= 4 * own + 4_000:
-            return own, reported
-    raise ValueError("a call that cannot be: give our count and the reported one")
+def _call(raw: Any) -> factors.Call:
+    if isinstance(raw, list) and len(raw) == 3 and all(type(one) is int for one in raw):
+        own, reported, letters = raw
+        known = 0 <= letters < LARGEST and factors.LEAST_TOKENS <= own < LARGEST
+        if known and own / 4 <= reported <= 4 * own + 4_000:
+            return own, reported, letters
+    raise ValueError("a call that cannot be: give our count, the reported one and fives of letters")

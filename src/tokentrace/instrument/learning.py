@@ -41,7 +41,10 @@ class Own:
 
     def believes(self, tokens: int) -> bool:
         """Whether a provider's own count can be that of this prompt."""
-        return not self.footprint.alone or anchoring.plausible(self.footprint, tokens)
+        if self.footprint.alone:
+            return anchoring.plausible(self.footprint, tokens)
+        hidden = self.count.components.get(stored.COMPONENT, 0)
+        return anchoring.enough(self.count.total - hidden, tokens)
 
 
 def own(request: Request, prompt: Prompt, count: Count) -> Own:

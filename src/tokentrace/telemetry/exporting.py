@@ -189,7 +189,8 @@ def _after_fork() -> None:
         batch._reborn()  # noqa: SLF001 - our own, in the child's first and only thread
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Spans(SpanProcessor):

@@ -79,7 +79,7 @@ class Ids:
 
     def __init__(self) -> None:
         self._all: OrderedDict[int, tuple[Any, str]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def id_of(self, one: Any) -> str:
         """Return the id of an object."""
@@ -92,7 +92,7 @@ class Ids:
 
     def renew(self) -> None:
         """Replace a lock that another thread may have held at a fork."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 CONTROLS = Ids()
