@@ -56,9 +56,9 @@ def test_a_prompt_over_the_limit_is_critical(made):
 @pytest.mark.parametrize("changes", [
     {"error": 401, "method": "estimated"},
     {"decision": "refuse"},
-    {"operation": "embeddings"},
     {"limit": None},
     {"limit": 10_400},
+    {"limit": 83_200, "operation": "embeddings"},
 ])  # fmt: skip
 def test_what_is_not_over_the_limit_for_certain_is_not_exceeded(made, changes):
     """A bound that reaches below the limit, a refused call, a batch and the limit itself are fine."""
@@ -102,6 +102,15 @@ def test_what_the_guard_refused_is_no_excess(made):
     assert codes(half)["limit.refused"] == "failing"
     served = made.talk([4_000, 5_000], events={2: [made.event("refused", tokens=12_000)]})
     assert codes(served) == {"limit.refused": "degraded"}
+
+
+def test_a_refusal_inside_a_sub_agent_is_not_the_turns(made):
+    """Its caller went on and answered, also where that call had begun before."""
+    main = CallRecord(tokens=4_000, start=1, end=9)
+    aside = CallRecord(tokens=12_000, start=2, end=2, agent="helper", decision="refuse")
+    event = made.event("refused", tokens=12_000)
+    session = Session("s", turns=(Turn(1, (main, aside), main=main, events=(event,)),))
+    assert codes(session) == {"limit.refused": "degraded"}
 
 
 def test_coming_near_the_limit_without_doing_anything_fails(made):
@@ -314,6 +323,25 @@ def test_a_context_stripped_to_nothing(made):
 def test_a_context_that_is_kept(made, sizes):
     """One odd turn, a good summary, a context that never was one, and a short talk are fine."""
     assert "context.stripped" not in codes(made.mixed(*map(held, sizes)))
+
+
+def test_a_context_stripped_early_and_for_good(made):
+    """It need not wait for the second half of the turns; what is held by the provider is not gone."""
+    kept = [*[held(900)] * 4, *[held(0)] * 8]
+    assert one(made.mixed(*kept), "context.stripped").turns == (7, 8, 9, 10, 11, 12)
+    there = {"previous_response.id": "set"}
+    assert "context.stripped" not in codes(made.mixed(*kept, settings=there))
+    odd = {
+        f"t{n}": made.turn(n, 50, components={"user": 50}, operation="embeddings") for n in (11, 12)
+    }
+    assert "context.stripped" not in codes(made.joined(made.mixed(*[held(900)] * 12), **odd))
+
+
+@pytest.mark.parametrize("own", ["tool_results", "snippets"])
+def test_what_single_turns_look_up_is_no_carried_context(made, own):
+    """An agent without a memory looks something up in some turns and not in others."""
+    looked_up = [held(0, **{own: 900 if n in {2, 3, 5, 9} else 0}) for n in range(1, 15)]
+    assert "context.stripped" not in codes(made.mixed(*looked_up))
 
 
 @pytest.mark.parametrize("name", ["core_goal", "section.core_goal"])
