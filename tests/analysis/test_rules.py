@@ -104,6 +104,13 @@ def test_what_the_guard_refused_is_no_excess(made):
     assert codes(served) == {"limit.refused": "degraded"}
 
 
+def test_a_finding_of_many_turns_stays_a_sentence(made):
+    """Every second turn of a thousand is over the limit: the turns are listed, the message is short."""
+    found = one(made.talk([4_000, 10_400] * 500), "limit.exceeded")
+    assert len(found.turns) == 500
+    assert found.message.startswith("turns 2, 4, 6, 8, 10, 12, 14, … 1000 (500 in all) went over")
+
+
 def test_a_refusal_inside_a_sub_agent_is_not_the_turns(made):
     """Its caller went on and answered, also where that call had begun before."""
     main = CallRecord(tokens=4_000, start=1, end=9)
@@ -527,7 +534,7 @@ def test_a_conversation_of_two_turns_may_be_called_long(made, long):
 
 @pytest.mark.parametrize("given", [
     {"long": 0}, {"long": 2.5}, {"long": True}, {"high": -0.1}, {"high": float("nan")}, {"low": "much"},
-    {"essential": ["", "x"]}, {"essential": 3}, {"long": 10**9}, {"nothing": 1}, {"low": 0.9}])  # fmt: skip
+    {"essential": ["", "x"]}, {"essential": 3}, {"long": 10**9}, {"long": 10**400}, {"high": 10**400}, {"nothing": 1}, {"low": 0.9}])  # fmt: skip
 def test_nonsense_is_one_clear_error(given):
     """The name, the source and what would be right are in one line."""
     with pytest.raises(InputError) as caught:

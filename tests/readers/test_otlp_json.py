@@ -202,6 +202,8 @@ SPOILS = {
     "too large": lambda span: spoil(span, TOKENS, {"intValue": str(2**70)}),
     "endless": lambda span: spoil(span, TOKENS, {"intValue": "9" * 10_000}),
     "negative": lambda span: spoil(span, TOKENS, {"intValue": "-4"}),
+    "negative limit": lambda span: spoil(span, schema.LIMIT, {"intValue": "-1"}),
+    "negative usage": lambda span: spoil(span, schema.USAGE_INPUT, {"intValue": "-1"}),
     "too few": lambda span: spoil(span, TOKENS, {"intValue": "899"}),
     "not a number": lambda span: spoil(span, schema.FORECAST, {"doubleValue": "NaN"}),
     "infinite": lambda span: spoil(span, schema.FORECAST, {"doubleValue": "Infinity"}),

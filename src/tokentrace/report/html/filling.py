@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tokentrace.analysis import CODES, Happening, Session, Turn
+from tokentrace.analysis import CODES, Happening, Session, Turn, wording
 from tokentrace.report import cells, comparing, safe, text, verdicts, words
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
 EVENTS = 500  # of a session, in the table of what happened
-WATCHED, CLOSE = 0.8, 0.95  # shares of the limit that are coloured
 LONGEST = 1_000  # characters of a text in the page
 MARKS = {"healthy": "✓", "degraded": "◐", "failing": "▲", "critical": "✕"}
 
@@ -96,7 +95,9 @@ def size(turn: Turn) -> str:
 
 def tone(share: float | None) -> str:
     """Return how dangerous a share of the limit is."""
-    return "" if share is None or share < WATCHED else "bad" if share >= CLOSE else "near"
+    return (
+        "" if share is None or share < cells.WATCHED else "bad" if share >= cells.CLOSE else "near"
+    )
 
 
 def heat(turn: Turn) -> Any:
@@ -136,10 +137,5 @@ def models(session: Session) -> list[str]:
 
 def ranges(turns: Sequence[int]) -> list[tuple[int, str]]:
     """Return turns as ``(first, "first–last")``, one for each run without a gap."""
-    runs: list[list[int]] = []
-    for turn in sorted(set(turns)):
-        if runs and turn == runs[-1][1] + 1:
-            runs[-1][1] = turn
-        else:
-            runs.append([turn, turn])
-    return [(first, f"{first}" if first == last else f"{first}–{last}") for first, last in runs]
+    found = wording.runs(sorted(set(turns)))
+    return [(first, f"{first}" if first == last else f"{first}–{last}") for first, last in found]
