@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tokentrace import analysis, schema
+from tokentrace.analysis.optimising import sizes
 from tokentrace.prompt import Event
 from tokentrace.report import safe, text
 
@@ -44,6 +45,34 @@ def test_components_of_a_row_sum_up_to_its_total(report, width):
     place = lines[head].split().index("total")
     rows = [line.replace(",", "").split() for line in lines[head + 1 : head + 7]]
     assert [sum(map(int, row[1:place])) for row in rows] == [int(row[place]) for row in rows]
+
+
+def test_names_of_their_own_in_each_turn_cost_no_more(make, monkeypatch):
+    """Of a thousand components only those that could fit are tried; the rest is in other."""
+    call, _ = make
+    tried: list[int] = []
+    fitting = text._components
+    monkeypatch.setattr(text, "_components", lambda *args: tried.append(args[-1]) or fitting(*args))
+    calls = [
+        call(
+            1, span_id=f"{n:016x}", turn=n, start=n, components={f"d{n}": 10, f"e{n}": 5}, tokens=15
+        )
+        for n in range(1, 501)
+    ]
+    (session,) = analysis.sessions(calls)
+    columns = text.columns(session.turns, 100)
+    assert max(tried) < 40
+    other = next(one for one in columns if one.heading == "other")
+    own = columns[1 : columns.index(other)]
+    sums = [sum(int(column.cells[n].plain) for column in (*own, other)) for n in range(500)]
+    assert sums == [15] * 500
+    known = {size.name: size for size in sizes(session)}
+    assert (known["d3"].first, known["d3"].peak, known["d3"].peak_turn, known["d1"].first) == (
+        0,
+        10,
+        3,
+        10,
+    )
 
 
 def test_estimates_bear_a_tilde(make):

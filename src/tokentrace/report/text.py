@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from operator import sub
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -201,7 +202,8 @@ def _wide(columns: Sequence[cells.Column]) -> int:
 
 def _fitting(turns: Sequence[Turn], names: Sequence[str], room: int) -> list[cells.Column]:
     """Return as many components as fit into ``room``, with ``other`` for what does not."""
-    for most in range(len(names), -1, -1):
+    narrowest = GAP + 1
+    for most in range(min(len(names), max(0, room) // narrowest + 1), -1, -1):
         chosen = _components(turns, names, most)
         if _wide(chosen) <= room:
             return chosen
@@ -218,14 +220,15 @@ def largest(turns: Sequence[Turn]) -> list[str]:
 
 
 def _components(turns: Sequence[Turn], names: Sequence[str], most: int) -> list[cells.Column]:
-    own, folded = [name for name in names[:most] if name != OTHER], set(names[most:]) | {OTHER}
+    own = [name for name in names[:most] if name != OTHER]
     found = [
         cells.numbers(cells.heading(name), [turn.components.get(name, 0) for turn in turns])
         for name in own
     ]
-    if folded & set(names):
-        rest = [sum(turn.components.get(name, 0) for name in folded) for turn in turns]
-        found.append(cells.numbers(OTHER, rest))
+    if len(own) < len(names):
+        shown = [sum(turn.components.get(name, 0) for name in own) for turn in turns]
+        whole = [sum(turn.components.values()) for turn in turns]
+        found.append(cells.numbers(OTHER, map(sub, whole, shown)))
     return found
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import accumulate
 
 from tokentrace.analysis.case import SECTION, Case, found, last, refused, short
 from tokentrace.analysis.findings import DEGRADED, FAILING, Finding
-from tokentrace.analysis.shapes import DISAGREEMENT, Turn
+from tokentrace.analysis.shapes import DISAGREEMENT, Happening, Turn
 from tokentrace.analysis.wording import many, percent, turns
 from tokentrace.prompt import CallRecord
 
@@ -181,10 +181,11 @@ def _fails(turn: Turn) -> str:
 
 def disagreeing(case: Case) -> Iterator[Finding]:
     """Find figures of the agent itself that are not equal."""
-    told = [(turn.number, one) for turn in case.session.turns for one in turn.of(DISAGREEMENT)]
-    names = dict.fromkeys(event.name for _, event in told)
-    for name in names:
-        mine = [(number, event) for number, event in told if event.name == name]
+    told: dict[str, list[tuple[int, Happening]]] = defaultdict(list)
+    for turn in case.session.turns:
+        for event in turn.of(DISAGREEMENT):
+            told[event.name].append((turn.number, event))
+    for name, mine in told.items():
         where = sorted({number for number, _ in mine})
         first = max((e for _, e in mine), key=lambda e: abs((e.before or 0) - (e.after or 0)))
         why = f" ({first.reason})" if first.reason else ""

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import sub
 from typing import Any
 
 from tokentrace.analysis import Happening, Judgement, Report, Session, Turn
@@ -74,10 +75,14 @@ def chart(session: Session, palette: Palette) -> Chart:
     names = text.largest(turns)
     own = sorted(names[:STACKED], key=_height)
     slots = palette.slots(own)
-    layers = [(name, slots[name], _tokens(turns, (name,))) for name in own]
+    layers = [
+        (name, slots[name], tuple(turn.components.get(name, 0) for turn in turns)) for name in own
+    ]
     if names[STACKED:]:
         rest = f"{len(names) - STACKED} smaller"
-        layers.append((rest, GREY, _tokens(turns, names[STACKED:])))
+        shown = [sum(row) for row in zip(*(tokens for _, _, tokens in layers), strict=True)]
+        whole = [sum(turn.components.values()) for turn in turns]
+        layers.append((rest, GREY, tuple(map(sub, whole, shown))))
     top = _top(turns)
     return Chart(tuple(_shaped(layers, top)), tuple(names), slots, top, _limit(turns, top))
 
@@ -87,11 +92,6 @@ def _height(name: str) -> tuple[int, int, str]:
     if name in BOTTOM:
         return 0, BOTTOM.index(name), name
     return (2, TOP.index(name), name) if name in TOP else (1, 0, name)
-
-
-def _tokens(turns: Sequence[Turn], names: Iterable[str]) -> tuple[int, ...]:
-    wanted = tuple(names)
-    return tuple(sum(turn.components.get(name, 0) for name in wanted) for turn in turns)
 
 
 def _top(turns: Sequence[Turn]) -> int:
