@@ -12,7 +12,7 @@ from rich.console import Console
 from tokentrace import analysis, schema
 from tokentrace.analysis.optimising import sizes
 from tokentrace.prompt import Event
-from tokentrace.report import safe, text
+from tokentrace.report import html, safe, text
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -81,6 +81,18 @@ def test_estimates_bear_a_tilde(make):
     page = shown(analysis.Report(analysis.sessions([call(2, method="estimated", error=55)])))
     assert "~3,253" in page
     assert "at most ±55" in page
+
+
+def test_the_peak_has_its_own_share_of_the_limit(make):
+    """The largest prompt need not be the fullest: another model has another limit."""
+    call, _ = make
+    small = call(1, components={"user": 900}, tokens=900, limit=1_000)
+    large = call(2, components={"user": 5_000}, tokens=5_000, limit=100_000)
+    report = analysis.Report(analysis.sessions([small, large]))
+    out = shown(report, 120)
+    assert "peak 5,000 (5.0%) in turn 2 · at most 90.0% of a limit" in out
+    page = html.render(report)
+    assert "of 1,000" in page.partition("utilization")[2].partition("</dl>")[0]
 
 
 def test_unknown_limit_is_a_dash(make):

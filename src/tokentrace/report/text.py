@@ -109,7 +109,7 @@ def _session(session: Session, console: Console) -> None:
     if session.turns:
         console.print(_table(columns(session.turns, console.width)))
     console.print()
-    _flow(_sums(total), console)
+    _flow(_sums(session, total), console)
     console.print()
     _events(session.turns, console)
 
@@ -149,12 +149,17 @@ def counted(session: Session) -> list[str]:
     return words
 
 
-def _sums(total: Summary) -> list[str]:
+def _sums(session: Session, total: Summary) -> list[str]:
     """Return what the turns add up to, in words."""
     peak = f"peak {total.peak:,}"
-    if total.utilization is not None:
-        peak += f" ({cells.percent(total.utilization)})"
+    share = next(
+        (turn.utilization for turn in session.turns if turn.number == total.peak_turn), None
+    )
+    if share is not None:
+        peak += f" ({cells.percent(share)})"
     words = [f"{peak} in turn {total.peak_turn}"]
+    if total.utilization is not None and total.utilization != share:
+        words.append(f"at most {cells.percent(total.utilization)} of a limit")
     words += [cells.many(total.warnings, "warning")] if total.warnings else []
     words += [f"{total.exceeded} over the limit"] if total.exceeded else []
     words += [cells.many(total.refusals, "refusal")] if total.refusals else []

@@ -45,7 +45,7 @@ def _templates() -> Environment:
     )
     made.filters |= {
         "tokens": tokens, "signed": signed, "percent": percent, "when": when, "size": size,
-        "ranges": ranges, "heat": heat, "tone": tone, "peak": peak,
+        "ranges": ranges, "heat": heat, "tone": tone, "peak": peak, "fullest": fullest,
         "happenings": happenings, "share_of": share_of, "trusted": raw, "short": short, "row": comparing.row,
     }  # fmt: skip
     made.globals |= {
@@ -114,6 +114,12 @@ def share_of(name: str, turn: Turn) -> int:
 def peak(session: Session) -> Turn | None:
     """Return the turn with the largest total, the first of equals."""
     return max(session.turns, key=lambda turn: turn.total, default=None)
+
+
+def fullest(session: Session) -> Turn | None:
+    """Return the turn with the largest share of its limit, None where no limit is known."""
+    known = (turn for turn in session.turns if turn.utilization is not None)
+    return max(known, key=lambda turn: turn.utilization or 0.0, default=None)
 
 
 def happenings(session: Session) -> list[tuple[int, Turn, Happening]]:
