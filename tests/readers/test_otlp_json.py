@@ -347,6 +347,16 @@ def test_only_damaged_spans_of_ours(otlp, written):
     assert "hex digits" in refused(written(otlp.export(span)))
 
 
+def test_folders_with_dates_are_folders(otlp, tmp_path):
+    """Two folders of one name are no rotated log: each is read for itself."""
+    folders = [tmp_path / f"run.{end}" for end in ("1", "2", "2026-11-30")]
+    for n, folder in enumerate(folders, 1):
+        folder.mkdir()
+        (folder / "a.jsonl").write_text(otlp.export(otlp.span(otlp.call(n))))
+    found = readers.read([str(folder) for folder in folders], Problems())
+    assert [call.turn for call in found] == [1, 2, 3]
+
+
 def test_gzip_bomb_is_refused_early(tmp_path):
     """Half a gigabyte of blanks in half a megabyte is not unpacked."""
     pack = zlib.compressobj(9, zlib.DEFLATED, 31)
