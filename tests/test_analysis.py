@@ -252,6 +252,15 @@ def test_delta_of_the_span_is_taken():
     assert (turn.delta, turn.trend) == (-4, "decrease")
 
 
+def test_a_search_before_each_turn_is_not_the_turn():
+    """Embeddings have one lineage in all turns, and a compacted conversation has several."""
+    found = {"operation": "embeddings", "lineage": "search"}
+    talk = [call(10 * n, 900, turn=n, lineage=f"talk {n // 2}") for n in (1, 2, 3)]
+    search = [call(10 * n - 5, 20, turn=n, **found) for n in (1, 2, 3)]
+    assert [turn.total for turn in only([*talk, *search]).turns] == [900, 900, 900]
+    assert [turn.total for turn in only(search).turns] == [20, 20, 20]
+
+
 def test_numbers_of_a_turn_are_those_of_its_main_call():
     """Limit, share, headroom, components, drift and method come from one call."""
     main = call(1, 80, limit=100, components={"user": 80}, usage=Usage(input=83), method="anchored")
@@ -324,7 +333,8 @@ def test_what_attributes_say_is_an_event_even_without_one():
     assert kinds(error_type="Timeout") == ["failed"]
     assert kinds(decision="ok") == []
     assert kinds(limit=99) == kinds(limit=90, error=9) == ["exceeded"]
-    assert kinds(limit=90, error=10) == kinds(limit=90, operation="embeddings") == []
+    assert kinds(limit=90, operation="embeddings") == ["exceeded"]
+    assert kinds(limit=90, error=10) == []
 
 
 def test_each_call_over_the_limit_is_counted_once():

@@ -117,6 +117,7 @@ def test_the_projects_file_sets_what_options_do_not(tmp_path, monkeypatch):
     ("[tool]\ntokentrace = 3", "[tool.tokentrace] is no table"),
     ("tool = 3", "[tool.tokentrace] is no table"),
     ("[tool.tokentrace]\nfail-on = 'x'", "no verdict 'x'"),
+    ("[tool.tokentrace]\nfail_on = 'never'", "no setting 'fail_on' (known are fail-on,"),
     ("[tool.tokentrace.phases]\na = [1, 2]", "phase 'a'"),
     ("[tool.", "cannot be read"),
     ("\xff", "cannot be read")])  # fmt: skip

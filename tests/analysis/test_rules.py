@@ -56,9 +56,9 @@ def test_a_prompt_over_the_limit_is_critical(made):
 @pytest.mark.parametrize("changes", [
     {"error": 401, "method": "estimated"},
     {"decision": "refuse"},
-    {"operation": "embeddings"},
     {"limit": None},
     {"limit": 10_400},
+    {"limit": 83_200, "operation": "embeddings"},
 ])  # fmt: skip
 def test_what_is_not_over_the_limit_for_certain_is_not_exceeded(made, changes):
     """A bound that reaches below the limit, a refused call, a batch and the limit itself are fine."""
@@ -102,6 +102,22 @@ def test_what_the_guard_refused_is_no_excess(made):
     assert codes(half)["limit.refused"] == "failing"
     served = made.talk([4_000, 5_000], events={2: [made.event("refused", tokens=12_000)]})
     assert codes(served) == {"limit.refused": "degraded"}
+
+
+def test_a_finding_of_many_turns_stays_a_sentence(made):
+    """Every second turn of a thousand is over the limit: the turns are listed, the message is short."""
+    found = one(made.talk([4_000, 10_400] * 500), "limit.exceeded")
+    assert len(found.turns) == 500
+    assert found.message.startswith("turns 2, 4, 6, 8, 10, 12, 14, … 1000 (500 in all) went over")
+
+
+def test_a_refusal_inside_a_sub_agent_is_not_the_turns(made):
+    """Its caller went on and answered, also where that call had begun before."""
+    main = CallRecord(tokens=4_000, start=1, end=9)
+    aside = CallRecord(tokens=12_000, start=2, end=2, agent="helper", decision="refuse")
+    event = made.event("refused", tokens=12_000)
+    session = Session("s", turns=(Turn(1, (main, aside), main=main, events=(event,)),))
+    assert codes(session) == {"limit.refused": "degraded"}
 
 
 def test_coming_near_the_limit_without_doing_anything_fails(made):
@@ -316,6 +332,25 @@ def test_a_context_that_is_kept(made, sizes):
     assert "context.stripped" not in codes(made.mixed(*map(held, sizes)))
 
 
+def test_a_context_stripped_early_and_for_good(made):
+    """It need not wait for the second half of the turns; what is held by the provider is not gone."""
+    kept = [*[held(900)] * 4, *[held(0)] * 8]
+    assert one(made.mixed(*kept), "context.stripped").turns == (7, 8, 9, 10, 11, 12)
+    there = {"previous_response.id": "set"}
+    assert "context.stripped" not in codes(made.mixed(*kept, settings=there))
+    odd = {
+        f"t{n}": made.turn(n, 50, components={"user": 50}, operation="embeddings") for n in (11, 12)
+    }
+    assert "context.stripped" not in codes(made.joined(made.mixed(*[held(900)] * 12), **odd))
+
+
+@pytest.mark.parametrize("own", ["tool_results", "snippets"])
+def test_what_single_turns_look_up_is_no_carried_context(made, own):
+    """An agent without a memory looks something up in some turns and not in others."""
+    looked_up = [held(0, **{own: 900 if n in {2, 3, 5, 9} else 0}) for n in range(1, 15)]
+    assert "context.stripped" not in codes(made.mixed(*looked_up))
+
+
 @pytest.mark.parametrize("name", ["core_goal", "section.core_goal"])
 def test_an_essential_component_that_is_gone(made, name):
     """The goal was there and is missing twice in a row, whatever it was found by."""
@@ -499,7 +534,7 @@ def test_a_conversation_of_two_turns_may_be_called_long(made, long):
 
 @pytest.mark.parametrize("given", [
     {"long": 0}, {"long": 2.5}, {"long": True}, {"high": -0.1}, {"high": float("nan")}, {"low": "much"},
-    {"essential": ["", "x"]}, {"essential": 3}, {"long": 10**9}, {"nothing": 1}, {"low": 0.9}])  # fmt: skip
+    {"essential": ["", "x"]}, {"essential": 3}, {"long": 10**9}, {"long": 10**400}, {"high": 10**400}, {"nothing": 1}, {"low": 0.9}])  # fmt: skip
 def test_nonsense_is_one_clear_error(given):
     """The name, the source and what would be right are in one line."""
     with pytest.raises(InputError) as caught:

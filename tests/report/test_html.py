@@ -191,8 +191,30 @@ def test_the_data_is_the_published_document(report):
     for shown, turn in zip(data["turns"], turns, strict=True):
         assert dict(shown["components"]) == dict(turn.components)
         assert len(shown["events"] if turn.events else ()) == len(turn.events)
-    assert data["turns"][5]["events"][0]["limit"] == 8_000
+    assert "of 8,000" in data["turns"][5]["events"][0]["what"]
     assert data["turns"][0]["number"] == 1
+
+
+def test_what_happened_is_told_in_the_words_of_the_table(make):
+    """The script has the same words as the page without it, and the largest details alone."""
+    call, _ = make
+    odd = Event(
+        schema.FIGURES_DISAGREE, {"name": "total", "before": 90, "after": 70, "reason": "r"}
+    )
+    details = tuple(Detail("tools", f"tool {n}", n) for n in range(300))
+    page = Page(html.render(judged(analysis.Report(analysis.sessions(
+        [call(1, events=(odd,), details=details)])))))  # fmt: skip
+    (turn,) = page.data[0]["turns"]
+    told = {
+        "kind": "disagreement",
+        "says": "disagrees",
+        "name": "total",
+        "what": "90 and 70",
+        "why": "r",
+    }
+    assert turn["events"] == [told]
+    assert [one["tokens"] for one in turn["details"]] == [299, 298, 297, 296, 295, 294, 293, 292]
+    assert all(told[name] in page.text for name in ("says", "what"))
 
 
 def test_layers_add_up_to_the_totals(make):
@@ -265,7 +287,7 @@ def test_foreign_text_stays_text(make, word):
     assert page.shape() == Page(html.render(hostile(make, "plain"))).shape()
     assert not [name for _, attrs in page.elements for name in attrs if name.startswith("on")]
     (data,) = page.data
-    assert data["turns"][0]["events"][0]["reason"] == word
+    assert data["turns"][0]["events"][0]["why"] == word
     assert [word, 3] in data["turns"][0]["components"]
     assert word in page.text.replace("  ", " ")
 

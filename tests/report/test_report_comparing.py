@@ -46,6 +46,20 @@ def runs():
     return run("old", [100, 200, 300]), run("new", [100, 400, 1_100])
 
 
+def test_a_session_without_a_name_is_called_the_same_everywhere():
+    """Nobody reads sixteen digits of a lineage as a name."""
+    ((_, judged),) = runs()[0]
+    nameless = Session("0123456789abcdef", named=False)
+    changed = analysis.compare([(nameless, judged)], [(nameless, judged)])
+    out = io.StringIO()
+    comparing.render(changed, Console(file=out, width=100))
+    shown = (out.getvalue(), markdown.compared(changed), markdown.render(Report((nameless,))))
+    assert all("lineage 0123456789ab" in text and "cdef" not in text for text in shown)
+    assert comparing.alone(analysis.compare([(nameless, judged)], [])) == [
+        "only before: lineage 0123456789ab"
+    ]
+
+
 def compared(**options):
     return analysis.compare(*runs(), **options)
 

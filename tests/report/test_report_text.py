@@ -10,8 +10,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tokentrace import analysis, schema
+from tokentrace.analysis.optimising import sizes
 from tokentrace.prompt import Event
-from tokentrace.report import safe, text
+from tokentrace.report import html, safe, text
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -46,12 +47,52 @@ def test_components_of_a_row_sum_up_to_its_total(report, width):
     assert [sum(map(int, row[1:place])) for row in rows] == [int(row[place]) for row in rows]
 
 
+def test_names_of_their_own_in_each_turn_cost_no_more(make, monkeypatch):
+    """Of a thousand components only those that could fit are tried; the rest is in other."""
+    call, _ = make
+    tried: list[int] = []
+    fitting = text._components
+    monkeypatch.setattr(text, "_components", lambda *args: tried.append(args[-1]) or fitting(*args))
+    calls = [
+        call(
+            1, span_id=f"{n:016x}", turn=n, start=n, components={f"d{n}": 10, f"e{n}": 5}, tokens=15
+        )
+        for n in range(1, 501)
+    ]
+    (session,) = analysis.sessions(calls)
+    columns = text.columns(session.turns, 100)
+    assert max(tried) < 40
+    other = next(one for one in columns if one.heading == "other")
+    own = columns[1 : columns.index(other)]
+    sums = [sum(int(column.cells[n].plain) for column in (*own, other)) for n in range(500)]
+    assert sums == [15] * 500
+    known = {size.name: size for size in sizes(session)}
+    assert (known["d3"].first, known["d3"].peak, known["d3"].peak_turn, known["d1"].first) == (
+        0,
+        10,
+        3,
+        10,
+    )
+
+
 def test_estimates_bear_a_tilde(make):
     """A total that is no sure number says so beside the number, and its bound stands above."""
     call, _ = make
     page = shown(analysis.Report(analysis.sessions([call(2, method="estimated", error=55)])))
     assert "~3,253" in page
     assert "at most ±55" in page
+
+
+def test_the_peak_has_its_own_share_of_the_limit(make):
+    """The largest prompt need not be the fullest: another model has another limit."""
+    call, _ = make
+    small = call(1, components={"user": 900}, tokens=900, limit=1_000)
+    large = call(2, components={"user": 5_000}, tokens=5_000, limit=100_000)
+    report = analysis.Report(analysis.sessions([small, large]))
+    out = shown(report, 120)
+    assert "peak 5,000 (5.0%) in turn 2 · at most 90.0% of a limit" in out
+    page = html.render(report)
+    assert "of 1,000" in page.partition("utilization")[2].partition("</dl>")[0]
 
 
 def test_unknown_limit_is_a_dash(make):

@@ -105,6 +105,13 @@ def refused(call: CallRecord | None) -> bool:
     return call is not None and call.decision == "refuse"
 
 
+def last(calls: Iterable[CallRecord], turn: Turn) -> CallRecord | None:
+    """Return the last of ``calls`` by the agent whose turn it is, None where there is none."""
+    agent = turn.main.agent if turn.main else ""
+    mine = (call for call in calls if call.agent == agent)
+    return max(mine, key=lambda call: (call.start, call.end), default=None)
+
+
 def short(name: str) -> str:
     """Return a component's name without what says where it was found."""
     return name.removeprefix(SECTION)

@@ -101,8 +101,8 @@ CODES: dict[str, Code] = {
     ),
     "context.stripped": Code(
         (FAILING,),
-        "In late turns of a long conversation next to nothing was left of what the agent carries"
-        " along: history, tool results and its own components.",
+        "In late turns of a long conversation, two or more in a row, next to nothing was left of what"
+        " the agent carries along: history and its own components. Not where these come and go anyway.",
         "reserve a budget for what the agent must remember, before instructions and tools fill it",
         ("long", "stripped"),
     ),

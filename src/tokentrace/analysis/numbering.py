@@ -17,6 +17,7 @@ from tokentrace.prompt import CallRecord
 TOOL_RESULTS = "tool_results"
 USER = "user"
 CARRIED = ("history", TOOL_RESULTS)
+EMBEDDINGS = "embeddings"  # an operation
 
 Name = tuple[str, str]
 K = TypeVar("K", bound=Hashable)
@@ -45,14 +46,22 @@ def numbers(calls: Sequence[CallRecord]) -> list[int]:
 
 
 def ranks(numbered: Iterable[tuple[int, CallRecord]]) -> dict[Name, int]:
-    """Return the rank of each lineage: of the most turns, then a conversation, then the first."""
+    """Return the rank of each lineage: of the most turns, then a conversation, then the first.
+
+    Embeddings come last: a search before each turn is not what the turn's prompt is.
+    """
     turns: dict[Name, set[int]] = defaultdict(set)
     found: dict[Name, list[CallRecord]] = defaultdict(list)
     for number, call in numbered:
         turns[lineage_of(call)].add(number)
         found[lineage_of(call)].append(call)
-    ordered = sorted(found, key=lambda name: (-len(turns[name]), not _talks(found[name])))
-    return {name: rank for rank, name in enumerate(ordered)}
+
+    def place(name: Name) -> tuple[bool, int, bool]:
+        calls = found[name]
+        aside = all(call.operation == EMBEDDINGS for call in calls)
+        return aside, -len(turns[name]), not _talks(calls)
+
+    return {name: rank for rank, name in enumerate(sorted(found, key=place))}
 
 
 def _talks(calls: Iterable[CallRecord]) -> bool:

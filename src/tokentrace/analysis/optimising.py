@@ -79,13 +79,18 @@ def _trigger(key: tuple[str, str, str], pairs: list[tuple[Turn, Happening]]) -> 
 def sizes(session: Session) -> tuple[Size, ...]:
     """Return how large each component was, the largest peak first."""
     turns = [turn for turn in session.turns if turn.main is not None]
-    names = dict.fromkeys(name for turn in turns for name in turn.components)
-    built = (_size(name, turns) for name in names)
+    found: dict[str, dict[int, int]] = defaultdict(dict)
+    for place, turn in enumerate(turns):
+        for name, tokens in turn.components.items():
+            found[name][place] = tokens
+    built = (_size(name, held, turns) for name, held in found.items())
     return tuple(sorted(built, key=lambda size: (-size.peak, size.name)))
 
 
-def _size(name: str, turns: list[Turn]) -> Size:
-    held = [turn.components.get(name, 0) for turn in turns]
-    place = max(range(len(held)), key=held.__getitem__)
-    mean = round(sum(held) / len(held))
-    return Size(name, held[0], min(held), mean, held[place], turns[place].number, held[-1])
+def _size(name: str, held: dict[int, int], turns: list[Turn]) -> Size:
+    """Return the size of a component that was ``held`` at these places, of very many maybe at one."""
+    place = max(held, key=held.__getitem__)
+    least = min(held.values()) if len(held) == len(turns) else 0
+    mean = round(sum(held.values()) / len(turns))
+    first, last = held.get(0, 0), held.get(len(turns) - 1, 0)
+    return Size(name, first, least, mean, held[place], turns[place].number, last)

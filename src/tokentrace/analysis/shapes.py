@@ -10,7 +10,6 @@ from itertools import chain
 from tokentrace.prompt import EXACT, PROVIDER, CallRecord, ContextRecord, Record
 
 SEVERITY = ("", "off", "ok", "warn", "compress", "refuse")
-PER_ITEM = "embeddings"  # their limit is one of each input, not of all together
 SURE = frozenset({EXACT, PROVIDER})
 
 EXCLUDED = "excluded"
@@ -227,8 +226,11 @@ class Summary:
 
 
 def over(call: CallRecord) -> bool:
-    """Whether a call was sent over its limit for certain: the count less its bound is above it."""
-    if call.limit is None or call.decision == "refuse" or call.operation == PER_ITEM:
+    """Whether a call was sent over its limit for certain: the count less its bound is above it.
+
+    The limit of a batch of embeddings is recorded as large as its largest input allows.
+    """
+    if call.limit is None or call.decision == "refuse":
         return False
     return call.tokens - call.error > call.limit
 

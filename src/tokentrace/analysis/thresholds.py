@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from math import isfinite
 from typing import Any
 
 from tokentrace.errors import InputError
@@ -67,7 +66,7 @@ def _check(name: str, value: Any, default: Any) -> None:
         wanted = "names"
     else:
         number = isinstance(value, int if kind is int else int | float)
-        fine = number and not isinstance(value, bool) and isfinite(value)
+        fine = number and not isinstance(value, bool)
         fine = fine and (1 if kind is int else 0) <= value <= MOST
         wanted = "a whole number from 1" if kind is int else "a share from 0, e.g. 0.8"
     if not fine:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+RUNS = 8  # runs of turns in a sentence
+
 
 def percent(share: float) -> str:
     """Return a share as text."""
@@ -16,9 +18,13 @@ def many(number: int, thing: str) -> str:
 
 
 def turns(numbers: Sequence[int]) -> str:
-    """Return turn numbers as text: ``turn 3``, ``turns 3-5, 9``."""
-    told = ", ".join(f"{a}-{b}" if a != b else f"{a}" for a, b in runs(numbers))
-    return f"turn{'' if len(numbers) == 1 else 's'} {told}"
+    """Return turn numbers as text: ``turn 3``, ``turns 3-5, 9``; of many runs the first and last."""
+    told = [f"{a}-{b}" if a != b else f"{a}" for a, b in runs(numbers)]
+    every = ""
+    if len(told) > RUNS:
+        told = [*told[: RUNS - 1], f"… {told[-1]}"]
+        every = f" ({len(numbers):,} in all)"
+    return f"turn{'' if len(numbers) == 1 else 's'} {', '.join(told)}{every}"
 
 
 def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from tokentrace.errors import InputError
 NEVER = "never"
 FAIL_ON = (*VERDICTS[VERDICTS.index(DEGRADED) :], NEVER)
 DEFAULT = "failing"
+KNOWN = ("fail-on", "thresholds", "phases")  # settings in the project's file
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ def judging(given: Sequence[str], phases: Sequence[str], fail_on: str) -> Judgin
         InputError: a name that is none, a value that is out of its range.
     """
     held, source = project.settings()
+    if unknown := held.keys() - KNOWN:
+        mend = f"known are {', '.join(KNOWN)}"
+        raise InputError(f"no setting {min(unknown)!r:.60}", source=source, mend=mend)
     told = project.table(held, "thresholds", source)
     thresholds(told, source)
     known = thresholds({**told, **_pairs(given, "--threshold")}, "--threshold")

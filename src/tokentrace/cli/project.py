@@ -1,4 +1,4 @@
-"""``[tool.tokentrace]`` of the nearest pyproject.toml: for the command line and pytest only."""
+"""``[tool.tokentrace]`` of the nearest pyproject.toml: for the command line only."""
 
 from __future__ import annotations
 

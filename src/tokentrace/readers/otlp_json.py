@@ -277,13 +277,26 @@ def _whole(call: CallRecord) -> CallRecord:
     Raises:
         DamagedError: a number is negative, or components are more than the whole.
     """
+    if min(_sizes(call)) < 0:
+        raise DamagedError("a negative number of tokens")
     missing = call.tokens - sum(call.components.values())
-    if missing < 0 or min((call.tokens, call.error, *call.components.values())) < 0:
+    if missing < 0:
         raise DamagedError("its components do not sum up to its input tokens")
     if not missing:
         return call
     rest = call.components.get(OTHER, 0) + missing
     return replace(call, components={**call.components, OTHER: rest})
+
+
+def _sizes(call: CallRecord) -> Iterator[int]:
+    """Yield what of a call is a number of tokens, all of them 0 or more."""
+    usage = call.usage
+    yield from (call.tokens, call.error, call.limit or 0)
+    yield from (call.compressed_tokens, call.duplicate_tokens)
+    yield from (usage.input or 0, usage.output or 0, usage.reasoning or 0)
+    yield from (usage.cache_read or 0, usage.cache_write or 0)
+    yield from call.components.values()
+    yield from call.cached.values()
 
 
 def _attributes(pairs: list[Attribute] | None) -> dict[str, Any]:

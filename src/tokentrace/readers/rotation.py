@@ -37,7 +37,7 @@ def names(groups: Sequence[Sequence[str]]) -> list[str]:
 def _parts(path: str) -> tuple[str, Age]:
     """Return what a rotated file was called while it was written, and its place among the others."""
     found = _SUFFIX.fullmatch(path)
-    if found is None:
+    if found is None or Path(path).is_dir():  # folders of two days are no log
         return path, (2, 0, "")
     if found["date"]:
         return found["base"], (0, 0, re.sub(r"\D", "", found["date"]))

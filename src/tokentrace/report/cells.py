@@ -24,6 +24,7 @@ from tokentrace.analysis.shapes import (
 from tokentrace.report import safe
 
 HEADING = 12
+WATCHED, CLOSE = 0.8, 0.95  # shares of the limit that are coloured
 ARROWS = {"increase": "▲", "decrease": "▼", "stable": "="}
 STYLES = {"warn": "yellow", "compress": "cyan", "refuse": "bold red", "off": "dim"}
 EVENT_STYLES = {
@@ -94,7 +95,7 @@ def share(share: float | None) -> Text:
 
 
 def _heat(share: float) -> str:
-    return "red" if share >= 0.95 else "yellow" if share >= 0.8 else "green"
+    return "red" if share >= CLOSE else "yellow" if share >= WATCHED else "green"
 
 
 def delta(turn: Turn) -> Text:

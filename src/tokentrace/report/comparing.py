@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tokentrace.analysis.comparing import Change, Comparison, Pair
 from tokentrace.analysis.findings import Finding
-from tokentrace.report import cells, safe, verdicts
+from tokentrace.report import cells, safe, verdicts, words
 from tokentrace.report.json import finding
 
 COMPONENTS = 12
@@ -28,7 +28,7 @@ STEPS = {"better": "green", "worse": "bold red", "same": "dim"}
 def render(compared: Comparison, console: Console) -> None:
     """Print what changed, pair by pair; what stayed as it was is left out of sums."""
     for pair in compared.pairs:
-        names = f"{safe(pair.session.id)} against {safe(pair.base.id)}"
+        names = f"{words.title(pair.session)} against {words.title(pair.base)}"
         console.print(Text(cells.cut(names, console.width), "bold"))
         console.print(Text(verdict(pair), STEPS[pair.verdict]))
         console.print()
@@ -51,8 +51,8 @@ def verdict(pair: Pair) -> str:
 
 def alone(compared: Comparison) -> list[str]:
     """Return a line for each session without a partner."""
-    gone = [f"only before: {safe(one.id)}" for one in compared.only_before]
-    return [*gone, *(f"only now: {safe(one.id)}" for one in compared.only_after)]
+    gone = [f"only before: {words.title(one)}" for one in compared.only_before]
+    return [*gone, *(f"only now: {words.title(one)}" for one in compared.only_after)]
 
 
 def groups(pair: Pair) -> list[tuple[str, Sequence[Change]]]:

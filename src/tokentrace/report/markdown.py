@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tokentrace.analysis import Finding, Judgement, Report, Session, summary
 from tokentrace.analysis.comparing import Comparison
-from tokentrace.report import cells, safe
+from tokentrace.report import cells, safe, words
 from tokentrace.report.comparing import alone, groups, row, verdict
 
 LISTED = 20
@@ -30,7 +30,7 @@ def _report(report: Report) -> Iterator[str]:
         yield f"\nand {older:,} older sessions"
     for session, judged in recent:
         if judged.findings:
-            yield f"\n**{_name(session.id)}**\n"
+            yield f"\n**{_name(words.title(session))}**\n"
             yield from _findings(judged.findings)
     if report.problems.count:
         yield f"\n{cells.many(report.problems.count, 'damaged record')} skipped"
@@ -41,7 +41,7 @@ def _line(session: Session, judged: Judgement) -> tuple[str, ...]:
     use = "-" if total.utilization is None else cells.percent(total.utilization)
     figures = (total.turns, total.peak), (total.excluded_tokens, total.saved_tokens)
     (turns, peak), (excluded, saved) = ([f"{one:,}" for one in pair] for pair in figures)
-    return _name(session.id), judged.verdict, turns, peak, use, excluded, saved
+    return _name(words.title(session)), judged.verdict, turns, peak, use, excluded, saved
 
 
 def compared(changed: Comparison) -> str:
@@ -52,7 +52,7 @@ def compared(changed: Comparison) -> str:
 def _compared(changed: Comparison) -> Iterator[str]:
     for pair in changed.pairs:
         yield f"### {MARKS[pair.after.verdict]} tokentrace: {verdict(pair)}"
-        yield f"\n{_name(pair.session.id)} against {_name(pair.base.id)}"
+        yield f"\n{_name(words.title(pair.session))} against {_name(words.title(pair.base))}"
         for heading, changes in groups(pair):
             yield ""
             rows = [(_name(first), *rest) for first, *rest in map(row, changes)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from operator import sub
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -108,7 +109,7 @@ def _session(session: Session, console: Console) -> None:
     if session.turns:
         console.print(_table(columns(session.turns, console.width)))
     console.print()
-    _flow(_sums(total), console)
+    _flow(_sums(session, total), console)
     console.print()
     _events(session.turns, console)
 
@@ -148,12 +149,17 @@ def counted(session: Session) -> list[str]:
     return words
 
 
-def _sums(total: Summary) -> list[str]:
+def _sums(session: Session, total: Summary) -> list[str]:
     """Return what the turns add up to, in words."""
     peak = f"peak {total.peak:,}"
-    if total.utilization is not None:
-        peak += f" ({cells.percent(total.utilization)})"
+    share = next(
+        (turn.utilization for turn in session.turns if turn.number == total.peak_turn), None
+    )
+    if share is not None:
+        peak += f" ({cells.percent(share)})"
     words = [f"{peak} in turn {total.peak_turn}"]
+    if total.utilization is not None and total.utilization != share:
+        words.append(f"at most {cells.percent(total.utilization)} of a limit")
     words += [cells.many(total.warnings, "warning")] if total.warnings else []
     words += [f"{total.exceeded} over the limit"] if total.exceeded else []
     words += [cells.many(total.refusals, "refusal")] if total.refusals else []
@@ -201,7 +207,8 @@ def _wide(columns: Sequence[cells.Column]) -> int:
 
 def _fitting(turns: Sequence[Turn], names: Sequence[str], room: int) -> list[cells.Column]:
     """Return as many components as fit into ``room``, with ``other`` for what does not."""
-    for most in range(len(names), -1, -1):
+    narrowest = GAP + 1
+    for most in range(min(len(names), max(0, room) // narrowest + 1), -1, -1):
         chosen = _components(turns, names, most)
         if _wide(chosen) <= room:
             return chosen
@@ -218,14 +225,15 @@ def largest(turns: Sequence[Turn]) -> list[str]:
 
 
 def _components(turns: Sequence[Turn], names: Sequence[str], most: int) -> list[cells.Column]:
-    own, folded = [name for name in names[:most] if name != OTHER], set(names[most:]) | {OTHER}
+    own = [name for name in names[:most] if name != OTHER]
     found = [
         cells.numbers(cells.heading(name), [turn.components.get(name, 0) for turn in turns])
         for name in own
     ]
-    if folded & set(names):
-        rest = [sum(turn.components.get(name, 0) for name in folded) for turn in turns]
-        found.append(cells.numbers(OTHER, rest))
+    if len(own) < len(names):
+        shown = [sum(turn.components.get(name, 0) for name in own) for turn in turns]
+        whole = [sum(turn.components.values()) for turn in turns]
+        found.append(cells.numbers(OTHER, map(sub, whole, shown)))
     return found
 
 

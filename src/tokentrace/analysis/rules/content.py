@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import accumulate
 
-from tokentrace.analysis.case import SECTION, Case, found, refused, short
+from tokentrace.analysis.case import SECTION, Case, found, last, refused, short
 from tokentrace.analysis.findings import DEGRADED, FAILING, Finding
-from tokentrace.analysis.shapes import DISAGREEMENT, Turn
+from tokentrace.analysis.shapes import DISAGREEMENT, Happening, Turn
 from tokentrace.analysis.wording import many, percent, turns
 from tokentrace.prompt import CallRecord
 
@@ -15,27 +16,26 @@ Shape = tuple[str, str, str]
 
 # What is in every prompt of itself; the rest is what the agent carries along.
 FIXED = frozenset({"system", "tools", "user", "framing", "server_context", "base_prompt", "schema"})
+OWN = frozenset({"tool_results"})  # a turn's own, where no history stands beside them
 ANY_SIZE = frozenset({"user"})
 MATTERS = 200  # tokens that a carried context had at least, to speak of its loss
 HELD = "previous_response.id"  # a setting: what was said before lies with the provider
-ENOUGH = 2  # turns in a row: one is another shape of call, or an input of its own kind
 
 
 def stripped(case: Case) -> Iterator[Finding]:
     """Find late turns in which next to nothing is left of what the agent carries along."""
     if not case.long:
         return
-    kept = FIXED | set(map(short, case.thresholds.essential))
-    sizes = [_carried(turn, kept) for turn in case.turns]
-    peak = max(sizes)
-    late = [
-        index
-        for index in range(case.settled, len(sizes))
-        if sizes[index] <= case.thresholds.stripped * max(sizes[: index + 1])
-    ]
-    if peak < MATTERS or len(late) < ENOUGH:
+    kept, usual = FIXED | OWN | set(map(short, case.thresholds.essential)), _usual(case)
+    sizes = [_carried(turn, kept, usual) for turn in case.turns]
+    bare = _bare(sizes, case.thresholds.stripped)
+    late = _in_a_row([index for index in bare if index >= case.settled])
+    # What went and came back before the conversation was long was never carried along.
+    measured = sum(size is not None for size in sizes[bare[0] :]) if bare else 0
+    if not late or (bare[0] < case.settled and len(bare) < measured):
         return
-    where, least = case.numbers(late), min(sizes[index] for index in late)
+    peak = max(size or 0 for size in sizes)
+    where, least = case.numbers(late), min(sizes[index] or 0 for index in late)
     yield found(
         "context.stripped",
         FAILING,
@@ -46,8 +46,22 @@ def stripped(case: Case) -> Iterator[Finding]:
     )
 
 
-def _carried(turn: Turn, kept: frozenset[str] | set[str]) -> int:
-    return sum(tokens for name, tokens in turn.components.items() if short(name) not in kept)
+def _bare(sizes: list[int | None], share: float) -> list[int]:
+    """Return the indexes of sizes that are next to nothing of what was reached before them."""
+    peaks = accumulate((size or 0 for size in sizes), max)
+    return [
+        index
+        for index, (size, peak) in enumerate(zip(sizes, peaks, strict=True))
+        if size is not None and peak >= MATTERS and size <= share * peak
+    ]
+
+
+def _carried(turn: Turn, kept: frozenset[str] | set[str], usual: Shape) -> int | None:
+    """Return the tokens that a turn carries along; None where its prompt is of another shape."""
+    main = turn.main
+    if main is None or _shape(main) != usual or HELD in main.settings:
+        return None
+    return sum(tokens for name, tokens in main.components.items() if short(name) not in kept)
 
 
 def essential(case: Case) -> Iterator[Finding]:
@@ -130,7 +144,10 @@ def _owed(sizes: list[int | None], moved: list[bool]) -> list[int]:
 
 
 def _in_a_row(indexes: list[int]) -> list[int]:
-    """Return the indexes that have a neighbour among them."""
+    """Return the indexes that have a neighbour among them.
+
+    One alone is another shape of call, or an input of its own kind.
+    """
     held = set(indexes)
     return [index for index in indexes if {index - 1, index + 1} & held]
 
@@ -158,18 +175,17 @@ def failed(case: Case) -> Iterator[Finding]:
 
 def _fails(turn: Turn) -> str:
     """Return the error that a turn ended with, empty where it got its answer."""
-    agent = turn.main.agent if turn.main else ""
-    sent = [call for call in turn.calls if call.agent == agent and not refused(call)]
-    last = max(sent, key=lambda call: (call.start, call.end), default=None)
-    return last.error_type if last else ""
+    ended = last([call for call in turn.calls if not refused(call)], turn)
+    return ended.error_type if ended else ""
 
 
 def disagreeing(case: Case) -> Iterator[Finding]:
     """Find figures of the agent itself that are not equal."""
-    told = [(turn.number, one) for turn in case.session.turns for one in turn.of(DISAGREEMENT)]
-    names = dict.fromkeys(event.name for _, event in told)
-    for name in names:
-        mine = [(number, event) for number, event in told if event.name == name]
+    told: dict[str, list[tuple[int, Happening]]] = defaultdict(list)
+    for turn in case.session.turns:
+        for event in turn.of(DISAGREEMENT):
+            told[event.name].append((turn.number, event))
+    for name, mine in told.items():
         where = sorted({number for number, _ in mine})
         first = max((e for _, e in mine), key=lambda e: abs((e.before or 0) - (e.after or 0)))
         why = f" ({first.reason})" if first.reason else ""

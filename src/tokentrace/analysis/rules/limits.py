@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from tokentrace import schema
-from tokentrace.analysis.case import Case, found, refused
+from tokentrace.analysis.case import Case, found, last, refused
 from tokentrace.analysis.findings import CRITICAL, DEGRADED, FAILING, HEALTHY, Finding
 from tokentrace.analysis.shapes import COMPRESSED, EXCEEDED, EXCLUDED, LOW, REFUSED, Turn, over
 from tokentrace.analysis.wording import many, percent, turns
@@ -74,8 +74,8 @@ def stopped(case: Case) -> Iterator[Finding]:
 
 
 def _unanswered(turn: Turn) -> bool:
-    """Whether a turn ended with a refusal: nothing was sent after it."""
-    return refused(max(turn.calls, key=lambda call: (call.start, call.end), default=None))
+    """Whether a turn ended with a refusal: its agent sent nothing after it."""
+    return refused(last(turn.calls, turn))
 
 
 def approached(case: Case) -> Iterator[Finding]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from operator import sub
 from typing import Any
 
-from tokentrace.analysis import Judgement, Report, Session, Turn
+from tokentrace.analysis import Happening, Judgement, Report, Session, Turn
+from tokentrace.prompt import Detail
 from tokentrace.report import json as published
-from tokentrace.report import safe, text
+from tokentrace.report import safe, text, words
 from tokentrace.report.html.colours import GREY, Palette
 from tokentrace.report.html.filling import LONGEST
 
@@ -23,7 +26,6 @@ NEAR = 4  # the limit is in the picture when the peak is at least a quarter of i
 TURN = (
     *("number", "model", "total", "method", "error", "limit", "limit_source", "utilization"),
     *("headroom", "reported", "drift", "delta", "decision", "forecast", "components", "cached"),
-    *("details", "events", "calls", "contexts"),
 )
 CALL = (
     *("agent", "operation", "provider", "model", "duration_ms", "total", "method", "error"),
@@ -32,10 +34,10 @@ CALL = (
 )
 USAGE = ("input", "output", "cache_read")
 CONTEXT = ("name", "included", "excluded", "compressed", "budget", "lost")
-EVENT = ("kind", "name", "tokens", "error", "before", "after", "limit", "piece", "reason")
-KEPT = {"calls": CALL, "contexts": CONTEXT, "events": EVENT}
+KEPT = {"calls": CALL, "contexts": CONTEXT}
 UNSAID: tuple[Any, ...] = (None, "", [], {}, ())
 MOST = 40  # calls, assemblies, events of a turn
+DETAILS = 8  # of a component
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,14 @@ def chart(session: Session, palette: Palette) -> Chart:
     names = text.largest(turns)
     own = sorted(names[:STACKED], key=_height)
     slots = palette.slots(own)
-    layers = [(name, slots[name], _tokens(turns, (name,))) for name in own]
+    layers = [
+        (name, slots[name], tuple(turn.components.get(name, 0) for turn in turns)) for name in own
+    ]
     if names[STACKED:]:
         rest = f"{len(names) - STACKED} smaller"
-        layers.append((rest, GREY, _tokens(turns, names[STACKED:])))
+        shown = [sum(row) for row in zip(*(tokens for _, _, tokens in layers), strict=True)]
+        whole = [sum(turn.components.values()) for turn in turns]
+        layers.append((rest, GREY, tuple(map(sub, whole, shown))))
     top = _top(turns)
     return Chart(tuple(_shaped(layers, top)), tuple(names), slots, top, _limit(turns, top))
 
@@ -86,11 +92,6 @@ def _height(name: str) -> tuple[int, int, str]:
     if name in BOTTOM:
         return 0, BOTTOM.index(name), name
     return (2, TOP.index(name), name) if name in TOP else (1, 0, name)
-
-
-def _tokens(turns: Sequence[Turn], names: Iterable[str]) -> tuple[int, ...]:
-    wanted = tuple(names)
-    return tuple(sum(turn.components.get(name, 0) for name in wanted) for turn in turns)
 
 
 def _top(turns: Sequence[Turn]) -> int:
@@ -142,29 +143,49 @@ def _limit(turns: Sequence[Turn], top: int) -> str:
 def data(session: Session, judged: Judgement, chart: Chart) -> str:
     """Return a session as JSON that can stand inside a script element."""
     layers = [[layer.name, layer.slot, layer.tokens] for layer in chart.layers]
+    (plain,) = published.document(Report((session,), judgements=(judged,)))["sessions"]
     known = {
-        "turns": [
-            _turn(turn)
-            for turn in published.document(Report((session,), judgements=(judged,)))["sessions"][0][
-                "turns"
-            ]
-        ],
+        "turns": [_turn(*pair) for pair in zip(plain["turns"], session.turns, strict=True)],
         "layers": layers,
         "slots": [*chart.slots.items()],
         "top": chart.top,
     }
-    plain = json.dumps(_clean(known), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    held = json.dumps(_clean(known), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return held.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _turn(turn: Mapping[str, Any]) -> dict[str, Any]:
-    kept = _some(turn, TURN)
-    for name, fields in KEPT.items():
-        rows = turn[name]
-        kept[name] = [_some(row, fields) for row in rows[:MOST]]
-        if len(rows) > MOST:
-            kept[f"{name}_left_out"] = len(rows) - MOST
-    return kept
+def _turn(plain: Mapping[str, Any], turn: Turn) -> dict[str, Any]:
+    kept = _some(plain, TURN)
+    rows = {name: [_some(row, fields) for row in plain[name]] for name, fields in KEPT.items()}
+    rows["events"] = [_happened(event) for event in turn.events]
+    for name, found in rows.items():
+        kept |= {name: found[:MOST]} if found else {}
+        kept |= {f"{name}_left_out": len(found) - MOST} if len(found) > MOST else {}
+    details = [asdict(one) for one in _details(turn)]
+    return kept | ({"details": details} if details else {})
+
+
+def _happened(event: Happening) -> dict[str, Any]:
+    """Return an event in the words of every report."""
+    said = words.kind(event)
+    facts = {
+        "kind": event.kind,
+        "says": "" if said == event.kind else said,
+        "name": event.name,
+        "what": words.numbers(event),
+        "why": words.why(event),
+    }
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+def _details(turn: Turn) -> Iterator[Detail]:
+    """Yield the largest details of each component."""
+    seen: Counter[str] = Counter()
+    found = turn.main.details if turn.main else ()
+    for one in sorted(found, key=lambda one: -one.tokens):
+        seen[one.component] += 1
+        if seen[one.component] <= DETAILS:
+            yield one
 
 
 def _some(row: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:

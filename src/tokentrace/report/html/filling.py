@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tokentrace.analysis import CODES, Happening, Session, Turn
+from tokentrace.analysis import CODES, Happening, Session, Turn, wording
 from tokentrace.report import cells, comparing, safe, text, verdicts, words
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
 EVENTS = 500  # of a session, in the table of what happened
-WATCHED, CLOSE = 0.8, 0.95  # shares of the limit that are coloured
 LONGEST = 1_000  # characters of a text in the page
 MARKS = {"healthy": "✓", "degraded": "◐", "failing": "▲", "critical": "✕"}
 
@@ -46,7 +45,7 @@ def _templates() -> Environment:
     )
     made.filters |= {
         "tokens": tokens, "signed": signed, "percent": percent, "when": when, "size": size,
-        "ranges": ranges, "heat": heat, "tone": tone, "peak": peak,
+        "ranges": ranges, "heat": heat, "tone": tone, "peak": peak, "fullest": fullest,
         "happenings": happenings, "share_of": share_of, "trusted": raw, "short": short, "row": comparing.row,
     }  # fmt: skip
     made.globals |= {
@@ -96,7 +95,9 @@ def size(turn: Turn) -> str:
 
 def tone(share: float | None) -> str:
     """Return how dangerous a share of the limit is."""
-    return "" if share is None or share < WATCHED else "bad" if share >= CLOSE else "near"
+    return (
+        "" if share is None or share < cells.WATCHED else "bad" if share >= cells.CLOSE else "near"
+    )
 
 
 def heat(turn: Turn) -> Any:
@@ -113,6 +114,12 @@ def share_of(name: str, turn: Turn) -> int:
 def peak(session: Session) -> Turn | None:
     """Return the turn with the largest total, the first of equals."""
     return max(session.turns, key=lambda turn: turn.total, default=None)
+
+
+def fullest(session: Session) -> Turn | None:
+    """Return the turn with the largest share of its limit, None where no limit is known."""
+    known = (turn for turn in session.turns if turn.utilization is not None)
+    return max(known, key=lambda turn: turn.utilization or 0.0, default=None)
 
 
 def happenings(session: Session) -> list[tuple[int, Turn, Happening]]:
@@ -136,10 +143,5 @@ def models(session: Session) -> list[str]:
 
 def ranges(turns: Sequence[int]) -> list[tuple[int, str]]:
     """Return turns as ``(first, "first–last")``, one for each run without a gap."""
-    runs: list[list[int]] = []
-    for turn in sorted(set(turns)):
-        if runs and turn == runs[-1][1] + 1:
-            runs[-1][1] = turn
-        else:
-            runs.append([turn, turn])
-    return [(first, f"{first}" if first == last else f"{first}–{last}") for first, last in runs]
+    found = wording.runs(sorted(set(turns)))
+    return [(first, f"{first}" if first == last else f"{first}–{last}") for first, last in found]

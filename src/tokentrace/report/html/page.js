@@ -14,7 +14,7 @@
     ["figures disagree", ["disagreement"], "square", "disagreement"],
   ];
   const LANE = 17; // pixels of such a row
-  const KINDS = { low_utilization: "low use" };
+  const says = (event) => (event.says || event.kind) + (event.name ? " " + event.name : "");
   const BIG = new Intl.NumberFormat("en-US");
   const SURE = ["exact", "provider"];
 
@@ -413,7 +413,7 @@
         line(turn.utilization === undefined ? "no limit known" : percent(turn.utilization) + " of " + tokens(turn.limit), turn.delta === undefined ? "" : signed(turn.delta), undefined, "dim"),
         ...parts.map(([name, n]) => line(bare(name), tokens(n), this.slots.get(name) ?? 12)),
         ...(rest.length ? [line(many(rest.length, "other"), tokens(rest.reduce((sum, [, n]) => sum + n, 0)), 12)] : []),
-        ...(turn.events || []).slice(0, 3).map((event) => make("p", "", make("span", "kind " + event.kind, (KINDS[event.kind] || event.kind) + (event.name ? " " + event.name : "")))),
+        ...(turn.events || []).slice(0, 3).map((event) => make("p", "", make("span", "kind " + event.kind, says(event)))),
       );
       this.tip.place = place;
     }
@@ -445,7 +445,7 @@
     }
 
     words(turn) {
-      const events = (turn.events || []).map((event) => (KINDS[event.kind] || event.kind) + " " + (event.name || ""));
+      const events = (turn.events || []).map(says);
       const share = turn.utilization === undefined ? "" : ", " + percent(turn.utilization) + " of the limit";
       return "turn " + turn.number + ", " + size(turn) + " tokens" + share + (events.length ? ", " + events.slice(0, 5).join(", ") : "");
     }
@@ -502,7 +502,7 @@
       const rows = [];
       for (const [name, n] of found) {
         rows.push(bar(name, n, this.slots.get(name) ?? 12));
-        for (const detail of (turn.details || []).filter((one) => one.component === name).slice(0, 8)) {
+        for (const detail of (turn.details || []).filter((one) => one.component === name)) {
           const label = make("span", "", detail.name);
           label.title = detail.name;
           rows.push(make("div", "bar inner", label, make("span"), make("span", "", tokens(detail.tokens)), make("span")));
@@ -520,16 +520,8 @@
       const found = turn.events || [];
       if (!found.length) return [];
       const rows = found.map((event) => {
-        const kind = make("span", "kind " + event.kind, KINDS[event.kind] || event.kind);
-        let what = event.tokens ? tokens(event.tokens) + " tokens" : "";
-        if (event.kind === "compressed" && event.before !== undefined && event.after !== undefined) {
-          what = tokens(event.before) + " → " + tokens(event.after) + " (" + signed(event.after - event.before) + ")";
-        } else if (event.kind === "disagreement") {
-          what = tokens(event.before) + " ≠ " + tokens(event.after);
-        } else if (event.limit) {
-          what = tokens(event.tokens || 0) + (event.error ? " ±" + tokens(event.error) : "") + " of " + tokens(event.limit);
-        }
-        const words = [event.name, what, event.piece, event.reason].filter(Boolean).join(" · ");
+        const kind = make("span", "kind " + event.kind, event.says || event.kind);
+        const words = [event.name, event.what, event.why].filter(Boolean).join(" · ");
         return make("li", "", kind, " " + words);
       });
       if (turn.events_left_out) rows.push(make("li", "dim", "and " + tokens(turn.events_left_out) + " more"));
