@@ -202,6 +202,21 @@ def test_a_log_that_is_being_written(tmp_path):
     assert 0 < len(totals[0]) < 4
 
 
+def test_one_bad_file_of_a_folder(tmp_path):
+    """A packed file among the traces is told once; the others are watched on."""
+    folder = tmp_path / "mixed"
+    converse(folder, 1)
+    (folder / "0.jsonl").write_bytes(gzip.compress(b"{}"))
+    problems = Problems()
+    files = Files(str(folder), problems)
+    first = list(files.records())
+    converse(folder, 1, first=2)
+    second = list(files.records())
+    files.close()
+    assert (bool(first), bool(second)) == (True, True)
+    assert [one.reason for one in problems.kept] == ["is packed, so nothing more will come"]
+
+
 def test_a_file_that_is_neither(tmp_path):
     """A file that shows itself as nothing known is told, not watched for ever."""
     path = tmp_path / "other.log"

@@ -98,10 +98,9 @@ def _read(mark: pytest.Mark) -> TokenBudget:
         pytest.fail(f"@pytest.mark.{MARK}: {error}", pytrace=False)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Run the test, then hold what it recorded against its budget."""
-    yield
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Hold what a test recorded against its budget, once it has run and did not fail."""
     budget = item.stash.get(_budget, None)
     if budget is None:
         return
@@ -115,21 +114,19 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 # ── what was recorded ────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(hookwrapper=True)  # older than pluggy's new kind, which older ones refuse
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+) -> Generator[None, Any, None]:
     """Put what a test recorded on its report."""
-    report = yield
+    report = (yield).get_result()
     captured = item.stash.get(_captured, None)
     if captured is not None and call.when == "call" and captured.calls:
-        told: Any = report
-        told.tokentrace = _row(captured, item.stash.get(_budget, None))
+        report.tokentrace = _row(captured, item.stash.get(_budget, None))
         if item.config.getoption(OPTION):
             from tokentrace.telemetry import local
 
-            told.tokentrace_spans = [local.line(span).decode() for span in captured.spans]
-    return report
+            report.tokentrace_spans = [local.line(span).decode() for span in captured.spans]
 
 
 def _row(captured: Captured, budget: TokenBudget | None) -> dict[str, Any]:

@@ -107,19 +107,26 @@ class Files:
     def __init__(self, path: str, problems: Problems, forms: Sequence[Form] = ()) -> None:
         self._path, self._problems, self._forms = Path(path), problems, forms
         self._sources: dict[Path, Source] = {}
+        self._unusable: set[Path] = set()
 
     def records(self) -> Iterator[Record]:
         """Yield the new records.
 
+        One file of a folder that cannot be used is told once, and left alone from then on.
+
         Raises:
-            InputError: a file may not be read, is packed, or is neither a trace nor a known log.
+            InputError: the file may not be read, is packed, or is neither a trace nor a known log.
         """
         if not self._path.is_dir():
             yield from self._source(self._path).new(self._forms)
             return
-        for path in sorted(self._path.rglob(FILES)):
+        for path in sorted(set(self._path.rglob(FILES)) - self._unusable):
             source = self._source(path)
-            yield from source.new(self._forms)
+            try:
+                yield from source.new(self._forms)
+            except InputError as error:
+                self._problems.add(str(path), 0, str(error.args[0]))
+                self._unusable.add(path)
             source.tail.rest()
 
     def _source(self, path: Path) -> Source:
