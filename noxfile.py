@@ -37,10 +37,12 @@ FIRST = ("openai", "anthropic")
 # litellm leaves sockets open; hypothesis reads its sources at the end, while threads of litellm still
 # run: CPython 3.11 trips.
 OPTIONS = {
+    # aiohttp says so, whenever the collector comes by, of an answer that nobody read to its end
+    "aiobotocore": ("-W", "ignore:Unclosed connection:ResourceWarning"),
     "litellm": (
         *("-W", "ignore::pytest.PytestUnraisableExceptionWarning"),
         *("-p", "no:hypothesispytest"),
-    )
+    ),
 }
 
 # The other instrumentations beside which a call has one span (see telemetry/peers.py).
