@@ -137,6 +137,12 @@ def row(calls: list[Call]) -> dict[str, float]:
     }
 
 
+def worst(found: list[dict[str, float]]) -> dict[str, float]:
+    """Return the worst figure of each kind among sessions, each by itself."""
+    kinds = {key: max(one[key] for one in found) for key in found[0]}
+    return kinds | {"covered": min(one["covered"] for one in found)}
+
+
 def fresh(work: Any, *args: Any) -> Any:
     """Return what ``work`` gives in a process that has learned nothing."""
     from tokentrace.counting.factors import FACTORS
@@ -152,8 +158,9 @@ def rows(seeds: int) -> Iterator[tuple[str, dict[str, float]]]:
     pairs = [(letters, seed) for letters in LETTERS for seed in range(1, seeds + 1)]
     for shape in SHAPES:
         for how in ("session", "branches", "restart"):
-            runs = (fresh(session, shape, letters, seed, how) for letters, seed in pairs)
+            runs = [fresh(session, shape, letters, seed, how) for letters, seed in pairs]
             yield f"{shape}, {how}", row([call for run in runs for call in run])
+            yield f"{shape}, {how}, the worst of {len(runs)}", worst([row(run) for run in runs])
     for shape in SHAPES:
         made = [fresh(newcomers, shape, letters, seed) for letters, seed in pairs]
         for name, part in (("the first 5", slice(0, 5)), ("from the 21st", slice(20, None))):
