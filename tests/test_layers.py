@@ -10,7 +10,7 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "tokentrace"
 
-BASE = {"errors", "prompt", "names", "values"}
+BASE = {"errors", "outlook", "prompt", "names", "values"}
 SETTINGS = {"_config", "_failsafe"}
 CORE = BASE | SETTINGS | {"schema", "insights", "dialects", "providers", "counting"}
 FOLLOWING = {"_deliver", "_shapes", "_scope"}
@@ -35,9 +35,10 @@ EDGES = {
 # room -> what it may import besides itself; core first, then record, then read
 ROOMS = {
     "errors": {"prompt"},  # for its annotations only
-    "prompt": set(),
+    "outlook": set(),
+    "prompt": {"outlook"},
     "names": {"errors", "prompt"},
-    "values": {"names", "prompt"},
+    "values": {"names", "outlook", "prompt"},
     "_config": {"errors", "_failsafe"},
     "_failsafe": {"errors", "_config"},
     "schema": BASE,

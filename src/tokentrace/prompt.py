@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from tokentrace.outlook import Forecast, Waste
+
 EXACT = "exact"
 PROVIDER = "provider"
 ANCHORED = "anchored"
@@ -234,6 +236,8 @@ class LimitReport:
         forecast: turns until the limit at this lineage's growth, or None.
         model: the model asked.
         message: the whole of it in one sentence, numbers and known names only.
+        ahead: the forecast with its interval and what grows, or None.
+        waste: what the prompt could do without, the largest first.
     """
 
     count: Count
@@ -244,6 +248,8 @@ class LimitReport:
     forecast: float | None = None
     model: str = ""
     message: str = ""
+    ahead: Forecast | None = None
+    waste: tuple[Waste, ...] = ()
 
 
 # ── the records ──────────────────────────────────────────────────────────────────────────────────
@@ -298,9 +304,13 @@ class CallRecord:
     decision: str = ""
     compressed_tokens: int = 0
     forecast: float | None = None
+    forecast_earliest: float | None = None
+    forecast_latest: float | None = None
+    forecast_component: str = ""
     cache_broken_by: str = ""
     cache_reason: str = ""
     duplicate_tokens: int = 0
+    waste: tuple[Waste, ...] = ()
     usage: Usage = field(default_factory=Usage)
     error_type: str = ""
     events: tuple[Event, ...] = ()

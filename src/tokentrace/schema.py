@@ -6,6 +6,7 @@
 * the 24 largest components, the rest summed up in ``other`` (Σ stays what it was);
 * cached tokens and costs of the 8 largest components, zeros left out;
 * details up to 2,000 bytes of JSON, then a last entry ``"+n"`` for the n that were cut;
+* waste, at most 16 entries, the largest first;
 * cleaned texts (see `values.text`), normalised names, and the settings of `SETTINGS`.
 
 Trace and span ids, times, service and events are no attributes: they go to `load` as ``facts``.
@@ -28,9 +29,12 @@ from tokentrace.values import (
     band,
     clean,
     dump_details,
+    dump_waste,
     fold,
     load_details,
+    load_waste,
     real,
+    spelled,
     switch,
     text,
     texts,
@@ -89,6 +93,9 @@ THRESHOLD = "tokentrace.limit.threshold"
 DECISION = "tokentrace.guard.decision"
 COMPRESSED_TOKENS = "tokentrace.guard.compressed_tokens"
 FORECAST = "tokentrace.forecast.turns_to_limit"
+FORECAST_EARLIEST = "tokentrace.forecast.earliest"
+FORECAST_LATEST = "tokentrace.forecast.latest"
+FORECAST_COMPONENT = "tokentrace.forecast.component"
 LINEAGE = "tokentrace.lineage.id"
 TURN = "tokentrace.turn.number"
 TURN_ID = "tokentrace.turn.id"
@@ -97,6 +104,7 @@ TREND = "tokentrace.turn.trend"
 CACHE_BROKEN_BY = "tokentrace.cache.broken_by"
 CACHE_REASON = "tokentrace.cache.reason"
 DUPLICATE = "tokentrace.duplicate.tokens"
+WASTE = "tokentrace.waste"
 ASSEMBLY_NAME = "tokentrace.assembly.name"
 INCLUDED = "tokentrace.assembly.included.tokens"
 EXCLUDED = "tokentrace.assembly.excluded.tokens"
@@ -183,6 +191,9 @@ CALL: tuple[Field, ...] = (
     ("decision", DECISION, text),
     ("compressed_tokens", COMPRESSED_TOKENS, whole),
     ("forecast", FORECAST, real),
+    ("forecast_earliest", FORECAST_EARLIEST, real),
+    ("forecast_latest", FORECAST_LATEST, real),
+    ("forecast_component", FORECAST_COMPONENT, spelled),
     ("lineage", LINEAGE, text),
     ("turn", TURN, whole),
     ("turn_id", TURN_ID, text),
@@ -330,6 +341,9 @@ _LIMITS = {
     "threshold": THRESHOLD,
     "decision": DECISION,
     "forecast": FORECAST,
+    "earliest": FORECAST_EARLIEST,
+    "latest": FORECAST_LATEST,
+    "grows": FORECAST_COMPONENT,
     "exceeded": "tokentrace.limit.components",
     "grew": "tokentrace.limit.grew",
 }
@@ -390,6 +404,8 @@ def dump(record: Record, since: Record | None = None) -> Written:
         written |= gone | _components(record)
     if record.details and record.details is not before.details:
         written[DETAILS] = dump_details(record.details)
+    if record.waste and record.waste is not before.waste:
+        written[WASTE] = dump_waste(record.waste)
     return written | _write(record.usage, before.usage, USAGE, NEVER)
 
 
@@ -429,6 +445,7 @@ def load(
         **plain,
         settings=_read(attributes, SETTINGS),
         details=load_details(attributes.get(DETAILS)),
+        waste=load_waste(attributes.get(WASTE)),
         usage=Usage(**_read(attributes, USAGE)),
     )
 
@@ -466,9 +483,13 @@ def span_name(operation: str, subject: str = "") -> str:
 # What can be derived or spared when a span has no room, first to last.
 _SPARED = (
     *(
+        WASTE,
         DUPLICATE,
         CACHE_REASON,
         CACHE_BROKEN_BY,
+        FORECAST_COMPONENT,
+        FORECAST_LATEST,
+        FORECAST_EARLIEST,
         FORECAST,
         HEADROOM,
         TREND,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tokentrace.names import normalise
+from tokentrace.outlook import Waste
 from tokentrace.prompt import Detail
 
 Value = str | int | float | bool | tuple[str, ...]
@@ -20,6 +21,7 @@ MOST_COMPONENTS = 24
 # Tempo cuts attributes at 2,048 bytes by default (3.0.3, 2026-08), without a mark.
 MOST_DETAIL_BYTES = 2_000
 MOST_FOREIGN = 32
+MOST_WASTE = 16
 MOST_SPELLED = 1_024
 INT64 = 2**63 - 1
 
@@ -149,18 +151,50 @@ def dump_details(details: Sequence[Detail]) -> str:
     return f"[{','.join(pieces)}]"
 
 
+def dump_waste(waste: Sequence[Waste]) -> str:
+    """Return ``[["carried","tool_results",2310,6],…]``: the largest first, at most 16."""
+    kept = sorted(waste, key=lambda one: -one.tokens)[:MOST_WASTE]
+    pieces = (
+        f'["{spelled(one.kind)}","{spelled(one.component)}",{whole(one.tokens)},{whole(one.turns)}]'
+        for one in kept
+    )
+    return f"[{','.join(pieces)}]"
+
+
+def load_waste(raw: Any) -> tuple[Waste, ...]:
+    """Read what `dump_waste` wrote; entries of another shape are passed over."""
+    entries = _entries(raw)
+    found = (_waste(entry) for entry in entries)
+    return tuple(waste for waste in found if waste is not None)
+
+
+def _waste(entry: Any) -> Waste | None:
+    if not isinstance(entry, list) or len(entry) != 4:
+        return None
+    kind, component = text(entry[0]), text(entry[1])
+    tokens, turns = whole(entry[2]), whole(entry[3])
+    if not kind or component is None or tokens is None or turns is None:
+        return None
+    return Waste(kind, component, tokens, turns)
+
+
 def load_details(raw: Any) -> tuple[Detail, ...]:
     """Read what `dump_details` wrote; entries of another shape are passed over."""
+    found = (_detail(entry) for entry in _entries(raw))
+    return tuple(detail for detail in found if detail is not None)
+
+
+def _entries(raw: Any) -> list[Any]:
+    """Return the entries of a list written as JSON; none where it is no such list."""
     if not isinstance(raw, str) or len(raw) > 4 * MOST_DETAIL_BYTES:
-        return ()
+        return []
     import json
 
     try:
         entries = json.loads(raw)
     except (ValueError, RecursionError):
-        return ()
-    found = (_detail(entry) for entry in entries) if isinstance(entries, list) else ()
-    return tuple(detail for detail in found if detail is not None)
+        return []
+    return entries if isinstance(entries, list) else []
 
 
 def _detail(entry: Any) -> Detail | None:

@@ -21,6 +21,7 @@ from tokentrace._failsafe import OnError, attempt, outcome
 from tokentrace._sessions import Registry
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
+from tokentrace.counting.waste import UNSEEN
 from tokentrace.errors import TokentraceError
 from tokentrace.instrument import asking, learning, records, state
 from tokentrace.instrument.answers import Answer, Lines
@@ -219,7 +220,9 @@ class Call:
             )
         self.own = learning.own(self.request, self.prompt, count)
         count = learning.better(self.own, self.lineage)
-        self.standing = self.lineage.standing(count)
+        seen = self.prompt.memo.get("waste", UNSEEN)
+        steady = self.lineage.unchanged(seen.contents, count) if seen.contents else ()
+        self.standing = self.lineage.standing(count, waste=seen.waste + steady)
         return guard.decide(
             self.guard,
             count,
@@ -241,6 +244,7 @@ class Call:
             limit=partial(guard.limit_of, self.guard, request.provider, request.base_url),
             budget_s=BUDGET,
             contexts=partial(learning.contexts, request),
+            wasteful=True,
         )
         context.note_hits(found, self.place.registry)
         return count
@@ -287,6 +291,8 @@ class Call:
         fresh = self.lineage.level > level or bool(self.lineage.alarms - alarms)
         attempt(self._tell, report, saved, fresh=fresh)
         self.lineage.note(report.count)
+        if seen := self.prompt.memo.get("waste"):
+            self.lineage.hold(seen.contents)
 
     def _tell(self, report: LimitReport, saved: int, *, fresh: bool) -> None:
         """Put what happened on the span, and among the log records."""

@@ -9,11 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tokentrace import guard, providers, schema
+from tokentrace.counting.waste import DUPLICATE
 from tokentrace.instrument import state
 from tokentrace.instrument.hooks import OPERATIONS
 from tokentrace.instrument.requests import Request
 from tokentrace.lineage import Lineage, Standing
 from tokentrace.names import SECTION
+from tokentrace.outlook import Forecast, Waste
 from tokentrace.prompt import PROVIDER, CallRecord, Count, Detail, LimitReport, Prompt
 from tokentrace.turns import Place
 
@@ -64,7 +66,35 @@ def record(
         decision=report.decision,
         compressed_tokens=saved,
         forecast=standing.forecast,
+        **_ahead(standing.ahead),
+        **_waste(standing.waste),
     )
+
+
+def _ahead(coming: Forecast | None) -> dict[str, Any]:
+    """Return how sure a forecast is and what grows the most, as the record's fields."""
+    if coming is None:
+        return {}
+    name = _public(coming.growth[0][0]) if coming.growth else ""
+    return {
+        "forecast_earliest": coming.earliest,
+        "forecast_latest": coming.latest,
+        "forecast_component": name,
+    }
+
+
+def _waste(waste: tuple[Waste, ...]) -> dict[str, Any]:
+    """Return what of a prompt could be spared, under names that may leave, as the record's fields."""
+    if not waste:
+        return {}
+    told: dict[tuple[str, str], Waste] = {}
+    for one in waste:
+        key = (one.kind, _public(one.component))
+        before = told.get(key)
+        tokens = one.tokens + (before.tokens if before else 0)
+        told[key] = Waste(*key, tokens, max(one.turns, before.turns if before else 0))
+    again = sum(one.tokens for one in told.values() if one.kind == DUPLICATE)
+    return {"waste": tuple(told.values()), "duplicate_tokens": again}
 
 
 def _settings(prompt: Prompt, request: Request) -> Mapping[str, Any]:
@@ -140,10 +170,19 @@ def _limits(report: LimitReport) -> dict[str, Any]:
         "threshold": report.threshold,
         "decision": report.decision,
         "forecast": report.forecast,
+        **_interval(report.ahead),
         "exceeded": tuple(map(_public, report.exceeded)),
         "grew": tuple(f"{_public(name)} +{tokens}" for name, tokens in report.grew[:3]),
     }
     return {name: value for name, value in told.items() if value is not None and value != ()}
+
+
+def _interval(coming: Forecast | None) -> dict[str, Any]:
+    told = _ahead(coming)
+    if not told:
+        return {}
+    earliest, latest, grows = told.values()
+    return {"earliest": earliest, "latest": latest, "grows": grows or None}
 
 
 def _public(name: str) -> str:
