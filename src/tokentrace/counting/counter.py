@@ -71,11 +71,7 @@ def measure(
     """
     walker = Walker(api)
     prompt, known = _parsed(body, api, walker, contexts)
-    found, model = providers.find(prompt.model, provider, base_url)
-    host = provider or found.name or (RELAY if base_url else "")
-    family = _family(api, prompt.model, model)
-    scope = _scope(prompt, lens, host, model, family)
-    rule = rules.find(_ruled(family, scope, prompt))
+    rule, scope, model = _ruled_by(prompt, lens, api, provider, base_url)
     scope = scope if budget_s is None else replace(scope, ruler=Hurried(scope.ruler, budget_s))
     tally = _whole(rule, prompt, scope, walker.snapshot)
     prompt.memo["waste"] = waste.look(prompt, scope, walker.snapshot) if wasteful else waste.UNSEEN
@@ -246,6 +242,17 @@ def _scope(
         return replace(scope, ruler=own)
     measured = MEASURED.get(rules_of)
     return measured(scope) if measured else scope
+
+
+def _ruled_by(
+    prompt: Prompt, lens: Lens, api: str, provider: str, base_url: str
+) -> tuple[ModuleType, Scope, providers.Model | None]:
+    """Return the rules that count a prompt, what they need, and its model where it is known."""
+    found, model = providers.find(prompt.model, provider, base_url)
+    host = provider or found.name or (RELAY if base_url else "")
+    family = _family(api, prompt.model, model)
+    scope = _scope(prompt, lens, host, model, family)
+    return rules.find(_ruled(family, scope, prompt)), scope, model
 
 
 def _ruled(family: str, scope: Scope, prompt: Prompt) -> str:
