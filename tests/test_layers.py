@@ -42,7 +42,7 @@ ROOMS = {
     "_config": {"errors", "_failsafe"},
     "_failsafe": {"errors", "_config"},
     "schema": BASE,
-    "insights": BASE | {"schema"},
+    "insights": BASE | {"schema", "providers"},
     "dialects": BASE,
     "providers": BASE,
     "counting": BASE | SETTINGS | {"dialects", "providers"},
@@ -67,6 +67,7 @@ ROOMS = {
 # library -> rooms that may import it; a library that is not named here is nobody's
 LIBRARIES = {
     "anthropic": set(),
+    "genai_prices": {"providers"},
     "jinja2": {"report"},
     "markupsafe": {"report"},
     "msgspec": {

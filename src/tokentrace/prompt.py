@@ -143,6 +143,8 @@ class Usage:
         reasoning: part of ``output``.
         response_id, response_model: as the provider returned them.
         finish_reasons: one for each choice.
+        cache_write_long: part of ``cache_write``, what is kept for an hour rather than minutes.
+        tier: the service tier that served the call, as the provider calls it.
     """
 
     input: int | None = None
@@ -153,6 +155,8 @@ class Usage:
     response_id: str = ""
     response_model: str = ""
     finish_reasons: tuple[str, ...] = ()
+    cache_write_long: int | None = None
+    tier: str = ""
 
 
 # ── the numbers ──────────────────────────────────────────────────────────────────────────────────
@@ -269,6 +273,8 @@ class CallRecord:
     """One LLM call as it stands on its span. `schema.dump` writes it, `schema.load` reads it.
 
     Times are nanoseconds since the epoch; 0 and empty mean not known, None means not reported.
+    ``cost`` and ``costs`` (by component) are dollars; ``called`` names the tools whose calls this
+    prompt brings back for the first time.
     """
 
     trace_id: str = ""
@@ -298,6 +304,8 @@ class CallRecord:
     components: Mapping[str, int] = field(default_factory=dict)
     cached: Mapping[str, int] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
+    cost: float | None = None
+    called: tuple[str, ...] = ()
     details: tuple[Detail, ...] = ()
     limit: int | None = None
     limit_source: str = ""

@@ -59,6 +59,7 @@ USAGE_INPUT = "gen_ai.usage.input_tokens"
 USAGE_OUTPUT = "gen_ai.usage.output_tokens"
 USAGE_CACHE_READ = "gen_ai.usage.cache_read.input_tokens"
 USAGE_CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens"
+RESPONSE_TIER = "openai.response.service_tier"
 USAGE_REASONING = "gen_ai.usage.reasoning.output_tokens"
 TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - an attribute's name
 INPUT_MESSAGES = "gen_ai.input.messages"
@@ -105,6 +106,9 @@ CACHE_BROKEN_BY = "tokentrace.cache.broken_by"
 CACHE_REASON = "tokentrace.cache.reason"
 DUPLICATE = "tokentrace.duplicate.tokens"
 WASTE = "tokentrace.waste"
+COST = "tokentrace.cost.usd"
+CACHE_WRITE_LONG = "tokentrace.cache.write_1h.tokens"
+CALLED = "tokentrace.tools.called"
 ASSEMBLY_NAME = "tokentrace.assembly.name"
 INCLUDED = "tokentrace.assembly.included.tokens"
 EXCLUDED = "tokentrace.assembly.excluded.tokens"
@@ -202,6 +206,8 @@ CALL: tuple[Field, ...] = (
     ("cache_broken_by", CACHE_BROKEN_BY, text),
     ("cache_reason", CACHE_REASON, text),
     ("duplicate_tokens", DUPLICATE, whole),
+    ("cost", COST, real),
+    ("called", CALLED, texts),
 )
 USAGE: tuple[Field, ...] = (
     ("input", USAGE_INPUT, whole),
@@ -212,6 +218,8 @@ USAGE: tuple[Field, ...] = (
     ("response_id", RESPONSE_ID, text),
     ("response_model", RESPONSE_MODEL, text),
     ("finish_reasons", FINISH_REASONS, texts),
+    ("cache_write_long", CACHE_WRITE_LONG, whole),
+    ("tier", RESPONSE_TIER, text),
 )
 CONTEXT: tuple[Field, ...] = (
     ("name", ASSEMBLY_NAME, text),
@@ -484,6 +492,7 @@ def span_name(operation: str, subject: str = "") -> str:
 _SPARED = (
     *(
         WASTE,
+        CALLED,
         DUPLICATE,
         CACHE_REASON,
         CACHE_BROKEN_BY,
@@ -497,7 +506,7 @@ _SPARED = (
         TOKENIZER,
         TURN_ID,
     ),
-    *(COMPRESSED_TOKENS, LINEAGE, LIMIT_SOURCE, TURN, API, DRIFT, BAND),
+    *(COMPRESSED_TOKENS, COST, LINEAGE, LIMIT_SOURCE, TURN, API, DRIFT, BAND),
 )
 
 
