@@ -166,7 +166,7 @@ def _growth(count: Count, previous: Mapping[str, int]) -> tuple[tuple[str, int],
 
 def message_of(report: LimitReport, *, soft: int | None = None, known: Container[str] = ()) -> str:
     """Say in one sentence what was counted, what grew and what to cut: numbers and known names."""
-    from tokentrace.insights import advice
+    from tokentrace.insights import cuts
 
     pieces = [_state(report)]
     if soft is not None and report.count.total - report.count.error > soft:
@@ -181,10 +181,10 @@ def message_of(report: LimitReport, *, soft: int | None = None, known: Container
         pieces.append(
             f"at this growth the limit is {report.forecast:.1f} turns away{_range(report, known)}"
         )
-    found = _named(((finding.component, finding.tokens) for finding in advice(report)), known)
+    found = _named(((finding.component, finding.tokens) for finding in cuts(report)), known)
     if found:
-        cuts = (f"{name} ({tokens})" for name, tokens in found.items())
-        pieces.append(f"to cut: {', '.join(cuts)}")
+        told = (f"{name} ({tokens})" for name, tokens in found.items())
+        pieces.append(f"to cut: {', '.join(told)}")
     return "; ".join(pieces)
 
 
