@@ -13,7 +13,9 @@ import msgspec
 from tokentrace.analysis import Finding, Judgement, Report, summary
 from tokentrace.analysis.judging import heaviest
 from tokentrace.analysis.optimising import sizes, triggers
+from tokentrace.analysis.rules.forecast import coming
 from tokentrace.analysis.shapes import Happening, Session, Turn
+from tokentrace.outlook import Forecast
 from tokentrace.prompt import CallRecord, ContextRecord, Detail, Usage
 
 VERSION = 1
@@ -98,7 +100,21 @@ def _session(session: Session, judged: Judgement) -> dict[str, Any]:
         "verdict": judged.verdict,
         "findings": [finding(found) for found in judged.findings],
         "summary": _summary([session]),
+        "forecast": _forecast(coming([turn for turn in session.turns if turn.main])),
         "turns": [_turn(turn) for turn in session.turns],
+    }
+
+
+def _forecast(known: Forecast | None) -> dict[str, Any] | None:
+    """Return when the limit is reached, in turns from the last one on."""
+    if known is None:
+        return None
+    return {
+        "turns": _rounded(known.turns, 3),
+        "earliest": _rounded(known.earliest, 3),
+        "latest": _rounded(known.latest, 3),
+        "per_turn": _rounded(known.pace, 3),
+        "growth": {name: _rounded(pace, 3) for name, pace in known.growth},
     }
 
 
@@ -112,6 +128,9 @@ def finding(found: Finding) -> dict[str, Any]:
         "turns": list(found.turns),
         "component": found.component,
         "numbers": {name: _figure(value) for name, value in found.numbers.items()},
+        "tokens": found.tokens,
+        "cost_usd": _rounded(found.cost_usd, 9),
+        "confidence": found.confidence,
     }
 
 
@@ -200,6 +219,7 @@ def _call(call: CallRecord) -> dict[str, Any]:
         "decision": call.decision,
         "compressed_tokens": call.compressed_tokens,
         "duplicate_tokens": call.duplicate_tokens,
+        "waste": [asdict(one) for one in call.waste],
         "cache_broken_by": call.cache_broken_by,
         "cache_reason": call.cache_reason,
         "error_type": call.error_type,

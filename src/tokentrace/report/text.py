@@ -17,6 +17,7 @@ from rich.text import Text
 
 from tokentrace import analysis
 from tokentrace.analysis import Judgement, Report, Thresholds
+from tokentrace.analysis.rules import forecast
 from tokentrace.analysis.shapes import (
     COMPRESSED,
     EXCLUDED,
@@ -30,6 +31,7 @@ SHOWN = 3  # sessions with a table of their own; of more, only the newest has on
 LISTED = 20
 EVENTS = 40
 PROBLEMS = 5
+FAR = 1_000  # turns: a limit that is further off is none
 GAP = 2
 OTHER = "other"
 ORDER: tuple[str, ...] = (
@@ -172,7 +174,19 @@ def _sums(session: Session, total: Summary) -> list[str]:
     words.append(f"trend {total.increases}▲ {total.decreases}▼ {total.stable}=")
     if total.reported:
         words.append(f"reported {total.reported:,}, drift {total.drift:+,}")
-    return words
+    return [*words, *_ahead(session)]
+
+
+def _ahead(session: Session) -> Iterable[str]:
+    """Yield when the limit is reached and what grows the most, where that is known."""
+    coming = forecast.coming([turn for turn in session.turns if turn.main])
+    if coming is None or coming.turns > FAR:
+        return
+    until = f"{coming.earliest:,.0f} to {'∞' if coming.latest is None else f'{coming.latest:,.0f}'}"
+    yield f"limit in about {coming.turns:,.0f} turns ({until})"
+    if coming.growth:
+        name, pace = coming.growth[0]
+        yield f"{safe(name)} grows most, {pace:+,.0f} a turn"
 
 
 # ── the table of turns ───────────────────────────────────────────────────────────────────────────
