@@ -53,7 +53,7 @@ class Thresholds:
     stripped: float = 0.05
     shrunk: float = 0.5
     soon: int = 10
-    wasted: float = 0.02
+    wasted: float = 0.01
     wasteful: float = 0.2
     carried: int = 5
     unchanged: int = 10

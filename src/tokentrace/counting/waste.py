@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tokentrace.counting import blocks
-from tokentrace.counting.claims import Claim
+from tokentrace.counting.claims import CLOSED, Claim
 from tokentrace.counting.memory import Snapshot
 from tokentrace.counting.rules import Scope
 from tokentrace.counting.store import STORE
@@ -35,6 +35,7 @@ MOST_NAMES = 64
 SIMPLE = frozenset({"openai.embeddings", "openai.completions"})
 COMPONENTS = {"system": "system", "developer": "system", "user": "user"}
 RESULTS = "tool_results"
+ROLES = CLOSED | {"system", "user", "server_context"}
 LOOKED_AT = frozenset({"text", "result"})
 
 Key = tuple[object, ...]
@@ -200,7 +201,11 @@ def _looked(text: str, component: str, scope: Scope) -> Finds:
     for kind, at, tokens in (*_spaced(text, scope), *_encoded(text, scope)):
         name = (kind, _owner(claims, at, component))
         found[name] = found.get(name, 0) + tokens
-    contents = tuple((claim.name, hash(text[claim.start : claim.end])) for claim in claims)
+    contents = tuple(
+        (claim.name, hash(text[claim.start : claim.end]))
+        for claim in claims
+        if claim.name not in ROLES  # a role's tokens are more than what bears its name
+    )
     if not (cut or found or contents):
         return NOTHING
     return Finds(tuple(found.items()), cut, contents)
