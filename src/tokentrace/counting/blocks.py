@@ -17,7 +17,7 @@ from typing import Any
 LEAST = 80  # characters of a block, white space at the ends of its lines left out
 ENOUGH = 120  # characters from which on a line may end a block
 MOST = 2_000  # characters after which any line does
-PICKED = 3  # of the marks of lines: every fourth may end a block
+PICKED = 1  # of the marks of lines: every second may end a block
 LONG_LINE = 600  # characters from which on a line is cut at ends of sentences
 MOST_BLOCKS = 4_096  # a text
 LONGEST = 2_000_000  # characters of a text that is looked through
