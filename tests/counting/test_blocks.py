@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokentrace.counting import blocks
 
 RANDOM = Random(7)
-WORDS = "pod node limit cache replica canary rollout budget probe region shard queue".split()
+WORDS = ["pod", "node", "limit", "cache", "replica", "canary", "rollout", "budget", "probe", "region", "shard", "queue"]
 
 
 def line():
@@ -68,7 +68,7 @@ def test_one_long_line_has_blocks_too():
     assert again(records, '{"items":' + records + "}") > 0.7
 
 
-@given(st.text(alphabet="ab \n\\\"nu{},.0", max_size=2_000))
+@given(st.text(alphabet='ab \n\\"nu{},.0', max_size=2_000))
 @settings(deadline=None)
 def test_blocks_lie_inside_the_text_in_order(text):
     """Whatever the text: stretches have a start, an end and no overlap."""
@@ -88,7 +88,9 @@ def test_indented_json_is_written_compactly():
     data = {"a": [1, 2.5, {"b": "x y"}], "c": None}
     pretty, compact = json.dumps(data, indent=2), json.dumps(data, separators=(",", ":"))
     assert blocks.compacted(pretty) == compact
-    assert blocks.compacted(f"go() {{\n  x\n}}\n{pretty}\nend") == f"go() {{\n  x\n}}\n{compact}\nend"
+    assert (
+        blocks.compacted(f"go() {{\n  x\n}}\n{pretty}\nend") == f"go() {{\n  x\n}}\n{compact}\nend"
+    )
 
 
 def test_what_is_no_indented_json_stays():

@@ -30,7 +30,9 @@ OLD = 5  # turns from which on the result of a tool counts as carried
 SMALL = 16  # tokens: less is not worth a word
 SHORT = 80  # characters of a text that is looked at
 WORTH_KEEPING = 512  # characters of a text whose finds are kept in the store, too
-MOST_MARKS = 20_000  # of a conversation, about 1.3 MB for 4 MB of text: what is beyond is not known again
+MOST_MARKS = (
+    20_000  # of a conversation, about 1.3 MB for 4 MB of text: what is beyond is not known again
+)
 MOST_NAMES = 64
 SIMPLE = frozenset({"openai.embeddings", "openai.completions"})
 COMPONENTS = {"system": "system", "developer": "system", "user": "user"}

@@ -20,29 +20,31 @@ VARIES = 1.2  # largest prompt over the smallest, to tell a steady difference fr
 
 def drifting(case: Case) -> Iterator[Finding]:
     """Find models whose reported tokens lie outside the bounds too often."""
-    told: dict[tuple[str, str], list[CallRecord]] = defaultdict(list)
-    for call in case.session.calls:
-        if call.drift is not None and call.method and call.usage.input and not refused(call):
-            told[call.provider, call.model].append(call)
-    for (_, model), calls in told.items():
-        beyond = [call for call in calls if abs(call.drift or 0) > call.error]
-        if len(beyond) >= FEWEST and len(beyond) > OFTEN * len(calls):
-            yield _drift(model, calls, beyond)
+    told: dict[tuple[str, str], list[tuple[int, CallRecord]]] = defaultdict(list)
+    for turn in case.session.turns:
+        for call in turn.calls:
+            if call.drift is not None and call.method and call.usage.input and not refused(call):
+                told[call.provider, call.model].append((turn.number, call))
+    for (_, model), pairs in told.items():
+        beyond = [(number, call) for number, call in pairs if abs(call.drift or 0) > call.error]
+        if len(beyond) >= FEWEST and len(beyond) > OFTEN * len(pairs):
+            where = sorted({number for number, _ in beyond})
+            yield _drift(model, len(pairs), [call for _, call in beyond], where)
 
 
-def _drift(model: str, calls: Sequence[CallRecord], beyond: Sequence[CallRecord]) -> Finding:
+def _drift(model: str, calls: int, beyond: Sequence[CallRecord], where: Sequence[int]) -> Finding:
     drifts = sorted(call.drift or 0 for call in beyond)
     middle = drifts[len(drifts) // 2]
-    share = len(beyond) / len(calls)
+    share = len(beyond) / calls
     why = _why(beyond)
     one = found(
         "count.drift",
         DEGRADED,
-        f"{many(len(beyond), 'call')} of {len(calls):,} to {model or 'a model without a name'}"
+        f"{many(len(beyond), 'call')} of {calls:,} to {model or 'a model without a name'}"
         f" ({percent(share)}) were reported outside the bound of their count, by {middle:+,} tokens"
         f" in the middle{f': {why}' if why else ''}",
-        sorted({call.turn for call in beyond if call.turn is not None}),
-        calls=len(calls),
+        where,
+        calls=calls,
         beyond=len(beyond),
         drift=middle,
         least=drifts[0],

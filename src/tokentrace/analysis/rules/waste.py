@@ -108,16 +108,17 @@ def _paid(call: CallRecord, component: str, tokens: int) -> float | None:
 
 def uncalled(case: Case) -> Iterator[Finding]:
     """Find definitions of tools that every prompt carried and nobody called."""
-    by_agent: dict[str, list[CallRecord]] = defaultdict(list)
-    for call in case.session.calls:
-        if call.components.get(DEFINITIONS) and not refused(call):
-            by_agent[call.agent].append(call)
-    for calls in by_agent.values():
-        yield from _uncalled(case, calls)
+    by_agent: dict[str, list[tuple[int, CallRecord]]] = defaultdict(list)
+    for turn in case.session.turns:
+        for call in turn.calls:
+            if call.components.get(DEFINITIONS) and not refused(call):
+                by_agent[call.agent].append((turn.number, call))
+    for pairs in by_agent.values():
+        where = sorted({number for number, _ in pairs})
+        yield from _uncalled(case, [call for _, call in pairs], where)
 
 
-def _uncalled(case: Case, calls: Sequence[CallRecord]) -> Iterator[Finding]:
-    where = sorted({call.turn for call in calls if call.turn is not None})
+def _uncalled(case: Case, calls: Sequence[CallRecord], where: Sequence[int]) -> Iterator[Finding]:
     if len(where) < max(FEWEST, case.thresholds.uncalled):
         return
     table = tools.table(calls)
