@@ -151,6 +151,7 @@ def test_ten_thousand_turns_keep_a_bounded_state():
     line = lineage()
     for number in range(1, 10_001):
         serve(line, number, {f"name-{number % 64}": number}, history=number)
-        weight = line.weight if number == 100 else weight if number > 100 else 0
-    assert line.weight == weight
+        if number == 100:
+            before = line.weight
+    assert line.weight == before
     assert len(line.turns) == 32
