@@ -18,6 +18,7 @@ TOKENTRACE_THRESHOLDS        shares of the limit that warn, e.g. 0.8,0.95       
 TOKENTRACE_ON_EXCEED         warn or raise                                               warn
 TOKENTRACE_SECTIONS          1, 0, or names separated by commas                          1
 TOKENTRACE_CAPTURE_CONTENT   1 puts prompt text on spans                                 0
+TOKENTRACE_COSTS             0 keeps costs off spans, and the list of prices unloaded    1
 TOKENTRACE_TOKENIZERS        tokenizer files by model, as JSON: {"qwen*": "path"}        none
 TOKENTRACE_STRICT            1 raises our own internal errors (for our tests)            0
 ===========================  ==========================================================  =========
