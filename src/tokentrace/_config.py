@@ -74,6 +74,11 @@ def strict() -> bool:
     return text("TOKENTRACE_STRICT") == "1"
 
 
+def costs() -> bool:
+    """Whether costs are put onto spans and worked out in documents."""
+    return bool(read("TOKENTRACE_COSTS", flag, True))
+
+
 def positive(raw: str) -> int:
     """Return a positive number; raise ValueError for anything else."""
     value = int(raw)

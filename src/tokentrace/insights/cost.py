@@ -14,7 +14,8 @@ from tokentrace.prompt import CallRecord, Usage
 from tokentrace.providers.prices import UNIT, Price, Rates, price_of
 
 __all__ = [
-    "UNIT", "Bill", "Missed", "Price", "Spending", "bill", "missed", "price", "price_of", "spent", "unknown", "usd",
+    "UNIT", "Bill", "Missed", "Price", "Spending", "agreed", "bill", "missed", "price", "price_of", "recorded", "sent",
+    "spent", "unknown", "usd",
 ]  # fmt: skip
 
 # Why a call's cost is not known.
@@ -32,6 +33,7 @@ PROPORTIONAL = "proportional"
 MEDIA_COMPONENT = "media"
 PLAIN_OUTPUT = frozenset({"text", "json"})
 LARGEST = 2**53
+TOLERANCE = UNIT // 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Spending:
         request: a price for the call itself.
         reads, writes: of the input, what was read from and written to the provider's cache.
         saved: what reading from the cache cost less than plain input.
+        rest: what a record tells in its sum alone, where the list no longer says the same.
         split: how cached tokens were laid over components: ``known`` (by the cache's own rules),
             ``proportional`` (by size: where they lie is not known), empty where none were reported.
     """
@@ -58,6 +61,7 @@ class Spending:
     reads: int = 0
     writes: int = 0
     saved: int = 0
+    rest: int = 0
     split: str = NONE
 
     @property
@@ -68,7 +72,7 @@ class Spending:
     @property
     def total(self) -> int:
         """The whole call."""
-        return self.input + self.output + self.reasoning + self.request
+        return self.input + self.output + self.reasoning + self.request + self.rest
 
 
 def usd(amount: int) -> float:
@@ -118,9 +122,33 @@ def unknown(record: CallRecord) -> str:
     return NO_PRICE if found is None else _apart(record, found)
 
 
+def sent(record: CallRecord) -> bool:
+    """Whether a call left at all: what the guard refused costs nothing."""
+    return record.decision != "refuse"
+
+
+def recorded(record: CallRecord) -> Spending | None:
+    """Return what a record itself says that the call cost, None where it says nothing.
+
+    It tells the largest components and the total; what is between them is the rest.
+    """
+    if record.cost is None or record.cost < 0:
+        return None
+    components = {name: round(cost * UNIT) for name, cost in record.costs.items() if cost >= 0}
+    return Spending(components, rest=round(record.cost * UNIT) - sum(components.values()))
+
+
+def agreed(record: CallRecord, listed: Spending | None) -> Spending | None:
+    """Return a call's cost: as its record says, in all the lines of the list where they agree."""
+    told = recorded(record)
+    if told is None or (listed is not None and abs(told.total - listed.total) < TOLERANCE):
+        return listed
+    return told
+
+
 def _why_not(record: CallRecord) -> str:
     usage = record.usage
-    if record.decision == "refuse":
+    if not sent(record):
         return NOT_SENT
     if usage.input is None or (usage.output is None and record.operation != "embeddings"):
         return NO_USAGE
@@ -255,7 +283,7 @@ class Bill:
 
     Attributes:
         components: by component, over all calls.
-        drift, output, reasoning, request, reads, writes, saved: as in `Spending`.
+        drift, output, reasoning, request, reads, writes, saved, rest: as in `Spending`.
         known: how many calls these are.
         unknown: how many calls are not in it, by provider, model and reason. Calls that were never
             sent are in neither.
@@ -270,6 +298,7 @@ class Bill:
     reads: int = 0
     writes: int = 0
     saved: int = 0
+    rest: int = 0
     known: int = 0
     unknown: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     proportional: int = 0
@@ -282,7 +311,7 @@ class Bill:
     @property
     def total(self) -> int | None:
         """The sum of the lines; None where no call's cost is known."""
-        lines = self.input + self.output + self.reasoning + self.request
+        lines = self.input + self.output + self.reasoning + self.request + self.rest
         return lines if self.known else None
 
     def add(self, one: Spending) -> None:
@@ -297,25 +326,39 @@ class Bill:
         self.reads += one.reads
         self.writes += one.writes
         self.saved += one.saved
+        self.rest += one.rest
         self.known += 1
         self.proportional += one.split == PROPORTIONAL
 
-    def note(self, record: CallRecord) -> None:
-        """Add a call, or say that its cost is not known."""
-        found = spent(record)
+    def note(self, record: CallRecord, found: Spending | None, reason: str = "") -> None:
+        """Add a call's cost, or say that it is not known, and why."""
         if found is not None:
             self.add(found)
             return
-        reason = unknown(record)
-        if reason != NOT_SENT:
-            self.unknown[record.provider, record.model, reason] += 1
+        why = reason or unknown(record)
+        if why != NOT_SENT:
+            self.unknown[record.provider, record.model, why] += 1
+
+    def merge(self, other: Bill) -> None:
+        """Add another bill."""
+        for name, amount in other.components.items():
+            self.components[name] = self.components.get(name, 0) + amount
+        for name in SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.unknown.update(other.unknown)
+
+
+SUMS = (
+    *("drift", "output", "reasoning", "request", "reads", "writes", "saved", "rest"),
+    *("known", "proportional"),
+)
 
 
 def bill(records: Iterable[CallRecord]) -> Bill:
     """Return what calls cost together."""
     made = Bill()
     for record in records:
-        made.note(record)
+        made.note(record, spent(record))
     return made
 
 

@@ -61,7 +61,7 @@ def settled(
         sections if isinstance(sections, bool) else _names(sections),
         capture_content or _config.read("TOKENTRACE_CAPTURE_CONTENT", _config.flag, False),
         None if sdks is None else frozenset(_names(sdks)),
-        _config.read("TOKENTRACE_COSTS", _config.flag, True),
+        _config.costs(),
     )
 
 
