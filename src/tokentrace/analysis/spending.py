@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tokentrace import _config
@@ -91,6 +91,15 @@ def _missed(calls: Iterable[CallRecord]) -> cost.Missed | None:
         one = None if last is None else cost.missed(call, last)
         found += [] if one is None else [one]
         before[call.lineage] = call
+    return _added(found)
+
+
+def all_missed(sheets: Iterable[Sheet]) -> cost.Missed | None:
+    """Return what the cache missed in many sessions, None where none tells."""
+    return _added([sheet.missed for sheet in sheets if sheet.missed is not None])
+
+
+def _added(found: Sequence[cost.Missed]) -> cost.Missed | None:
     if not found:
         return None
     return cost.Missed(sum(one.tokens for one in found), sum(one.cost for one in found))

@@ -83,7 +83,7 @@ def document(report: Report, *, priced: bool | None = None) -> dict[str, Any]:
             for code, level, count in heaviest(report.judgements)
         ],
         "summary": _summary(report.sessions),
-        "cost": cost(spending.together(sheet.bill for sheet in sheets)),
+        "cost": cost(spending.together(one.bill for one in sheets), spending.all_missed(sheets)),
         "sessions": [
             _session(session, judged, sheet)
             for session, judged, sheet in zip(

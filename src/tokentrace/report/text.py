@@ -24,7 +24,7 @@ from tokentrace.analysis.shapes import (
     Summary,
     Turn,
 )
-from tokentrace.report import cells, safe, verdicts, words
+from tokentrace.report import cells, costs, safe, verdicts, words
 
 SHOWN = 3  # sessions with a table of their own; of more, only the newest has one
 LISTED = 20
@@ -32,6 +32,7 @@ EVENTS = 40
 PROBLEMS = 5
 GAP = 2
 OTHER = "other"
+NOTHING = costs.Wanted()
 ORDER: tuple[str, ...] = (
     "total",
     "limit",
@@ -45,13 +46,19 @@ ORDER: tuple[str, ...] = (
 ORDER += ("drift", "calls", "output")
 
 
-def render(report: Report, console: Console, explained: Thresholds | None = None) -> None:
+def render(
+    report: Report,
+    console: Console,
+    explained: Thresholds | None = None,
+    wanted: costs.Wanted = NOTHING,
+) -> None:
     """Print the report; it fits the width of ``console``.
 
     Args:
         report: what to show.
         console: where.
         explained: the thresholds that it was judged by, to have each finding explained.
+        wanted: what to show beside the turns.
     """
     shown = list(zip(report.sessions, report.judgements, strict=True))
     if len(shown) > SHOWN:
@@ -62,6 +69,10 @@ def render(report: Report, console: Console, explained: Thresholds | None = None
         verdicts.render(judged, console, explained)
         if explained:
             verdicts.explain(session, console)
+        if wanted != NOTHING:
+            costs.render(session, console, wanted)
+    if wanted.cost:
+        costs.overall(report, console)
     verdicts.overall(report, console)
     _problems(report, console)
 
