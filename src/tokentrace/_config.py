@@ -18,6 +18,7 @@ TOKENTRACE_THRESHOLDS        shares of the limit that warn, e.g. 0.8,0.95       
 TOKENTRACE_ON_EXCEED         warn or raise                                               warn
 TOKENTRACE_SECTIONS          1, 0, or names separated by commas                          1
 TOKENTRACE_CAPTURE_CONTENT   1 puts prompt text on spans                                 0
+TOKENTRACE_COSTS             0 keeps costs off spans, and the list of prices unloaded    1
 TOKENTRACE_TOKENIZERS        tokenizer files by model, as JSON: {"qwen*": "path"}        none
 TOKENTRACE_STRICT            1 raises our own internal errors (for our tests)            0
 ===========================  ==========================================================  =========
@@ -71,6 +72,11 @@ def flag(raw: str) -> bool:
 def strict() -> bool:
     """Whether our own internal errors are raised again."""
     return text("TOKENTRACE_STRICT") == "1"
+
+
+def costs() -> bool:
+    """Whether costs are put onto spans and worked out in documents."""
+    return bool(read("TOKENTRACE_COSTS", flag, True))
 
 
 def positive(raw: str) -> int:

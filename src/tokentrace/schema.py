@@ -312,11 +312,19 @@ def _components(record: CallRecord) -> dict[str, Value]:
     for name, tokens in kept:
         key = keys(name)[0]
         written[key] = whole(written.get(key, 0) + tokens)
-    for place, shares in ((1, record.cached), (2, record.costs)):
-        if shares:
-            for name, _ in kept[:MOST_SHARES]:
-                if share := real(shares.get(name)):
-                    written[keys(name)[place]] = share if place == 2 else whole(shares[name])
+    return written | _extras(record)
+
+
+def _extras(record: CallRecord, before: CallRecord | None = None) -> dict[str, Value]:
+    """Return cached tokens and costs of the largest components, where they are not as before."""
+    written: dict[str, Any] = {}
+    for place, share in ((1, "cached"), (2, "costs")):
+        shares = getattr(record, share)
+        if not shares or (before is not None and shares is getattr(before, share)):
+            continue
+        for name, _ in fold(record.components)[:MOST_SHARES]:
+            if known := real(shares.get(name)):
+                written[keys(name)[place]] = known if place == 2 else whole(shares[name])
     return written
 
 
@@ -407,7 +415,9 @@ def dump(record: Record, since: Record | None = None) -> Written:
         if key and (known := convert(record.settings[name])) is not None:
             written[key] = known
     _derive(record, before, written)
-    if not all(getattr(record, share) is getattr(before, share) for share in SHARES):
+    if record.components is before.components:
+        written |= _extras(record, before)
+    elif not all(getattr(record, share) is getattr(before, share) for share in SHARES):
         gone = {keys(name)[0]: 0 for name, _ in fold(before.components)}
         written |= gone | _components(record)
     if record.details and record.details is not before.details:

@@ -40,6 +40,7 @@ VARIABLES: dict[str, tuple[Callable[[str], Any], str]] = {
         "a JSON object of tokens by model, or the path of a file",
     ),
     "TOKENTRACE_ON_EXCEED": (_on_exceed, "warn or raise"),
+    "TOKENTRACE_COSTS": (_config.flag, "1 or 0"),
     "TOKENTRACE_SECTIONS": (_sections, "1, 0, or names separated by commas"),
     "TOKENTRACE_SESSION": (str, "a name"),
     "TOKENTRACE_STRICT": (strict, "1 or 0"),

@@ -7,14 +7,15 @@ without a rounding. `usd` makes dollars of it. What nobody knows is None, never 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tokentrace.prompt import CallRecord, Usage
 from tokentrace.providers.prices import UNIT, Price, Rates, price_of
 
 __all__ = [
-    "UNIT", "Bill", "Missed", "Price", "Spending", "bill", "missed", "price", "price_of", "spent", "unknown", "usd",
+    "UNIT", "Bill", "Missed", "Price", "Spending", "agreed", "bill", "missed", "price", "price_of", "recorded", "sent",
+    "spent", "unknown", "usd",
 ]  # fmt: skip
 
 # Why a call's cost is not known.
@@ -32,6 +33,7 @@ PROPORTIONAL = "proportional"
 MEDIA_COMPONENT = "media"
 PLAIN_OUTPUT = frozenset({"text", "json"})
 LARGEST = 2**53
+TOLERANCE = UNIT // 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Spending:
         request: a price for the call itself.
         reads, writes: of the input, what was read from and written to the provider's cache.
         saved: what reading from the cache cost less than plain input.
+        rest: what a record tells in its sum alone, where the list no longer says the same.
         split: how cached tokens were laid over components: ``known`` (by the cache's own rules),
             ``proportional`` (by size: where they lie is not known), empty where none were reported.
     """
@@ -58,6 +61,7 @@ class Spending:
     reads: int = 0
     writes: int = 0
     saved: int = 0
+    rest: int = 0
     split: str = NONE
 
     @property
@@ -68,7 +72,7 @@ class Spending:
     @property
     def total(self) -> int:
         """The whole call."""
-        return self.input + self.output + self.reasoning + self.request
+        return self.input + self.output + self.reasoning + self.request + self.rest
 
 
 def usd(amount: int) -> float:
@@ -79,15 +83,16 @@ def usd(amount: int) -> float:
 # ── one call ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def price(record: CallRecord) -> Price | None:
+def price(record: CallRecord, when: int = 0) -> Price | None:
     """Return the price of a call's model on the day of the call, None where nobody knows it.
 
-    What the provider says it used goes before what was asked for.
+    What the provider says it used goes before what was asked for. ``when`` is the day, in ns since
+    the epoch, of a call that does not tell.
     """
     usage = record.usage
     tier = usage.tier or str(record.settings.get("service_tier") or "")
     for model in dict.fromkeys((usage.response_model, record.model)):
-        found = price_of(record.provider, model, record.start, tier)
+        found = price_of(record.provider, model, record.start or when, tier)
         if found is not None:
             return found
     return None
@@ -117,19 +122,44 @@ def unknown(record: CallRecord) -> str:
     return NO_PRICE if found is None else _apart(record, found)
 
 
+def sent(record: CallRecord) -> bool:
+    """Whether a call left at all: what the guard refused costs nothing."""
+    return record.decision != "refuse"
+
+
+def recorded(record: CallRecord) -> Spending | None:
+    """Return what a record itself says that the call cost, None where it says nothing.
+
+    It tells the largest components and the total; what is between them is the rest.
+    """
+    if record.cost is None or record.cost < 0:
+        return None
+    components = {name: round(cost * UNIT) for name, cost in record.costs.items() if cost >= 0}
+    return Spending(components, rest=round(record.cost * UNIT) - sum(components.values()))
+
+
+def agreed(record: CallRecord, listed: Spending | None) -> Spending | None:
+    """Return a call's cost: as its record says, in all the lines of the list where they agree."""
+    told = recorded(record)
+    if told is None or (listed is not None and abs(told.total - listed.total) < TOLERANCE):
+        return listed
+    return told
+
+
 def _why_not(record: CallRecord) -> str:
     usage = record.usage
-    if record.decision == "refuse":
+    if not sent(record):
         return NOT_SENT
     if usage.input is None or (usage.output is None and record.operation != "embeddings"):
         return NO_USAGE
-    cached = (usage.cache_read or 0) + (usage.cache_write or 0)
-    thought, output = usage.reasoning or 0, usage.output or 0
-    told = (usage.cache_read, usage.cache_write, usage.cache_write_long, usage.reasoning)
-    smallest = min(usage.input, output, *(one for one in told if one is not None))
-    odd = smallest < 0 or cached > usage.input or thought > output
-    odd = odd or (usage.cache_write_long or 0) > (usage.cache_write or 0)
-    return ODD_USAGE if odd or max(usage.input, output) > LARGEST else ""
+    read, write, long = usage.cache_read or 0, usage.cache_write or 0, usage.cache_write_long or 0
+    sound = (
+        0 <= read <= usage.input - write
+        and 0 <= long <= write
+        and usage.input <= LARGEST
+        and 0 <= (usage.reasoning or 0) <= (usage.output or 0) <= LARGEST
+    )
+    return "" if sound else ODD_USAGE
 
 
 def _apart(record: CallRecord, found: Price) -> str:
@@ -151,33 +181,29 @@ def _spent(record: CallRecord, usage: Usage, found: Price) -> Spending:
     thought = usage.reasoning or 0
     names = _sound(record.components)
     drift = tokens - sum(names.values())
-    laid = _laid(names, max(0, drift), record.cached, usage) if read or write else None
-    if laid is None:
-        components = {name: count * rates.input for name, count in names.items()}
-        beyond = drift * rates.input
-    else:
-        components = {
-            name: _cost(count, laid.get(name, NOTHING), rates) for name, count in names.items()
-        }
-        beyond = _cost(drift, laid.get(DRIFT, NOTHING), rates)
+    costs = {name: count * rates.input for name, count in names.items()}
+    costs[DRIFT] = drift * rates.input
+    if read or write:
+        room = {**names, DRIFT: max(0, drift)}
+        for rate, given in _laid(room, record.cached, usage, rates):
+            for name, count in given.items():
+                costs[name] += count * (rate - rates.input)
     long = usage.cache_write_long or 0
     return Spending(
-        components,
-        drift=beyond,
+        costs,
+        drift=costs.pop(DRIFT),
         output=(output - thought) * (rates.output or 0),
         reasoning=thought * (rates.reasoning or 0),
         request=rates.request,
         reads=read * rates.read,
         writes=(write - long) * rates.write + long * rates.write_long,
         saved=read * (rates.input - rates.read),
-        split=NONE if laid is None else KNOWN if record.cached and read else PROPORTIONAL,
+        split=KNOWN if record.cached and read else PROPORTIONAL if read or write else NONE,
     )
 
 
 # ── cached tokens over components ────────────────────────────────────────────────────────────────
 
-Cached = tuple[int, int, int]  # tokens read, written for a short and for a long time
-NOTHING: Cached = (0, 0, 0)
 DRIFT = "\0"  # no component's name
 
 
@@ -186,37 +212,40 @@ def _sound(components: Mapping[str, int]) -> Mapping[str, int]:
     return components if not components or min(components.values()) >= 0 else {}
 
 
-def _cost(tokens: int, cached: Cached, rates: Rates) -> int:
-    read, write, long = cached
-    plain = tokens - read - write - long
-    held = read * rates.read + write * rates.write + long * rates.write_long
-    return plain * rates.input + held
-
-
 def _laid(
-    names: Mapping[str, int], drift: int, cached: Mapping[str, int], usage: Usage
-) -> dict[str, Cached]:
-    """Lay what was read and written over components and what was reported beyond them.
+    room: dict[str, int], cached: Mapping[str, int], usage: Usage, rates: Rates
+) -> Iterator[tuple[int, Mapping[str, int]]]:
+    """Yield what was read and written as rates and tokens by component, or of `DRIFT`.
 
     What is known of a component holds. The rest goes by size to those of which nothing is known,
     and only what has no room there to the others.
+
+    Args:
+        room: tokens that may be cached, by component; what was laid is taken off.
+        cached: tokens read, by component, as far as they are known.
+        usage: what was read and written in all.
+        rates: what they cost.
     """
-    room = {**names, DRIFT: drift}
-    read = _known(room, cached, usage.cache_read or 0)
-    left = (usage.cache_read or 0) - sum(read.values())
-    free = {name: count - read.get(name, 0) for name, count in room.items()}
-    for group in ([name for name in room if name not in read], list(room)):
-        given = shared(left, {name: free[name] for name in group})
-        for name, count in given.items():
-            read[name] = read.get(name, 0) + count
-            free[name] -= count
-            left -= count
-    long = usage.cache_write_long or 0
-    lasting = shared(long, free)
-    for name, count in lasting.items():
-        free[name] -= count
-    short = shared((usage.cache_write or 0) - long, free)
-    return {name: (read.get(name, 0), short.get(name, 0), lasting.get(name, 0)) for name in room}
+    read, long = usage.cache_read or 0, usage.cache_write_long or 0
+    if cached and read:
+        known = _known(room, cached, read)
+        yield rates.read, _taken(room, known)
+        read -= sum(known.values())
+        others = {name: count for name, count in room.items() if name not in known}
+        rest = shared(read, others)
+        yield rates.read, _taken(room, rest)
+        read -= sum(rest.values())
+    short = (usage.cache_write or 0) - long
+    for rate, amount in ((rates.read, read), (rates.write_long, long), (rates.write, short)):
+        if amount:
+            yield rate, _taken(room, shared(amount, room))
+
+
+def _taken(room: dict[str, int], given: Mapping[str, int]) -> Mapping[str, int]:
+    """Take tokens off the room that there is for more."""
+    for name, count in given.items():
+        room[name] -= count
+    return given
 
 
 def _known(room: Mapping[str, int], cached: Mapping[str, int], read: int) -> dict[str, int]:
@@ -235,10 +264,12 @@ def shared(amount: int, weights: Mapping[str, int]) -> dict[str, int]:
     amount = min(amount, whole)
     if amount <= 0:
         return {}
-    shares = {name: divmod(amount * weight, whole) for name, weight in weights.items()}
-    given = {name: share for name, (share, _) in shares.items()}
-    by_rest = sorted(shares, key=lambda name: -shares[name][1])
-    for name in by_rest[: amount - sum(given.values())]:
+    given, rests = {}, []
+    for name, weight in weights.items():
+        given[name], rest = divmod(amount * weight, whole)
+        rests.append((-rest, name))
+    left = amount - sum(given.values())
+    for _, name in sorted(rests)[:left] if left else ():
         given[name] += 1
     return given
 
@@ -252,7 +283,7 @@ class Bill:
 
     Attributes:
         components: by component, over all calls.
-        drift, output, reasoning, request, reads, writes, saved: as in `Spending`.
+        drift, output, reasoning, request, reads, writes, saved, rest: as in `Spending`.
         known: how many calls these are.
         unknown: how many calls are not in it, by provider, model and reason. Calls that were never
             sent are in neither.
@@ -267,6 +298,7 @@ class Bill:
     reads: int = 0
     writes: int = 0
     saved: int = 0
+    rest: int = 0
     known: int = 0
     unknown: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     proportional: int = 0
@@ -279,7 +311,7 @@ class Bill:
     @property
     def total(self) -> int | None:
         """The sum of the lines; None where no call's cost is known."""
-        lines = self.input + self.output + self.reasoning + self.request
+        lines = self.input + self.output + self.reasoning + self.request + self.rest
         return lines if self.known else None
 
     def add(self, one: Spending) -> None:
@@ -294,25 +326,39 @@ class Bill:
         self.reads += one.reads
         self.writes += one.writes
         self.saved += one.saved
+        self.rest += one.rest
         self.known += 1
         self.proportional += one.split == PROPORTIONAL
 
-    def note(self, record: CallRecord) -> None:
-        """Add a call, or say that its cost is not known."""
-        found = spent(record)
+    def note(self, record: CallRecord, found: Spending | None, reason: str = "") -> None:
+        """Add a call's cost, or say that it is not known, and why."""
         if found is not None:
             self.add(found)
             return
-        reason = unknown(record)
-        if reason != NOT_SENT:
-            self.unknown[record.provider, record.model, reason] += 1
+        why = reason or unknown(record)
+        if why != NOT_SENT:
+            self.unknown[record.provider, record.model, why] += 1
+
+    def merge(self, other: Bill) -> None:
+        """Add another bill."""
+        for name, amount in other.components.items():
+            self.components[name] = self.components.get(name, 0) + amount
+        for name in SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.unknown.update(other.unknown)
+
+
+SUMS = (
+    *("drift", "output", "reasoning", "request", "reads", "writes", "saved", "rest"),
+    *("known", "proportional"),
+)
 
 
 def bill(records: Iterable[CallRecord]) -> Bill:
     """Return what calls cost together."""
     made = Bill()
     for record in records:
-        made.note(record)
+        made.note(record, spent(record))
     return made
 
 

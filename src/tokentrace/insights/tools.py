@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tokentrace.insights.cost import spent
+from tokentrace.insights.cost import Spending, spent
 from tokentrace.prompt import CallRecord
 
 TOOLS = "tools"
@@ -71,11 +71,14 @@ class _Sums:
     cost: int | None = None
 
 
-def table(records: Iterable[CallRecord]) -> tuple[Tool, ...]:
+def table(
+    records: Iterable[CallRecord], paid: Callable[[CallRecord], Spending | None] = spent
+) -> tuple[Tool, ...]:
     """Return the tools of a conversation, those that took most tokens first.
 
     Args:
         records: its calls. What the guard refused was not sent, and counts for nothing.
+        paid: what a call cost.
 
     A span tells about 2,000 bytes of details, the largest first: of very many tools the smallest
     are not here.
@@ -83,7 +86,7 @@ def table(records: Iterable[CallRecord]) -> tuple[Tool, ...]:
     sent = [one for one in records if one.decision != "refuse"]
     sums: dict[str, _Sums] = {}
     for record in sent:
-        _add(record, sums)
+        _add(record, sums, paid)
     calls = called(sent)
     for name in calls or ():
         sums.setdefault(name, _Sums())
@@ -127,14 +130,16 @@ def _groups(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _add(record: CallRecord, sums: dict[str, _Sums]) -> None:
+def _add(
+    record: CallRecord, sums: dict[str, _Sums], cost_of: Callable[[CallRecord], Spending | None]
+) -> None:
     """Add what one prompt carried."""
     details = [
         one
         for one in record.details
         if one.component in {TOOLS, RESULTS} and one.name not in UNNAMED and one.tokens >= 0
     ]
-    paid = spent(record) if details else None
+    paid = cost_of(record) if details else None
     for one in details:
         known = sums.setdefault(one.name, _Sums())
         if one.component == TOOLS:

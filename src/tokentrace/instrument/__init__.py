@@ -270,9 +270,11 @@ def _wrap(hook: Hook) -> None:
     if hook.reader == RUN and not frameworks.is_there(hook.sdk):
         return  # a module of the application's own that bears the framework's name
 
+    from tokentrace import telemetry
     from tokentrace.counting import tokenizers, vocab
     from tokentrace.instrument import captured
     from tokentrace.instrument.standing import Standing
+    from tokentrace.providers import prices
 
     owner: Any = sys.modules[hook.module]
     *path, name = hook.attr.split(".")
@@ -289,6 +291,8 @@ def _wrap(hook: Hook) -> None:
     state.hooked[hook] = (owner, name, wrapper)
     state.taken[hook] = attempt(captured.take, owner, name, original, default=[])
     if hook is not WATCHED and hook.reader != RUN:
+        if state.settings is not None and state.settings.costs and telemetry.enabled():
+            prices.load_in_background()
         vocab.load_in_background(VOCABULARY)
         tokenizers.load_in_background()
 

@@ -391,5 +391,8 @@ class Call:
         span, self.span = self.span, None
         if span is not None and self.record is not None:
             told = self.usage is not UNKNOWN
-            record = replace(self.record, usage=self.usage) if told else self.record
+            record = self.record
+            if told:
+                record = replace(record, usage=self.usage)
+                record = attempt(records.priced, record, default=record)
             span.close(record, error, self.overhead)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from tokentrace import guard, providers, schema
 from tokentrace.counting.waste import DUPLICATE
+from tokentrace.insights import cost
 from tokentrace.instrument import state
 from tokentrace.instrument.hooks import OPERATIONS
 from tokentrace.instrument.requests import Request
@@ -17,10 +19,12 @@ from tokentrace.lineage import Lineage, Standing
 from tokentrace.names import SECTION
 from tokentrace.outlook import Forecast, Waste
 from tokentrace.prompt import PROVIDER, CallRecord, Count, Detail, LimitReport, Prompt
+from tokentrace.providers import prices
 from tokentrace.turns import Place
 
 OTHER = "other"
 MOST_CONTENT = 64_000
+ANSWERED = frozenset({"assistant", "model"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ def record(
         tokenizer=count.tokenizer,
         components=state.templates.fold(count.components),
         details=_details(prompt, count),
+        called=_called(prompt),
         limit=count.limit,
         limit_source=count.limit_source if count.limit is not None else "",
         decision=report.decision,
@@ -124,6 +129,40 @@ def _details(prompt: Prompt, count: Count) -> tuple[Detail, ...]:
         key = (detail.component, name)
         told[key] = told.get(key, 0) + detail.tokens
     return tuple(Detail(component, name, tokens) for (component, name), tokens in told.items())
+
+
+def _called(prompt: Prompt) -> tuple[str, ...]:
+    """Return the tools whose calls come back in this prompt for the first time, one name a call.
+
+    These are the calls of the newest answer in it: what follows are their results.
+    """
+    if not prompt.tools:
+        return ()
+    tools = {tool.name for tool in prompt.tools}
+    found: list[str] = []
+    answering = False
+    for message in reversed(prompt.messages):
+        spoken = message.role in ANSWERED
+        if answering and not spoken:
+            break
+        answering = answering or spoken
+        if spoken:
+            calls = [part.name for part in message.parts if part.kind == "call"]
+            found[:0] = [name if name in tools else OTHER for name in calls]
+    return tuple(found)
+
+
+def priced(record: CallRecord) -> CallRecord:
+    """Return a call's record with what it cost, where the list of prices is loaded and knows it."""
+    settings = state.settings
+    if settings is None or not settings.costs or not prices.loaded():
+        return record
+    known = cost.price(record, time.time_ns())
+    found = None if known is None else cost.spent(record, known)
+    if found is None:
+        return record
+    costs = {name: cost.usd(amount) for name, amount in found.components.items()}
+    return replace(record, cost=cost.usd(found.total), costs=costs)
 
 
 def _tellable(detail: Detail, tools: set[str]) -> bool:

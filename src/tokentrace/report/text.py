@@ -25,7 +25,7 @@ from tokentrace.analysis.shapes import (
     Summary,
     Turn,
 )
-from tokentrace.report import cells, safe, verdicts, words
+from tokentrace.report import cells, costs, safe, verdicts, words
 
 SHOWN = 3  # sessions with a table of their own; of more, only the newest has one
 LISTED = 20
@@ -34,6 +34,7 @@ PROBLEMS = 5
 FAR = 1_000  # turns: a limit that is further off is none
 GAP = 2
 OTHER = "other"
+NOTHING = costs.Wanted()
 ORDER: tuple[str, ...] = (
     "total",
     "limit",
@@ -47,13 +48,19 @@ ORDER: tuple[str, ...] = (
 ORDER += ("drift", "calls", "output")
 
 
-def render(report: Report, console: Console, explained: Thresholds | None = None) -> None:
+def render(
+    report: Report,
+    console: Console,
+    explained: Thresholds | None = None,
+    wanted: costs.Wanted = NOTHING,
+) -> None:
     """Print the report; it fits the width of ``console``.
 
     Args:
         report: what to show.
         console: where.
         explained: the thresholds that it was judged by, to have each finding explained.
+        wanted: what to show beside the turns.
     """
     shown = list(zip(report.sessions, report.judgements, strict=True))
     if len(shown) > SHOWN:
@@ -64,6 +71,10 @@ def render(report: Report, console: Console, explained: Thresholds | None = None
         verdicts.render(judged, console, explained)
         if explained:
             verdicts.explain(session, console)
+        if wanted != NOTHING:
+            costs.render(session, console, wanted)
+    if wanted.cost:
+        costs.overall(report, console)
     verdicts.overall(report, console)
     _problems(report, console)
 
