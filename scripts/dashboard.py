@@ -38,7 +38,6 @@ from recording_rules import (
     SERVICE,
     TOP,
     keep,
-    label,
     recorded,
 )  # fmt: skip
 
@@ -140,15 +139,13 @@ def number(
     return panel(made, title, text, [ask(expr, instant=True)], (3, 4))
 
 
-def graph(
-    title: str, text: str, unit: str, *queries: Any, bars: bool = False, width: int = 12
-) -> Any:
+def graph(title: str, text: str, unit: str, *queries: Any, bars: bool = False) -> Any:
     """Return a graph over time, of lines or of stacked bars."""
     made = graphs.Panel().unit(unit).min(0).interval("1m")
     if bars:
         stack = common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A")
         made = made.draw_style(kinds.GraphDrawStyle.BARS).fill_opacity(80).stacking(stack)
-    return panel(made, title, text, queries, (width, 9))
+    return panel(made, title, text, queries)
 
 
 def ranking(title: str, text: str, unit: str, expr: str) -> Any:
@@ -158,12 +155,12 @@ def ranking(title: str, text: str, unit: str, expr: str) -> Any:
     return panel(made, title, text, [ask(expr, f"{{{{{COMPONENT}}}}}", instant=True)])
 
 
-def listing(title: str, text: str, *queries: Any, width: int = 24, links: Any = ()) -> Any:
+def listing(title: str, text: str, *queries: Any, links: Any = ()) -> Any:
     """Return a table; ``links`` has a field's name and where its values lead."""
     made = tables.Panel()
     for name, link in links:
         made = made.override_by_name(name, [models.DynamicConfigValue("links", [link])])
-    return panel(made, title, text, queries, (width, 9))
+    return panel(made, title, text, queries, (24, 9))
 
 
 def heat() -> Any:
@@ -172,7 +169,7 @@ def heat() -> Any:
     made = heatmaps.Panel().calculate(False).color(colour).interval("1m")
     made = made.y_axis(heatmaps.YAxisConfig().unit("percentunit"))
     query = ask(step("utilization_bucket", "le"), "{{le}}", kind=formats.PromQueryFormat.HEATMAP)
-    text = "Calls by counted input tokens over the limit of their model; above 100 % a provider refuses."
+    text = "Calls by counted input tokens over their limit, above 100 % is refused: from the agents' metrics."
     return panel(made, "How full the window was", text, [query])
 
 
@@ -234,18 +231,20 @@ def now() -> Row:
 def tokens_row() -> Row:
     """Return the row on components."""
     named = f"{{{{{COMPONENT}}}}}"
-    each = f"{step('component_tokens', COMPONENT)} / on () group_left () ({step('calls')} > 0)"
+    each = (
+        f"{step('named_component_tokens', COMPONENT)} / on () group_left () ({step('calls')} > 0)"
+    )
     return "Where the tokens go", [
         graph(
             "Input tokens by component",
-            "What was sent, split as counted.",
+            "What was sent, split as counted. Names of your own are in `other`.",
             "short",
             ask(step("component_tokens", COMPONENT), named),
             bars=True,
         ),
         graph(
             "The average call by component",
-            "Tokens of each component, a call.",
+            "Tokens of each component a call, with names of your own: from the agents' metrics.",
             "short",
             ask(each, named),
             bars=True,
@@ -258,9 +257,9 @@ def tokens_row() -> Row:
         ),
         ranking(
             "Components by tokens",
-            "The ten largest.",
+            "The ten largest, with names of your own: from the agents' metrics.",
             "short",
-            f"sort_desc(topk(10, {total('component_tokens', COMPONENT)}))",
+            f"sort_desc(topk(10, {total('named_component_tokens', COMPONENT)}))",
         ),
     ]
 
@@ -320,13 +319,11 @@ def accuracy_row() -> Row:
         ),
         graph(
             "Tokens as reported",
-            "By the provider, input and output.",
+            "By the provider. What it read from its cache is part of the input.",
             "short",
-            ask(
-                step("usage_tokens", label(schema.TOKEN_TYPE)),
-                f"{{{{{label(schema.TOKEN_TYPE)}}}}}",
-            ),
-            bars=True,
+            ask(step("usage_input_tokens"), "input"),
+            ask(step("usage_cache_read_tokens"), "of it cached"),
+            ask(step("usage_output_tokens"), "output"),
         ),
         graph(
             "Lost on the way",
@@ -348,6 +345,7 @@ LOSSES = (
     ("collector_refused_spans", ("receiver",), "", "Collector refused:"),
     ("collector_failed_spans", ("exporter",), "", "Collector could not send:"),
     ("collector_unqueued_spans", ("exporter",), "", "Collector had no room:"),
+    ("collector_hurried_traces", ("instance",), "", "Collector forgot traces:"),
     ("tempo_truncated_attributes", ("scope",), "", "Tempo cut attributes:"),
     ("tempo_discarded_spans", ("reason",), "", "Tempo discarded:"),
 )

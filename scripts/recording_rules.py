@@ -35,6 +35,11 @@ def series(name: str, part: str = "") -> str:
     return label(name) + unit + (f"_{part}" if metric.kind == "histogram" else "_total")
 
 
+def collector(name: str) -> str:
+    """Return one of the Collector's own counters: how it is set up decides on the ending."""
+    return f'{{__name__=~"otelcol_{name}(_total)?"}}'
+
+
 SERVICE = label(schema.SERVICE_NAME)
 MODEL = label(schema.REQUEST_MODEL)
 COMPONENT = label(schema.COMPONENT_NAME)
@@ -56,17 +61,21 @@ RECORDED: dict[str, tuple[str, tuple[str, ...]]] = {
     "utilization_bucket": (series(schema.UTILIZATION, "bucket"), ("le", *BOTH)),
     "overhead_seconds_bucket": (series(schema.OVERHEAD, "bucket"), ("le", SERVICE)),
     "duration_seconds_bucket": (series(schema.DURATION, "bucket"), ("le", *BOTH)),
-    "usage_tokens": (series(schema.TOKEN_USAGE, "sum"), (*BOTH, label(schema.TOKEN_TYPE))),
+    "usage_input_tokens": ("tokentrace_span_usage_input_tokens_total", BOTH),
+    "usage_cache_read_tokens": ("tokentrace_span_usage_cache_read_tokens_total", BOTH),
+    "usage_output_tokens": ("tokentrace_span_usage_output_tokens_total", BOTH),
+    "named_component_tokens": (series(schema.COMPONENT_TOKENS, "sum"), (*BOTH, COMPONENT)),
     "internal_errors": (series(schema.INTERNAL_ERRORS), (SERVICE, FAILURE)),
     "telemetry_dropped": (series(schema.DROPPED), (SERVICE, REASON)),
-    "collector_refused_spans": ("otelcol_receiver_refused_spans_total", ("instance", "receiver")),
-    "collector_failed_spans": (
-        "otelcol_exporter_send_failed_spans_total",
+    "collector_refused_spans": (collector("receiver_refused_spans"), ("instance", "receiver")),
+    "collector_failed_spans": (collector("exporter_send_failed_spans"), ("instance", "exporter")),
+    "collector_unqueued_spans": (
+        collector("exporter_enqueue_failed_spans"),
         ("instance", "exporter"),
     ),
-    "collector_unqueued_spans": (
-        "otelcol_exporter_enqueue_failed_spans_total",
-        ("instance", "exporter"),
+    "collector_hurried_traces": (
+        collector("processor_tail_sampling_sampling_trace_dropped_too_early"),
+        ("instance",),
     ),
     "tempo_truncated_attributes": (
         "tempo_distributor_attributes_truncated_total",

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-DASHBOARD = Path(__file__).parents[1] / "deploy" / "grafana" / "dashboards" / "tokentrace.json"
+import yaml
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+DASHBOARD = DEPLOY / "grafana" / "dashboards" / "tokentrace.json"
+RULES = DEPLOY / "prometheus"
 FILLED = {
     "$service": ".*",
     "$model": ".*",
@@ -35,3 +40,14 @@ def queries(key: str) -> Iterator[tuple[str, str]]:
         for target in panel.get("targets", ()):
             if key in target:
                 yield f"{panel['title']} {target['refId']}", target[key]
+
+
+def recording() -> dict[str, tuple[str, list[str], str]]:
+    """Return, by the name of a recorded series, its counter, the labels that it keeps, and its rule."""
+    (group,) = yaml.safe_load((RULES / "recording.rules.yml").read_text(encoding="utf-8"))["groups"]
+    found = {}
+    for rule in group["rules"]:
+        labels, counter = re.match(r"sum by \(([^)]*)\) \(\s+\((\S+) - ", rule["expr"]).groups()
+        name = re.sub(r'^\{__name__=~"(\w+)\(_total\)\?"\}$', r"\1", counter)
+        found[rule["record"]] = (name, labels.split(", "), rule["expr"])
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -20,9 +19,8 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from dashboards import filled, queries
+from dashboards import RULES, filled, queries, recording
 
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus"
 PROMETHEUS = shutil.which("prometheus")
 TEMPO = os.environ.get("TEMPO_URL", "")
 PATIENCE = 120  # seconds, on a loaded machine
@@ -45,14 +43,11 @@ def free_port() -> int:
 
 def counters() -> list[str]:
     """Return one series of each label's values for every counter that a rule records."""
-    (group,) = yaml.safe_load((RULES / "recording.rules.yml").read_text("utf-8"))["groups"]
     lines = []
-    for rule in group["rules"]:
-        labels = re.search(r"sum by \(([^)]*)\)", rule["expr"])[1].split(", ")
-        name = re.search(r"\w+_(?:total|bucket|sum)\b", rule["expr"])[0]
-        for place in range(max(len(VALUES.get(label, "x")) for label in labels)):
-            pairs = [(label, VALUES.get(label, ["some"])) for label in labels]
-            named = ",".join(f'{label}="{values[place % len(values)]}"' for label, values in pairs)
+    for name, labels, _ in recording().values():
+        known = [(label, VALUES.get(label, ["some"])) for label in labels]
+        for place in range(max(len(values) for _, values in known)):
+            named = ",".join(f'{label}="{values[place % len(values)]}"' for label, values in known)
             lines.append(f"{name}{{{named}}}")
     return lines
 

@@ -90,15 +90,37 @@ def test_named_volumes_are_declared(compose, services):
 
 
 def test_the_collector_reads_what_it_is_given(services):
-    """The top configuration is mounted, and its variables are those that the file sets."""
+    """The top configuration is mounted, it reads each variable that is set, and those that matter are."""
     collector = services["collector"]
     config = TOP / "collector-config.yaml"
     ((source, target, _),) = mounts(collector)
     assert (DEPLOY / source).resolve() == config
     assert f"--config={target}" in collector["command"]
-    assert set(VARIABLE.findall(config.read_text(encoding="utf-8"))) == set(
-        collector["environment"]
-    )
+    read = set(VARIABLE.findall(config.read_text(encoding="utf-8")))
+    given = set(collector["environment"])
+    assert given <= read
+    assert {name for name in read if name.endswith(("_HOST", "_ENDPOINT"))} <= given
+
+
+def test_the_collector_is_one_that_the_configuration_is_tested_with(services):
+    """The image's version lies in the range that the configuration names."""
+    first, last = re.search(
+        r"Collector (\S+) to (\S+) ", (TOP / "collector-config.yaml").read_text(encoding="utf-8")
+    ).groups()
+    version = services["collector"]["image"].rpartition(":")[2]
+    order = [tuple(map(int, one.split("."))) for one in (first, version, last)]
+    assert order == sorted(order)
+
+
+def test_prometheus_scrapes_the_ports_that_the_collector_opens():
+    """Both ports are the defaults of the Collector's configuration: nobody sets others here."""
+    text = (TOP / "collector-config.yaml").read_text(encoding="utf-8")
+    opened = dict(re.findall(r"\$\{env:COLLECTOR_(PROMETHEUS|TELEMETRY)_PORT:-(\d+)\}", text))
+    jobs = load(DEPLOY / "prometheus" / "prometheus.yml")["scrape_configs"]
+    scraped = {job["job_name"]: job["static_configs"][0]["targets"] for job in jobs}
+    assert scraped["tokentrace"] == [f"collector:{opened['PROMETHEUS']}"]
+    assert scraped["otelcol"] == [f"collector:{opened['TELEMETRY']}"]
+    assert not any(job.get("honor_labels") for job in jobs)
 
 
 def test_back_ends_are_called_by_their_names(services):

@@ -8,26 +8,19 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-from dashboards import dashboard, queries
+from dashboards import dashboard, queries, recording
 from tokentrace import schema
 
 TOP = Path(__file__).parents[2]
-RECORDING = TOP / "deploy" / "prometheus" / "recording.rules.yml"
 ALERTS = TOP / "deploy" / "prometheus" / "alerts.rules.yml"
 PROMQL = dict(queries("expr"))
 TRACEQL = dict(queries("query"))
 
-# Derived by the Collector from spans, and of other programs: no metrics of the package's own.
-DERIVED = {
-    "tokentrace_span_calls_total",
-    "tokentrace_span_input_tokens_total",
-    "tokentrace_span_input_drift_over_total",
-    "tokentrace_span_input_drift_under_total",
-    "tokentrace_span_component_tokens_total",
-    "tokentrace_span_component_cost_USD_total",
-}
+# What the Collector derives of spans, and what other programs count: no metrics of the package's own.
+DERIVED = re.compile(
+    r"tokentrace_span_(calls|component_(tokens|cost_USD)|input_\w+|usage_\w+)_total"
+)
 OTHERS = ("otelcol_", "tempo_")
 WORDS = re.compile(r"[a-zA-Z_][a-zA-Z0-9_:]*")
 LABELS = re.compile(r"(?:by|on|group_left) \(([^)]*)\)|(\w+)=~?\"")
@@ -39,11 +32,6 @@ def names() -> set[str]:
     return {key for table in tables for _, key, _ in table} | {
         value for value in vars(schema).values() if isinstance(value, str) and "." in value
     }
-
-
-def recording() -> dict[str, str]:
-    (group,) = yaml.safe_load(RECORDING.read_text(encoding="utf-8"))["groups"]
-    return {rule["record"]: rule["expr"] for rule in group["rules"]}
 
 
 def spelled(name: str) -> str:
@@ -124,15 +112,28 @@ def test_queries_ask_for_what_is_recorded(title):
 @pytest.mark.parametrize("name", recording())
 def test_rules_record_what_is_sent(name):
     """A rule's counter is one of ours, one that the Collector derives, or another program's."""
-    counters = set(re.findall(r"\w+_(?:total|bucket|sum)\b", recording()[name]))
-    assert len(counters) == 1
-    (counter,) = counters
-    assert counter in own_series() | DERIVED or counter.startswith(OTHERS)
+    counter, _, rule = recording()[name]
+    assert counter in own_series() or DERIVED.fullmatch(counter) or counter.startswith(OTHERS)
+    assert rule.count(counter) == 3
+
+
+def test_the_collector_derives_what_is_recorded():
+    """Every derived counter's metric is in the Collector's configuration."""
+    config = (TOP / "collector-config.yaml").read_text(encoding="utf-8")
+    made = {spelled(name) for name in re.findall(r"name: (tokentrace\.span\.[\w.]+)", config)}
+    made |= {re.sub(r"(_component)_\w+?_(tokens|cost)$", r"\1_\2", name) for name in made}
+    derived = {counter for counter, *_ in recording().values() if DERIVED.fullmatch(counter)}
+    assert len(derived) >= 8
+    assert {re.sub(r"(_USD)?_total$", "", counter) for counter in derived} <= made
 
 
 def test_labels_are_attributes():
     """Every label in a query or rule of ours is an attribute of the schema, or a back end's own."""
-    texts = [*PROMQL.values(), *recording().values(), ALERTS.read_text(encoding="utf-8")]
+    texts = [
+        *PROMQL.values(),
+        *(rule for *_, rule in recording().values()),
+        ALERTS.read_text(encoding="utf-8"),
+    ]
     found = {
         label.strip()
         for text in texts
@@ -140,7 +141,17 @@ def test_labels_are_attributes():
         for label in (group or one).split(",")
         if label.strip()
     }
-    others = {"le", "job", "instance", "receiver", "exporter", "scope", "reason", "alertname"}
+    others = {
+        "le",
+        "job",
+        "instance",
+        "receiver",
+        "exporter",
+        "scope",
+        "reason",
+        "alertname",
+        "__name__",
+    }
     assert found - others <= {spelled(name) for name in names()}
     assert len(found - others) >= 6
 
