@@ -178,8 +178,8 @@ def test_every_panel_has_data_where_there_is_any(tmp_path):
 def test_the_demo_is_on_the_dashboard(tmp_path):
     """What the demo sends through the Collector is shown: every panel but prices, losses and alerts."""
     places = json.loads(Path(STACK).read_text("utf-8"))["places"]
-    target = urlsplit(places["metrics for Prometheus"]).netloc
-    sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": places["OTLP over HTTP"]}
+    target = urlsplit(places["metrics"]).netloc
+    sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": places["otlp_http"]}
     sent |= {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "TOKENTRACE_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "tokentrace", "demo", "--exporter", "otlp"]
     counted = "sum(tokentrace_span_calls_total{service_name='tokentrace-demo'})"
