@@ -89,6 +89,13 @@ def test_named_volumes_are_declared(compose, services):
     assert named == set(compose["volumes"])
 
 
+def test_services_wait_for_services(services):
+    """What a service depends on is a service."""
+    wanted = {name for one in services.values() for name in one.get("depends_on", ())}
+    assert wanted
+    assert wanted <= set(services)
+
+
 def test_the_collector_reads_what_it_is_given(services):
     """The top configuration is mounted, it reads each variable that is set, and those that matter are."""
     collector = services["collector"]
