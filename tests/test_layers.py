@@ -10,7 +10,7 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "tokentrace"
 
-BASE = {"errors", "prompt", "names", "values"}
+BASE = {"errors", "prompt", "names", "fitting", "values"}
 SETTINGS = {"_config", "_failsafe"}
 CORE = BASE | SETTINGS | {"schema", "insights", "dialects", "providers", "counting"}
 FOLLOWING = {"_deliver", "_shapes", "_scope"}
@@ -37,7 +37,8 @@ ROOMS = {
     "errors": {"prompt"},  # for its annotations only
     "prompt": set(),
     "names": {"errors", "prompt"},
-    "values": {"names", "prompt"},
+    "fitting": set(),
+    "values": {"fitting", "names", "prompt"},
     "_config": {"errors", "_failsafe"},
     "_failsafe": {"errors", "_config"},
     "schema": BASE,

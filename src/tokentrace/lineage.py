@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tokentrace.counting.anchoring import History
 from tokentrace.counting.digests import SALT, WIDTH, common, digest, hashes_of
@@ -67,6 +68,7 @@ class Lineage:
         known: what the provider reported for its calls so far.
         level: the largest threshold that its last call had reached.
         alarms: what else its last call had a warning for.
+        last_span: for telemetry, which links a call without a parent to the one before.
     """
 
     id: str = field(default_factory=lambda: os.urandom(8).hex())
@@ -83,6 +85,7 @@ class Lineage:
     level: float = 0.0
     alarms: frozenset[str] = frozenset()
     used: float = 0.0
+    last_span: Any = None
     _newest: bytes = b""
 
     def standing(self, count: Count, turn: int | None = None) -> Standing:
