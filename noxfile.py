@@ -169,8 +169,10 @@ def browser(session: nox.Session) -> None:
 
 @nox.session
 def fleet(session: nox.Session) -> None:
-    """Ask the queries for ClickHouse, inside Python, and check what is for Kubernetes: 700 MB."""
+    """Check deploy/fleet in a real Collector where Go is, and what is for ClickHouse and Kubernetes."""
     session.install(".", *FLEET)
+    if shutil.which("go"):
+        session.run("python", "scripts/fleet")
     session.run("pytest", "tests/fleet", *session.posargs)
 
 
