@@ -10,7 +10,7 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "tokentrace"
 
-BASE = {"errors", "outlook", "prompt", "names", "values"}
+BASE = {"errors", "fitting", "outlook", "prompt", "names", "values"}
 SETTINGS = {"_config", "_failsafe"}
 CORE = BASE | SETTINGS | {"schema", "insights", "dialects", "providers", "counting"}
 FOLLOWING = {"_deliver", "_shapes", "_scope"}
@@ -38,7 +38,8 @@ ROOMS = {
     "outlook": set(),
     "prompt": {"outlook"},
     "names": {"errors", "prompt"},
-    "values": {"names", "outlook", "prompt"},
+    "fitting": set(),
+    "values": {"fitting", "names", "outlook", "prompt"},
     "_config": {"errors", "_failsafe"},
     "_failsafe": {"errors", "_config"},
     "schema": BASE,

@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tokentrace.counting.anchoring import History
 from tokentrace.counting.digests import SALT, WIDTH, common, digest, hashes_of
@@ -78,6 +79,7 @@ class Lineage:
         alarms: what else its last call had a warning for.
         steady: of named components a mark of their content, and the turns by then with another;
             at most 64.
+        last_span: for telemetry, which links a call without a parent to the one before.
     """
 
     id: str = field(default_factory=lambda: os.urandom(8).hex())
@@ -96,6 +98,7 @@ class Lineage:
     used: float = 0.0
     steady: dict[str, tuple[int, int]] = field(default_factory=dict)
     served: int = 0
+    last_span: Any = None
     _newest: bytes = b""
 
     def standing(

@@ -31,6 +31,7 @@ from tokentrace.values import (
     dump_details,
     dump_waste,
     fold,
+    identity,
     load_details,
     load_waste,
     real,
@@ -39,10 +40,11 @@ from tokentrace.values import (
     text,
     texts,
     whole,
+    within,
 )
 
 __all__ = [
-    "band", "clean", "dump", "dump_event", "is_llm", "load", "load_event", "model_of", "shrink", "span_name",
+    "band", "bounded", "clean", "dump", "dump_event", "is_llm", "load", "load_event", "model_of", "shrink", "span_name",
 ]  # fmt: skip
 
 # ── standard names ───────────────────────────────────────────────────────────────────────────────
@@ -182,7 +184,7 @@ CALL: tuple[Field, ...] = (
     ("model", REQUEST_MODEL, text),
     ("server_address", SERVER_ADDRESS, text),
     ("server_port", SERVER_PORT, whole),
-    ("session", CONVERSATION, text),
+    ("session", CONVERSATION, identity),
     ("agent", AGENT, text),
     ("error_type", ERROR_TYPE, text),
     ("api", API, text),
@@ -223,7 +225,7 @@ USAGE: tuple[Field, ...] = (
 )
 CONTEXT: tuple[Field, ...] = (
     ("name", ASSEMBLY_NAME, text),
-    ("session", CONVERSATION, text),
+    ("session", CONVERSATION, identity),
     ("agent", AGENT, text),
     ("turn", TURN, whole),
     ("included", INCLUDED, whole),
@@ -466,6 +468,25 @@ def load(
         waste=load_waste(attributes.get(WASTE)),
         usage=Usage(**_read(attributes, USAGE)),
     )
+
+
+def bounded(attributes: Mapping[str, Value], most: int) -> Mapping[str, Value]:
+    """Return attributes none of which takes more than ``most`` bytes in UTF-8; cuts bear a mark."""
+    short = {
+        key: _short(key, value, most) for key, value in attributes.items() if _long(value, most)
+    }
+    return {**attributes, **short} if short else attributes
+
+
+def _long(value: Value, most: int) -> bool:
+    """Whether a value may be too long, at a glance: a character is at most four bytes."""
+    return (type(value) is str and 4 * len(value) > most) or type(value) is tuple
+
+
+def _short(key: str, value: Value, most: int) -> Value:
+    if key == DETAILS and isinstance(value, str) and len(value) > most:
+        return dump_details(load_details(value), most)
+    return within(value, most)
 
 
 # How other instrumentations mark a span of an LLM call: attribute, its values, and whether each

@@ -1,5 +1,9 @@
 """What may stand on a span: texts, numbers, folded components, details. Pure functions, no names.
 
+What is too long is cut here, and bears a mark: a text ``…[cut: 200 of 900 bytes]`` at its end, a list
+``+7`` in the place of seven entries. Back ends cut, too, and leave no mark: Tempo 3.0.3 at 2,048 bytes
+(2026-08); Jaeger on Elasticsearch keeps texts of more than 256 characters and does not find them.
+
 Whatever comes in, nothing raises: a value that cannot be written is None and stays away.
 """
 
@@ -9,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tokentrace.fitting import cut, cut_entries, mark, utf8
 from tokentrace.names import normalise
 from tokentrace.outlook import Waste
 from tokentrace.prompt import Detail
@@ -18,7 +23,6 @@ Value = str | int | float | bool | tuple[str, ...]
 OTHER = "other"
 MOST_CHARACTERS = 256
 MOST_COMPONENTS = 24
-# Tempo cuts attributes at 2,048 bytes by default (3.0.3, 2026-08), without a mark.
 MOST_DETAIL_BYTES = 2_000
 MOST_FOREIGN = 32
 MOST_WASTE = 16
@@ -37,10 +41,26 @@ def text(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     if len(value) > MOST_CHARACTERS:
-        value = value[:MOST_CHARACTERS]
+        value = _cut(value)
     if value.isprintable():
         return value if type(value) is str else str.__str__(value)
     return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", value))
+
+
+def _cut(value: str, digest: str = "") -> str:
+    """Return the first characters, at most 256 with the mark."""
+    total = len(utf8(value))
+    kept = value[: MOST_CHARACTERS - len(mark(total, total, digest))]
+    return f"{kept}{mark(len(utf8(kept)), total, digest)}"
+
+
+def identity(value: Any) -> str | None:
+    """Return `text` of what tells things apart: where it is cut, a digest in the mark still does."""
+    if not isinstance(value, str) or len(value) <= MOST_CHARACTERS:
+        return text(value)
+    from hashlib import blake2b
+
+    return text(_cut(value, blake2b(utf8(value), digest_size=6).hexdigest()))
 
 
 def whole(value: Any) -> int | None:
@@ -82,6 +102,13 @@ def clean(value: Any) -> Value | None:
     if isinstance(value, int):
         return whole(value)
     return real(value) if isinstance(value, float) else texts(value)
+
+
+def within(value: Value, most: int) -> Value:
+    """Return a value of at most ``most`` bytes: texts are cut, lists lose their last entries."""
+    if isinstance(value, str):
+        return cut(value, most)
+    return cut_entries(value, most) if isinstance(value, tuple) else value
 
 
 def foreign(attributes: Mapping[str, Any]) -> dict[str, Value]:
@@ -134,9 +161,9 @@ def spelled(name: str) -> str:
     return known
 
 
-def dump_details(details: Sequence[Detail]) -> str:
+def dump_details(details: Sequence[Detail], most: int = MOST_DETAIL_BYTES) -> str:
     """Return ``[["tools","kubectl",123],…,"+4"]``: the largest first, ``+4`` when four were cut."""
-    room = MOST_DETAIL_BYTES - 16
+    room = most - 16
     pieces: list[str] = []
     for detail in sorted(details, key=lambda one: -one.tokens):
         # Normalised names need no escaping, and are a byte a character.

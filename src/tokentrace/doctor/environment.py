@@ -30,6 +30,7 @@ def strict(raw: str) -> bool:
 
 # What reads each variable, and what it takes.
 VARIABLES: dict[str, tuple[Callable[[str], Any], str]] = {
+    "TOKENTRACE_ATTRIBUTE_BYTES": (_config.size, "a number of bytes from 256, e.g. 2000"),
     "TOKENTRACE_CAPTURE_CONTENT": (_config.flag, "1 or 0"),
     "TOKENTRACE_DIR": (str, "a folder"),
     "TOKENTRACE_EXPORTER": (_exporter, "auto, otlp, local or none"),

@@ -140,9 +140,11 @@ def status() -> dict[str, Any]:
         ``estimates``: calls whose count was no exact one, by method; ``factors``: what models count
         for each token of ours, as their reported usage says, by model and host; ``marks``: what became of
         the names that the application gave; ``learned``: limits that providers' refusals told, by
-        model and host.
+        model and host; ``traces``: spans and bytes, about, of the largest trace so far, and how
+        many came near what back ends take of one.
     """
     from tokentrace import context, guard, telemetry
+    from tokentrace.telemetry import weighing
 
     rows = {f"{hook.module}:{hook.attr}": _state_of(hook) for hook in HOOKS}
     return {
@@ -155,6 +157,7 @@ def status() -> dict[str, Any]:
         "marks": dict(context.status()),
         "learned": guard.learned_limits(),
         "factors": learning.learned_factors(),
+        "traces": weighing.status(),
     }
 
 

@@ -271,12 +271,16 @@ class Call:
         where = records.Where(self.place, self.lineage, self.standing)
         self.record = records.record(self.request, self.prompt, report, where, saved)
         self.span = telemetry.open_call(
-            self.record, attributes=self.place.attributes, sdk=self.request.sdk
+            self.record,
+            attributes=self.place.attributes,
+            sdk=self.request.sdk,
+            line=self.lineage,
         )
         if self.span.recording:
             self.request.hush()
             if state.settings and state.settings.capture_content:
-                self.span.set({schema.INPUT_MESSAGES: records.content(self.request.body)})
+                text = records.content(self.request.body, self.span.most)
+                self.span.set({schema.INPUT_MESSAGES: text})
 
     def _act(self, report: LimitReport, saved: int) -> None:
         """Warn or refuse; a refused call was never sent, so its lineage does not know it."""

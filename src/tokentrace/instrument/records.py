@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from tokentrace import guard, providers, schema
 from tokentrace.counting.waste import DUPLICATE
 from tokentrace.insights import cost
+from tokentrace.fitting import dumped
 from tokentrace.instrument import state
 from tokentrace.instrument.hooks import OPERATIONS
 from tokentrace.instrument.requests import Request
@@ -23,7 +24,6 @@ from tokentrace.providers import prices
 from tokentrace.turns import Place
 
 OTHER = "other"
-MOST_CONTENT = 64_000
 ANSWERED = frozenset({"assistant", "model"})
 
 
@@ -228,13 +228,12 @@ def _public(name: str) -> str:
     return name if state.templates.public(name) else f"{SECTION}{OTHER}"
 
 
-def content(body: Mapping[str, Any]) -> str:
-    """Return the prompt's text for those who asked for it, cut at 64,000 characters with a mark."""
-    import json
+def content(body: Mapping[str, Any], most: int) -> str:
+    """Return the prompt's text for those who asked for it: JSON of at most ``most`` bytes.
 
+    The newest messages stay; what was left out or cut bears a mark, see `fitting.dumped`.
+    """
     whole = {
         key: body[key] for key in ("instructions", "system", "messages", "input") if key in body
     }
-    text = json.dumps(whole, ensure_ascii=False, default=lambda odd: f"<{type(odd).__name__}>")
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    return text if len(text) <= MOST_CONTENT else f"{text[:MOST_CONTENT]}…[cut]"
+    return dumped(whole, most)
