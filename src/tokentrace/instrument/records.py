@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from tokentrace import guard, providers, schema
 from tokentrace.counting.waste import DUPLICATE
-from tokentrace.insights import cost
 from tokentrace.fitting import dumped
+from tokentrace.insights import cost
 from tokentrace.instrument import state
 from tokentrace.instrument.hooks import OPERATIONS
 from tokentrace.instrument.requests import Request
