@@ -41,7 +41,7 @@ ROOMS = {
     "_config": {"errors", "_failsafe"},
     "_failsafe": {"errors", "_config"},
     "schema": BASE,
-    "insights": BASE | {"schema"},
+    "insights": BASE | {"schema", "providers"},
     "dialects": BASE,
     "providers": BASE,
     "counting": BASE | SETTINGS | {"dialects", "providers"},

@@ -14,16 +14,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tokentrace.counting.anchoring import History
-from tokentrace.counting.digests import SALT, WIDTH, common, digest, hashes_of
+from tokentrace.counting.digests import SALT, WIDTH, common, digest, hashes_of, leading
 from tokentrace.insights import trend_of
 from tokentrace.prompt import Count, Message, Prompt
 
 REMEMBERED_TURNS = 32
 OPENING = 32
 NOTHING: Mapping[str, int] = {}
-LEADING = frozenset({"system", "developer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class Lineage:
         known: what the provider reported for its calls so far.
         level: the largest threshold that its last call had reached.
         alarms: what else its last call had a warning for.
+        cache: what its last call left in the provider's cache, see `instrument.caching`.
     """
 
     id: str = field(default_factory=lambda: os.urandom(8).hex())
@@ -83,6 +84,7 @@ class Lineage:
     level: float = 0.0
     alarms: frozenset[str] = frozenset()
     used: float = 0.0
+    cache: Any = None
     _newest: bytes = b""
 
     def standing(self, count: Count, turn: int | None = None) -> Standing:
@@ -137,7 +139,8 @@ class Lineage:
     @property
     def weight(self) -> int:
         """Bytes held, about."""
-        return 2_000 + len(self.digests) + 100 * len(self.turns) + self.known.weight
+        cache = getattr(self.cache, "weight", 0)
+        return 2_000 + len(self.digests) + 100 * len(self.turns) + self.known.weight + int(cache)
 
 
 class Lineages:
@@ -188,7 +191,7 @@ class Lineages:
             after: the lineage that the body itself names, by the id of a stored context.
         """
         digests = hashes_of(prompt)
-        seen = _Seen(prompt, agent, digests, _leading(prompt.messages), _tools(prompt), turn, run)
+        seen = _Seen(prompt, agent, digests, leading(prompt.messages), _tools(prompt), turn, run)
         with self._lock:
             found, shared = self._all.get(after), 0
             if found is None or found.agent != agent:
@@ -337,11 +340,3 @@ def _newest_user(messages: Sequence[Message], start: int) -> bytes:
 
 def _tools(prompt: Prompt) -> int:
     return hash((SALT, tuple(sorted(tool.name for tool in prompt.tools))))
-
-
-def _leading(messages: Sequence[Message]) -> int:
-    """Return the width of the hashes of the leading system messages."""
-    for index, message in enumerate(messages):
-        if message.role not in LEADING:
-            return index * WIDTH
-    return len(messages) * WIDTH

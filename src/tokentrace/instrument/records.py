@@ -140,13 +140,14 @@ def _limits(report: LimitReport) -> dict[str, Any]:
         "threshold": report.threshold,
         "decision": report.decision,
         "forecast": report.forecast,
-        "exceeded": tuple(map(_public, report.exceeded)),
-        "grew": tuple(f"{_public(name)} +{tokens}" for name, tokens in report.grew[:3]),
+        "exceeded": tuple(map(shown, report.exceeded)),
+        "grew": tuple(f"{shown(name)} +{tokens}" for name, tokens in report.grew[:3]),
     }
     return {name: value for name, value in told.items() if value is not None and value != ()}
 
 
-def _public(name: str) -> str:
+def shown(name: str) -> str:
+    """Return a component's name where it may leave the process, else that of all such."""
     return name if state.templates.public(name) else f"{SECTION}{OTHER}"
 
 
