@@ -161,8 +161,12 @@ class Case:
         return round(NEAR + self.slack * tokens) + (self.rule.step if self.rule.step > 1 else 0)
 
     def fell(self, held: int) -> bool:
-        """Whether less was read than the provider held."""
-        return self.now.read + self.near(self.now.read) < held
+        """Whether less was read than the provider held; both are its own numbers."""
+        return self.now.read + self.rule.step + NEAR < held
+
+    def surely(self, tokens: int) -> int:
+        """Return how many tokens a place in the prompt has ahead of it at least."""
+        return max(0, tokens - self.near(tokens))
 
     @property
     def expired(self) -> bool:
@@ -200,7 +204,7 @@ def judged(case: Case) -> tuple[str, str]:
 def _unread(case: Case) -> tuple[str, str]:
     """Say why a prefix in which nothing differs was not read."""
     held = case.before.read + (case.before.written if case.rule.exact else 0)
-    if not held or not case.fell(min(held, case.shared)):
+    if not held or not case.fell(min(held, case.surely(case.shared))):
         return "", ""
     return "", _reason(case)
 
@@ -216,7 +220,9 @@ def _broken(case: Case, found: Difference) -> tuple[str, str]:
     if case.now.read > found.end + case.near(found.end):
         return "", ""  # more was read than stands ahead of the difference: it is none
     shrank = case.fell(case.before.read)
-    wasted = found.again >= WORTH and case.fell(min(case.kept, found.start + found.again))
+    wasted = found.again >= WORTH and case.fell(
+        min(case.kept, case.surely(found.start + found.again))
+    )
     if not shrank and not wasted:
         return "", ""
     if case.small:
@@ -229,7 +235,7 @@ def _broken(case: Case, found: Difference) -> tuple[str, str]:
 def _floor(case: Case, found: Difference) -> int:
     """Return how many tokens must have been read if nothing but the difference was in the way."""
     if case.rule.exact:
-        ahead = found.start + case.near(found.start)
+        ahead = case.surely(found.start)
         return max((mark for mark in case.marks if mark <= ahead), default=0)
     least = case.rule.minimum or 0
     known = case.rule.minimum is not None or case.before.read >= found.start

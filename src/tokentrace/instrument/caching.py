@@ -6,6 +6,7 @@ its last call's prompt, at most 4,096 messages, never text; what is unchanged co
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,9 +24,10 @@ from tokentrace.lineage import Lineage
 from tokentrace.prompt import EXACT, CallRecord, Message, Prompt, Usage
 from tokentrace.providers import Caching, caching
 from tokentrace.providers._model import TOOLS
-from tokentrace.telemetry import sources
 
 Tokens = Mapping[str, int]
+
+clock = time.monotonic  # gives seconds
 
 REMEMBERED = 8  # places in the prompt up to which the provider has kept it
 DIVIDED = 64  # messages of several components whose insides are compared
@@ -102,20 +104,15 @@ def told(record: CallRecord, known: Own, usage: Usage, lineage: Lineage) -> Call
 
     Usage that says nothing of a cache, or what cannot be, changes nothing.
     """
-    if (usage.cache_read is None and not usage.cache_write) or not usage.input:
+    request, prompt, before = known.request, known.prompt, lineage.cache
+    rule = caching.find(prompt.model, request.provider, request.base_url)
+    silent = usage.cache_read is None and not usage.cache_write and not rule.silent
+    if silent or not usage.input:
         return record
-    prompt, before = known.prompt, lineage.cache
-    reading = Reading(
-        usage.input,
-        usage.cache_read or 0,
-        usage.cache_write or 0,
-        sources.settings().steady() / 1e9,
-    )
+    reading = Reading(usage.input, usage.cache_read or 0, usage.cache_write or 0, clock())
     if reading.read + reading.written > reading.input or "spoken" not in prompt.memo:
         lineage.cache = None
         return record
-    request = known.request
-    rule = caching.find(prompt.model, request.provider, request.base_url)
     tokens = _components(known, record)
     layout = _layout(known, rule, tokens, before.layout if before else Layout())
     lineage.cache = Past(layout, reading, _kept(rule, before, reading))

@@ -68,6 +68,7 @@ class Caching:
         lookback: blocks before a mark in which an earlier mark is found; None for all.
         life: seconds for which a prefix is kept since its last use; None where nobody says.
         longest: the same, where the request asks for longer.
+        silent: usage leaves the number out where nothing was read.
         breakers: features of a request besides its text whose change leaves the messages unread:
             ``tool_choice``, ``thinking``. Another model always does, for the whole prompt.
         dated: when this was read, ISO date.
@@ -83,6 +84,7 @@ class Caching:
     lookback: int | None = None
     life: float | None = None
     longest: float | None = None
+    silent: bool = False
     breakers: tuple[str, ...] = ()
     dated: str = ""
     source: str = ""

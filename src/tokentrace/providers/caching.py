@@ -69,9 +69,13 @@ OPENAI = (
     _OPENAI,
 )
 
-# Neither the order nor the size of a step nor the time is said.
+# Neither the order nor the time is said, nor the size of a step, for which a large one stands here.
 _GEMINI = Caching(
-    minimum=4_096, step=2_048, dated="2026-10-13", source="Gemini's page on context caching"
+    minimum=4_096,
+    step=2_048,
+    silent=True,
+    dated="2026-10-13",
+    source="Gemini's page on context caching",
 )
 GEMINI = (replace(_GEMINI, match="gemini-2.5*", minimum=2_048), _GEMINI)
 
