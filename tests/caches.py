@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, field
 
 WORDS = re.compile(r"\w{1,5}|[^\w\s]")
-NOUNS = "pod node rollout probe limit cache quota region queue shard replica lease".split()
-VERBS = "restarts drains scales fails recovers waits retries expands".split()
+NOUNS = ("pod", "node", "rollout", "probe", "limit", "cache", "quota", "region", "queue", "lease")
+VERBS = ("restarts", "drains", "scales", "fails", "recovers", "waits", "retries", "expands")
 
 
 def cut(text):
@@ -99,14 +99,14 @@ class Talk:
     messages: list = field(default_factory=list)
 
     @classmethod
-    def start(cls, seed, size=1):
-        """Return a talk of two turns; ``size`` times as much stands in the system text."""
+    def start(cls, seed, turns=2):
+        """Return a talk that has had some turns."""
         rng = random.Random(seed)
         names = ["core_goal", "rules", "memory", "code_snippets", "open_tasks"]
-        sections = {name: passage(rng, size * rng.randint(6, 14)) for name in names}
+        sections = {name: passage(rng, rng.randint(6, 14)) for name in names}
         tools = [tool(rng, f"tool_{letter}") for letter in "abcde"]
         talk = cls(rng, sections, tools)
-        for _ in range(2):
+        for _ in range(turns):
             talk.ask()
             talk.answer()
         return talk
@@ -212,7 +212,7 @@ class OpenAI:
 
     model = "gpt-4.1"
     exact = False
-    size = 1
+    turns = 2
 
     def __init__(self, clock):
         self.cache = Cache(clock, life=3_600.0)
@@ -307,8 +307,9 @@ class Anthropic:
     """Anthropic: tools, system, messages; marks in the request, each found 20 blocks before the next."""
 
     model = "claude-sonnet-4-5"
-    size = 1
+    turns = 2
     lookback = 20
+    switch = "tool_choice"  # whose change leaves the messages unread
 
     def __init__(self, clock):
         self.cache = Cache(clock, life=300.0)
@@ -321,7 +322,7 @@ class Anthropic:
             yield json.dumps({k: v for k, v in one.items() if k != marked}), marked in one
         for one in body["system"]:
             yield one["text"], marked in one
-        choice = json.dumps(body.get("tool_choice"))
+        choice = json.dumps(body.get(self.switch))
         for message in body["messages"]:
             for one in message["content"]:
                 yield f"{choice}{message['role']} {one['text']}", marked in one
@@ -365,7 +366,11 @@ class Anthropic:
     def request(self, talk, **more):
         mark = {"cache_control": {"type": "ephemeral"}}
         tools = [
-            {"name": one["name"], "description": one["description"], "input_schema": one["parameters"]}
+            {
+                "name": one["name"],
+                "description": one["description"],
+                "input_schema": one["parameters"],
+            }
             for one in talk.tools
         ]
         tools[-1] |= mark
@@ -383,7 +388,7 @@ class Gemini(OpenAI):
     """Gemini: prefixes without marks, in steps that nobody publishes, from 2,048 tokens on."""
 
     model = "gemini-2.5-flash"
-    size = 4
+    turns = 24
 
     def __init__(self, clock):
         super().__init__(clock)
@@ -409,7 +414,10 @@ class Gemini(OpenAI):
         contents = [
             {"role": roles[role], "parts": [{"text": text}]} for role, text in talk.messages
         ]
-        config = {"system_instruction": talk.system, "tools": [{"function_declarations": talk.tools}]}
+        config = {
+            "system_instruction": talk.system,
+            "tools": [{"function_declarations": talk.tools}],
+        }
         return {"model": self.model, "contents": contents, "config": config, **more}
 
 

@@ -145,6 +145,7 @@ class Case:
         marks: where prefixes are known to end that were kept, in tokens, and can be found.
         slack: the share by which a place in the prompt may be off.
         life: seconds for which the provider keeps a prefix, None where nobody knows.
+        doubted: nothing has been read so far, not even where nothing had changed.
     """
 
     rule: Caching
@@ -155,6 +156,7 @@ class Case:
     marks: tuple[int, ...] = ()
     slack: float = 0.0
     life: float | None = None
+    doubted: bool = False
 
     def near(self, tokens: int) -> int:
         """Return ± tokens of a place in the prompt."""
@@ -167,6 +169,14 @@ class Case:
     def surely(self, tokens: int) -> int:
         """Return how many tokens a place in the prompt has ahead of it at least."""
         return max(0, tokens - self.near(tokens))
+
+    @property
+    def doubts(self) -> bool:
+        """Whether it has to be doubted after this call that the provider keeps anything."""
+        if max(self.now.read, self.now.written) >= WORTH:
+            return False
+        lost = self.found is None and not self.expired and self.fell(self.kept)
+        return self.doubted or lost
 
     @property
     def expired(self) -> bool:
@@ -220,8 +230,10 @@ def _broken(case: Case, found: Difference) -> tuple[str, str]:
     if case.now.read > found.end + case.near(found.end):
         return "", ""  # more was read than stands ahead of the difference: it is none
     shrank = case.fell(case.before.read)
-    wasted = found.again >= WORTH and case.fell(
-        min(case.kept, case.surely(found.start + found.again))
+    wasted = (
+        not case.doubted
+        and found.again >= WORTH
+        and case.fell(min(case.kept, case.surely(found.start + found.again)))
     )
     if not shrank and not wasted:
         return "", ""

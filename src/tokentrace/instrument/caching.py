@@ -86,11 +86,13 @@ class Past:
         layout: its prompt.
         reading: what was reported for it.
         kept: places up to which the provider has kept the prompt: tokens, and when.
+        doubted: see `insights.cache.Case`.
     """
 
     layout: Layout
     reading: Reading
     kept: tuple[tuple[int, float], ...] = ()
+    doubted: bool = False
 
     @property
     def weight(self) -> int:
@@ -115,9 +117,11 @@ def told(record: CallRecord, known: Own, usage: Usage, lineage: Lineage) -> Call
         return record
     tokens = _components(known, record)
     layout = _layout(known, rule, tokens, before.layout if before else Layout())
-    lineage.cache = Past(layout, reading, _kept(rule, before, reading))
+    now = Past(layout, reading, _kept(rule, before, reading))
+    case = _case(known, rule, before, now) if before and not known.hides else None
+    lineage.cache = replace(now, doubted=case.doubts) if case else now
     cached = _cached(record, prompt, tokens, rule, reading) if reading.read else {}
-    by, why = _verdict(known, rule, before, lineage.cache) if before else ("", "")
+    by, why = cache.judged(case) if case else ("", "")
     return replace(record, cached=cached, cache_broken_by=records.shown(by), cache_reason=why)
 
 
@@ -213,29 +217,27 @@ def _cached(
 # ── what broke it ────────────────────────────────────────────────────────────────────────────────
 
 
-def _verdict(known: Own, rule: Caching, before: Past, now: Past) -> tuple[str, str]:
-    """Return the component that broke the prefix since the last call, and why."""
-    if known.hides:
-        return "", ""  # what the provider keeps stands ahead of it, and nobody sees it
-    layout, reading = now.layout, now.reading
+def _case(known: Own, rule: Caching, before: Past, now: Past) -> Case:
+    """Return a call and the one before, as far as the cache goes.
+
+    Not where the prompt is more than its body: what nobody sees stands ahead of it.
+    """
+    layout, reading, count = now.layout, now.reading, known.count
     factor = reading.input / max(1, layout.total)
     found, shared = _difference(known, rule, before.layout, layout)
     reach = factor * _reach(rule, known.prompt.messages, layout)
     held = (end for end, at in before.kept if end >= reach and _lives(rule, reading.at - at))
-    count = known.count
     slack = 0.01 if count.method == EXACT else count.error / max(1, count.total)
-    gap = reading.at - before.reading.at
-    return cache.judged(
-        Case(
-            rule,
-            before.reading,
-            reading,
-            found.scaled(factor) if found else None,
-            round(factor * shared),
-            tuple(held),
-            min(LARGEST_SLACK, slack),
-            _life(rule, known.request.body, gap),
-        )
+    return Case(
+        rule,
+        before.reading,
+        reading,
+        found.scaled(factor) if found else None,
+        round(factor * shared),
+        tuple(held),
+        min(LARGEST_SLACK, slack),
+        _life(rule, known.request.body, reading.at - before.reading.at),
+        before.doubted,
     )
 
 
