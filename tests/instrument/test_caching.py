@@ -262,7 +262,7 @@ def test_a_component_named_in_code_is_the_breaker(clock):
             talk.answer()
     assert [one.cache_broken_by for one in seen.calls] == ["", "memory", "memory"]
     assert seen.calls[-1].cached["section.core_goal"] > 100
-    assert "memory" not in seen.calls[-1].cached
+    assert "tools" not in seen.calls[-1].cached
 
 
 # ── what was read ────────────────────────────────────────────────────────────────────────────────

@@ -233,7 +233,7 @@ def _broken(case: Case, found: Difference) -> tuple[str, str]:
     wasted = (
         not case.doubted
         and found.again >= WORTH
-        and case.fell(min(case.kept, case.surely(found.start + found.again)))
+        and case.fell(min(case.kept, case.surely(found.end + found.again)))
     )
     if not shrank and not wasted:
         return "", ""
