@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tokentrace.counting.anchoring import History
-from tokentrace.counting.digests import SALT, WIDTH, common, digest, hashes_of
+from tokentrace.counting.digests import SALT, WIDTH, common, digest, hashes_of, leading
 from tokentrace.insights import trend_of
 from tokentrace.insights.forecast import WINDOW, ahead
 from tokentrace.outlook import Forecast, Waste
@@ -29,7 +29,6 @@ UNCHANGED = "unchanged"
 STEADY = 5  # turns with the same content, to be worth a word
 MATTERS = 50  # tokens of such a component
 NOTHING: Mapping[str, int] = {}
-LEADING = frozenset({"system", "developer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,7 @@ class Lineage:
         steady: of named components a mark of their content, and the turns by then with another;
             at most 64.
         last_span: for telemetry, which links a call without a parent to the one before.
+        cache: what its last call left in the provider's cache, see `instrument.caching`.
     """
 
     id: str = field(default_factory=lambda: os.urandom(8).hex())
@@ -99,6 +99,7 @@ class Lineage:
     steady: dict[str, tuple[int, int]] = field(default_factory=dict)
     served: int = 0
     last_span: Any = None
+    cache: Any = None
     _newest: bytes = b""
 
     def standing(
@@ -178,7 +179,8 @@ class Lineage:
         """Bytes held, about."""
         parts = 100 * sum(len(one.components) for one in self.turns)
         kept = parts + 150 * len(self.steady) + 100 * len(self.turns)
-        return 2_000 + len(self.digests) + kept + self.known.weight
+        cache = int(getattr(self.cache, "weight", 0))
+        return 2_000 + len(self.digests) + kept + self.known.weight + cache
 
 
 class Lineages:
@@ -229,7 +231,7 @@ class Lineages:
             after: the lineage that the body itself names, by the id of a stored context.
         """
         digests = hashes_of(prompt)
-        seen = _Seen(prompt, agent, digests, _leading(prompt.messages), _tools(prompt), turn, run)
+        seen = _Seen(prompt, agent, digests, leading(prompt.messages), _tools(prompt), turn, run)
         with self._lock:
             found, shared = self._all.get(after), 0
             if found is None or found.agent != agent:
@@ -378,11 +380,3 @@ def _newest_user(messages: Sequence[Message], start: int) -> bytes:
 
 def _tools(prompt: Prompt) -> int:
     return hash((SALT, tuple(sorted(tool.name for tool in prompt.tools))))
-
-
-def _leading(messages: Sequence[Message]) -> int:
-    """Return the width of the hashes of the leading system messages."""
-    for index, message in enumerate(messages):
-        if message.role not in LEADING:
-            return index * WIDTH
-    return len(messages) * WIDTH

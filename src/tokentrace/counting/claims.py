@@ -11,19 +11,21 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from sys import getsizeof
 from typing import Any
 
 from tokentrace import names
 from tokentrace.counting import sections as sectioning
+from tokentrace.counting.digests import SALT
 from tokentrace.counting.sections import LONGEST_TEXT, Section
 from tokentrace.counting.store import STORE
 from tokentrace.counting.tags import Hit, Tag, find_tags
-from tokentrace.counting.tally import Tally
+from tokentrace.counting.tally import Run, Tally
 from tokentrace.counting.text import LARGEST_KEY, Ruler
 
 WORTH_A_LOOK = 4096
+BETWEEN = " \t\r\n,"
 CLOSED = frozenset({"tools", "history", "tool_results", "reasoning", "media", "framing"})
 
 Place = tuple[Any, ...]
@@ -102,15 +104,15 @@ class _Marks:
         hits: their occurrences.
         sections: found whatever the tags.
         digests: salted, of the sections' content; made when somebody asks.
-        shares: lens version, tokens by owner and error of the last exact sharing, by ruler; the
-            owner "" is the role.
+        shares: lens version, runs and error of the last exact sharing, by ruler; the owner "" is
+            the role.
     """
 
     searched: tuple[int, int]
     hits: list[Hit]
     sections: tuple[Section, ...]
     digests: tuple[bytes, ...] | None = None
-    shares: dict[str, tuple[int, dict[str, int], int]] = field(default_factory=dict)
+    shares: dict[str, tuple[int, tuple[Run, ...], int]] = field(default_factory=dict)
 
 
 class Lens:
@@ -180,7 +182,9 @@ class Lens:
             if marks.hits or marks.sections:
                 return self._spread(text, component, ruler, place, marks)
         tokens, error = ruler.tokens(text)
-        return Tally({component: tokens} if tokens else {}, {}, error)
+        if not tokens:
+            return Tally({}, {}, error)
+        return Tally({component: tokens}, {}, error, runs=((component, hash(text), tokens),))
 
     def claims(self, text: str, component: str) -> Sequence[Claim]:
         """Return who owns what of a text, as `lay` does; nothing where all of it is the role's."""
@@ -204,14 +208,15 @@ class Lens:
         if self._hit is not None:
             for tag in {id(hit.tag): hit.tag for hit in marks.hits}.values():
                 self._hit(tag)
-        version, owners, error = marks.shares.get(ruler.name, (None, {}, 0))
+        version, runs, error = marks.shares.get(ruler.name, (None, (), 0))
         if version != self.version:
-            owners, error = _share(text, flatten(marks.hits, marks.sections), ruler)
+            runs, error = _share(text, flatten(marks.hits, marks.sections), ruler)
             if not error:  # an estimate may be a matter of time: the ruler knows when it is final
-                marks.shares[ruler.name] = (self.version, owners, error)
-        tally = Tally({}, {}, error)
-        for name, tokens in owners.items():
-            tally.put(name or component, tokens)
+                marks.shares[ruler.name] = (self.version, runs, error)
+        owned = tuple((name or component, mark, tokens) for name, mark, tokens in runs)
+        tally = Tally({}, {}, error, runs=owned)
+        for name, _, tokens in owned:
+            tally.put(name, tokens)
         return tally
 
     def _learn(self, text: str, place: Place, marks: _Marks) -> None:
@@ -274,14 +279,16 @@ def _setting(sections: bool | Iterable[str]) -> bool | frozenset[str]:
     return frozenset(map(names.section, asked)) or False
 
 
-def _share(text: str, claims: Sequence[Claim], ruler: Ruler) -> tuple[dict[str, int], int]:
-    """Return tokens by owner ("" where there is none) and the error, measured once."""
+def _share(text: str, claims: Sequence[Claim], ruler: Ruler) -> tuple[tuple[Run, ...], int]:
+    """Return what stands in a text, in order ("" where nobody owns it), and the error, measured once.
+
+    Spaces, commas and the like around a run say nothing about what is in it.
+    """
     borders = sorted({b for c in claims for b in (c.start, c.end)} - {0, len(text)})
     tokens, error = ruler.shares(text, borders)
     owners = [""] * len(tokens)
     for claim in claims:
         owners[bisect_right(borders, claim.start)] = claim.name
-    shared: dict[str, int] = {}
-    for owner, count in zip(owners, tokens, strict=True):
-        shared[owner] = shared.get(owner, 0) + count
-    return shared, error
+    pieces = (text[start:end] for start, end in pairwise((0, *borders, len(text))))
+    marks = (hash((SALT, piece.strip(BETWEEN))) for piece in pieces)
+    return tuple(zip(owners, marks, tokens, strict=True)), error

@@ -267,6 +267,7 @@ def _whole(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | 
     summed = _sum(rule, prompt, scope, snapshot)
     if not getattr(scope.ruler, "skipped", False):
         anchoring.mark(prompt, summed)
+        prompt.memo["spoken"] = dict(summed.components)
     tally: Tally = rule.finish(prompt, summed, scope)
     return tally
 
@@ -304,6 +305,7 @@ def _tally(
     if tally is None:
         tally = rule.message(message, before, scope)
         tally.marks = anchoring.marks(message)
+        message.memo["runs"], tally.runs = tally.runs, ()
         if not tally.error:
             message.memo["tally"] = (key, tally)
     return tally

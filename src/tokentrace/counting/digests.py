@@ -11,6 +11,7 @@ from tokentrace.prompt import Media, Message, Prompt
 SALT = int.from_bytes(os.urandom(8), "big")
 WIDTH = 8
 LONGEST = 4_096
+LEADING = frozenset({"system", "developer"})
 
 
 def digest(message: Message) -> bytes:
@@ -38,6 +39,14 @@ def digests_of(messages: Sequence[Message]) -> bytes:
         return b"".join([message.memo["digest"] for message in messages])
     except KeyError:
         return b"".join([digest(message) for message in messages])
+
+
+def leading(messages: Sequence[Message]) -> int:
+    """Return the width of the digests of the leading system messages, 8 bytes each."""
+    for index, message in enumerate(messages):
+        if message.role not in LEADING:
+            return index * WIDTH
+    return len(messages) * WIDTH
 
 
 def _data(data: Any) -> Any:

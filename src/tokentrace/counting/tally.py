@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+Run = tuple[str, int, int]
+
 
 @dataclass(slots=True, eq=False)
 class Tally:
@@ -14,12 +16,14 @@ class Tally:
         details: tokens by (component, name): tools, tools' results, sections. Outside the sum.
         error: ± tokens of texts that were estimated rather than encoded.
         marks: what other tokenizers cut otherwise than ours, see `anchoring.marks`.
+        runs: the texts as they stand, each as owner, salted hash and tokens; of one message only.
     """
 
     components: dict[str, int] = field(default_factory=dict)
     details: dict[tuple[str, str], int] = field(default_factory=dict)
     error: int = 0
     marks: int = 0
+    runs: tuple[Run, ...] = ()
 
     @property
     def total(self) -> int:
@@ -45,6 +49,8 @@ class Tally:
                 shares[key] = shares.get(key, 0) + tokens
         self.error += other.error
         self.marks += other.marks
+        if other.runs:
+            self.runs += other.runs
 
     def copy(self) -> Tally:
         """Return a tally that can change without changing this one."""
@@ -63,4 +69,4 @@ def scaled(tally: Tally, total: int) -> Tally:
         whole[name] += 1
     details = {key: round(tokens * total / before) for key, tokens in tally.details.items()}
     error = round(tally.error * total / before)
-    return Tally(whole, details, error, tally.marks)
+    return Tally(whole, details, error, tally.marks, tally.runs)

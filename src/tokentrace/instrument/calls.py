@@ -23,7 +23,7 @@ from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
 from tokentrace.counting.waste import UNSEEN
 from tokentrace.errors import TokentraceError
-from tokentrace.instrument import asking, learning, records, state
+from tokentrace.instrument import asking, caching, learning, records, state
 from tokentrace.instrument.answers import Answer, Lines
 from tokentrace.instrument.hooks import Hook
 from tokentrace.instrument.requests import Request, reader
@@ -360,6 +360,7 @@ class Call:
             learning.answered(known, self.usage, self.lineage, self.report)
             if self.record is not None:
                 self.record = learning.told(self.record, known, self.usage)
+                self.record = caching.told(self.record, known, self.usage, self.lineage)
 
     def fail(self, error: BaseException) -> None:
         """End with the error that the caller sees; a provider's refusal may tell a limit."""

@@ -80,7 +80,7 @@ def _ahead(coming: Forecast | None) -> dict[str, Any]:
     """Return how sure a forecast is and what grows the most, as the record's fields."""
     if coming is None:
         return {}
-    name = _public(coming.growth[0][0]) if coming.growth else ""
+    name = shown(coming.growth[0][0]) if coming.growth else ""
     return {
         "forecast_earliest": coming.earliest,
         "forecast_latest": coming.latest,
@@ -94,7 +94,7 @@ def _waste(waste: tuple[Waste, ...]) -> dict[str, Any]:
         return {}
     told: dict[tuple[str, str], Waste] = {}
     for one in waste:
-        key = (one.kind, _public(one.component))
+        key = (one.kind, shown(one.component))
         before = told.get(key)
         tokens = one.tokens + (before.tokens if before else 0)
         told[key] = Waste(*key, tokens, max(one.turns, before.turns if before else 0))
@@ -210,8 +210,8 @@ def _limits(report: LimitReport) -> dict[str, Any]:
         "decision": report.decision,
         "forecast": report.forecast,
         **_interval(report.ahead),
-        "exceeded": tuple(map(_public, report.exceeded)),
-        "grew": tuple(f"{_public(name)} +{tokens}" for name, tokens in report.grew[:3]),
+        "exceeded": tuple(map(shown, report.exceeded)),
+        "grew": tuple(f"{shown(name)} +{tokens}" for name, tokens in report.grew[:3]),
     }
     return {name: value for name, value in told.items() if value is not None and value != ()}
 
@@ -224,7 +224,8 @@ def _interval(coming: Forecast | None) -> dict[str, Any]:
     return {"earliest": earliest, "latest": latest, "grows": grows or None}
 
 
-def _public(name: str) -> str:
+def shown(name: str) -> str:
+    """Return a component's name where it may leave the process, else that of all such."""
     return name if state.templates.public(name) else f"{SECTION}{OTHER}"
 
 

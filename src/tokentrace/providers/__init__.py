@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 
 from tokentrace.prompt import Limit
 from tokentrace.providers import generated
-from tokentrace.providers._model import Model, Provider
+from tokentrace.providers._model import Caching, Model, Provider
 from tokentrace.providers.anthropic import ANTHROPIC
 from tokentrace.providers.hosts import (
     AZURE,
@@ -27,8 +27,8 @@ from tokentrace.providers.hosts import (
 from tokentrace.providers.openai import OPENAI
 
 __all__ = [
-    "PROVIDERS", "UNKNOWN", "Found", "Model", "Provider", "by_hand", "find", "holder", "limit", "load", "look_up",
-    "plain", "soft_limit",
+    "PROVIDERS", "UNKNOWN", "Caching", "Found", "Model", "Provider", "by_hand", "find", "holder", "host_of",
+    "limit", "load", "look_up", "plain", "soft_limit", "undated",
 ]  # fmt: skip
 
 PROVIDERS: dict[str, Provider] = {

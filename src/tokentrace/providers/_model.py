@@ -49,3 +49,42 @@ class Provider:
     models: tuple[Model, ...] = ()
     dated: str = ""
     source: str = ""
+
+
+TOOLS, SYSTEM, MESSAGES = "tools", "system", "messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Caching:
+    """How a provider keeps the beginning of a prompt from one call to the next.
+
+    Attributes:
+        match: glob over plain model names, see `providers.plain`.
+        order: what stands first in the cached prefix; response schemas stand with the tools.
+        ordered: the provider says so; where False, what stands before the messages may be in any order.
+        minimum: tokens of the shortest prefix that is kept; None where nobody says.
+        step: tokens in whose multiples a prefix is found again; 1 where it is found at its very end.
+        exact: found again only where an earlier request marked its end, or the provider did.
+        lookback: blocks before a mark in which an earlier mark is found; None for all.
+        life: seconds for which a prefix is kept since its last use; None where nobody says.
+        longest: the same, where the request asks for longer.
+        silent: usage leaves the number out where nothing was read.
+        breakers: features of a request besides its text whose change leaves the messages unread:
+            ``tool_choice``, ``thinking``. Another model always does, for the whole prompt.
+        dated: when this was read, ISO date.
+        source: where it comes from, in one line.
+    """
+
+    match: str = "*"
+    order: tuple[str, str, str] = (SYSTEM, TOOLS, MESSAGES)
+    ordered: bool = False
+    minimum: int | None = None
+    step: int = 128
+    exact: bool = False
+    lookback: int | None = None
+    life: float | None = None
+    longest: float | None = None
+    silent: bool = False
+    breakers: tuple[str, ...] = ()
+    dated: str = ""
+    source: str = ""

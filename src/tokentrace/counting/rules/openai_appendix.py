@@ -47,9 +47,17 @@ def fingerprint(prompt: Prompt) -> bytes | None:
     """
     if not prompt.tools and prompt.schema is None:
         return b""
-    schema: Any = prompt.schema.data if prompt.schema is not None else None
+    if "fingerprint" not in prompt.memo:
+        schema: Any = prompt.schema.data if prompt.schema is not None else None
+        prompt.memo["fingerprint"] = written([[part.data for part in prompt.tools], schema])
+    known: bytes | None = prompt.memo["fingerprint"]
+    return known
+
+
+def written(value: Any) -> bytes | None:
+    """Return a value as JSON, None for what is none."""
     try:
-        return _encode()([[part.data for part in prompt.tools], schema])
+        return _encode()(value)
     except (TypeError, ValueError, RecursionError):
         return None
 

@@ -1,0 +1,355 @@
+"""What a call read from the provider's cache, by component, and what broke the cached prefix.
+
+It is done after the answer, from what the provider reported. A lineage keeps numbers and hashes of
+its last call's prompt, at most 4,096 messages, never text; what is unchanged costs a comparison.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tokentrace.counting import prefix, stored
+from tokentrace.counting.anchoring import size_of
+from tokentrace.counting.digests import LONGEST, SALT, WIDTH, common, hashes_of, leading
+from tokentrace.counting.rules.openai_appendix import fingerprint, written
+from tokentrace.counting.tally import Run
+from tokentrace.insights import cache
+from tokentrace.insights.cache import Case, Difference, Piece, Reading
+from tokentrace.instrument import records, state
+from tokentrace.instrument.learning import Own
+from tokentrace.lineage import Lineage
+from tokentrace.prompt import EXACT, CallRecord, Message, Prompt, Usage
+from tokentrace.providers import Caching, caching
+from tokentrace.providers._model import TOOLS
+
+Tokens = Mapping[str, int]
+
+clock = time.monotonic  # gives seconds
+
+REMEMBERED = 8  # places in the prompt up to which the provider has kept it
+DIVIDED = 64  # messages of several components whose insides are compared
+NODES = 20_000
+LONGER = frozenset({"1h", "24h"})
+LARGEST_SLACK = 0.2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """A prompt as it is compared with the next: hashes, names and numbers.
+
+    Attributes:
+        model: and who serves it.
+        switches: what else leaves a prefix unread where it changes, by name.
+        asked: a salted hash of all definitions as they were sent.
+        fixed: the definitions, the response schema first.
+        marks: 8 bytes for each message.
+        leading: how many of the messages are the system's and stand first.
+        mains: the largest component of each message.
+        sizes: tokens of each message.
+        inner: the texts of messages that are more than one component's, by index.
+        total: tokens of the whole prompt, as counted.
+        ahead: tokens that stand before the messages and the leading system text.
+    """
+
+    model: tuple[str, str] = ("", "")
+    switches: Mapping[str, Any] = field(default_factory=dict)
+    asked: int = 0
+    fixed: tuple[Piece, ...] = ()
+    marks: bytes = b""
+    leading: int = 0
+    mains: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    inner: Mapping[int, tuple[Run, ...]] = field(default_factory=dict)
+    total: int = 0
+    ahead: int = 0
+
+    def pieces(self, start: int, end: int, newest: int) -> list[Piece]:
+        """Return messages as pieces; user text before message ``newest`` is history."""
+        return [
+            Piece(
+                "history" if self.mains[at] == "user" and at < newest else self.mains[at],
+                int.from_bytes(self.marks[at * WIDTH : (at + 1) * WIDTH], "big"),
+                self.sizes[at],
+            )
+            for at in range(start, min(end, len(self.sizes)))
+        ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """What the last call of a lineage left.
+
+    Attributes:
+        layout: its prompt.
+        reading: what was reported for it.
+        kept: places up to which the provider has kept the prompt: tokens, and when.
+        doubted: see `insights.cache.Case`.
+    """
+
+    layout: Layout
+    reading: Reading
+    kept: tuple[tuple[int, float], ...] = ()
+    doubted: bool = False
+
+    @property
+    def weight(self) -> int:
+        """Bytes held, about."""
+        inner = sum(map(len, self.layout.inner.values()))
+        return 1_000 + 60 * len(self.layout.mains) + 150 * (inner + len(self.layout.fixed))
+
+
+def told(record: CallRecord, known: Own, usage: Usage, lineage: Lineage) -> CallRecord:
+    """Return a call's record with what was read from cache, and what broke it.
+
+    Usage that says nothing of a cache, or what cannot be, changes nothing.
+    """
+    request, prompt, before = known.request, known.prompt, lineage.cache
+    rule = caching.find(prompt.model, request.provider, request.base_url)
+    silent = usage.cache_read is None and not usage.cache_write and not rule.silent
+    if silent or not usage.input:
+        return record
+    reading = Reading(usage.input, usage.cache_read or 0, usage.cache_write or 0, clock())
+    if reading.read + reading.written > reading.input or "spoken" not in prompt.memo:
+        lineage.cache = None
+        return record
+    tokens = _components(known, record)
+    layout = _layout(known, rule, tokens, before.layout if before else Layout())
+    now = Past(layout, reading, _kept(rule, before, reading))
+    case = _case(known, rule, before, now) if before and not known.hides else None
+    lineage.cache = replace(now, doubted=case.doubts) if case else now
+    cached = _cached(record, prompt, tokens, rule, reading) if reading.read else {}
+    by, why = cache.judged(case) if case else ("", "")
+    return replace(record, cached=cached, cache_broken_by=records.shown(by), cache_reason=why)
+
+
+def _components(known: Own, record: CallRecord) -> dict[str, int]:
+    """Return tokens by component, with what the provider keeps as it was reported."""
+    tokens = dict(known.count.components)
+    hidden = record.components.get(stored.COMPONENT)
+    return tokens if hidden is None else {**tokens, stored.COMPONENT: hidden}
+
+
+def _kept(rule: Caching, before: Past | None, now: Reading) -> tuple[tuple[int, float], ...]:
+    """Return the ends of the prefixes that the provider has kept, as far as usage tells them."""
+    old = before.kept if before else ()
+    ends = dict.fromkeys(end for end in (now.read, now.read + now.written) if end)
+    fresh = [(end, at) for end, at in old if end not in ends and _lives(rule, now.at - at)]
+    return (*fresh, *((end, now.at) for end in ends))[-REMEMBERED:]
+
+
+def _lives(rule: Caching, age: float) -> bool:
+    life = rule.longest or rule.life
+    return life is None or age <= life
+
+
+# ── the prompt ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _layout(known: Own, rule: Caching, tokens: Tokens, before: Layout) -> Layout:
+    prompt = known.prompt
+    marks, messages = hashes_of(prompt), prompt.messages[:LONGEST]
+    same = common(before.marks, marks) // WIDTH
+    fresh = messages[same:]
+    inner = {at: runs for at, runs in before.inner.items() if at < same}
+    for at, message in enumerate(fresh, same):
+        runs = message.memo.get("runs", ())
+        if len(runs) > 1 and len(inner) < DIVIDED and len({run[0] for run in runs}) > 1:
+            inner[at] = runs
+    asked = hash((SALT, fingerprint(prompt)))
+    alike = asked == before.asked
+    return Layout(
+        (prompt.model, known.request.base_url),
+        _switches(prompt, rule),
+        asked,
+        before.fixed if alike else tuple(_fixed(prompt, known)),
+        marks,
+        leading(messages) // WIDTH,
+        before.mains[:same] + [_main(message) for message in fresh],
+        before.sizes[:same] + [size_of(message) for message in fresh],
+        inner,
+        sum(tokens.values()),
+        sum(prefix.around(prompt, tokens).values()),
+    )
+
+
+def _switches(prompt: Prompt, rule: Caching) -> Mapping[str, Any]:
+    found = {"tool_choice": prompt.tool_choice, "thinking": "thinking" in prompt.features}
+    return {name: found[name] for name in rule.breakers}
+
+
+def _fixed(prompt: Prompt, known: Own) -> Iterator[Piece]:
+    """Yield definitions with hashes of their JSON; marks for the cache are no part of it."""
+    sizes = {one.name: one.tokens for one in known.count.details if one.component == TOOLS}
+    schema = (prompt.schema,) if prompt.schema is not None else ()
+    for part in (*schema, *prompt.tools):
+        data, name = part.data, part.name
+        if isinstance(data, Mapping):
+            data = {key: value for key, value in data.items() if key != "cache_control"}
+        size = sizes.get("response_format" if part.kind == "schema" else name, 0)
+        yield Piece(TOOLS, hash((SALT, name, written(data))), size)
+
+
+def _main(message: Message) -> str:
+    """Return the largest component of a message, framing apart."""
+    tally = message.memo.get("tally")
+    tokens: Mapping[str, int] = tally[1].components if tally else {}
+    named = (name for name in tokens if name != "framing")
+    return max(named, key=lambda name: tokens[name], default=message.role)
+
+
+# ── what was read ────────────────────────────────────────────────────────────────────────────────
+
+
+def _cached(
+    record: CallRecord, prompt: Prompt, tokens: Tokens, rule: Caching, now: Reading
+) -> dict[str, int]:
+    """Return tokens read from cache by component, under the names that the record bears."""
+    goal = now.read * sum(tokens.values()) / now.input
+    walked = prefix.walked(prompt, tokens, goal, tools_first=rule.order[0] == TOOLS)
+    whole, read = state.templates.fold(tokens), state.templates.fold(walked)
+    shares = {name: min(1.0, part / whole[name]) for name, part in read.items() if whole.get(name)}
+    return cache.apportioned(now.read, record.components, shares, now.input)
+
+
+# ── what broke it ────────────────────────────────────────────────────────────────────────────────
+
+
+def _case(known: Own, rule: Caching, before: Past, now: Past) -> Case:
+    """Return a call and the one before, as far as the cache goes.
+
+    Not where the prompt is more than its body: what nobody sees stands ahead of it.
+    """
+    layout, reading, count = now.layout, now.reading, known.count
+    factor = reading.input / max(1, layout.total)
+    found, shared = _difference(known, rule, before.layout, layout)
+    reach = factor * _reach(rule, known.prompt.messages, layout)
+    held = (end for end, at in before.kept if end >= reach and _lives(rule, reading.at - at))
+    slack = 0.01 if count.method == EXACT else count.error / max(1, count.total)
+    return Case(
+        rule,
+        before.reading,
+        reading,
+        found.scaled(factor) if found else None,
+        round(factor * shared),
+        tuple(held),
+        min(LARGEST_SLACK, slack),
+        _life(rule, known.request.body, reading.at - before.reading.at),
+        before.doubted,
+    )
+
+
+def _reach(rule: Caching, messages: Sequence[Message], layout: Layout) -> int:
+    """Return the tokens ahead of the blocks in which an earlier mark is found."""
+    if rule.lookback is None:
+        return 0
+    left, behind = rule.lookback, 0
+    for message in reversed(messages):
+        left -= max(1, len(message.parts))
+        if left < 0:
+            return max(0, layout.total - behind)
+        behind += size_of(message)
+    return 0
+
+
+def _life(rule: Caching, body: Any, gap: float) -> float | None:
+    """Return the seconds for which a prefix is kept; the request is only asked where it matters."""
+    if rule.longest is None or rule.life is None or gap <= rule.life:
+        return rule.life
+    return rule.longest if _longer(body) else rule.life
+
+
+def _longer(body: Any) -> bool:
+    """Whether a request asks for a longer life of its prefix."""
+    waiting, left = [body], NODES
+    while waiting and left:
+        value, left = waiting.pop(), left - 1
+        if isinstance(value, Mapping):
+            asked = (value.get("ttl"), value.get("prompt_cache_retention"))
+            if any(isinstance(one, str) and one in LONGER for one in asked):
+                return True
+            waiting.extend(one for one in value.values() if isinstance(one, Mapping | list | tuple))
+        elif isinstance(value, list | tuple):
+            waiting.extend(one for one in value if isinstance(one, Mapping | list | tuple))
+    return False
+
+
+def _difference(
+    known: Own, rule: Caching, before: Layout, now: Layout
+) -> tuple[Difference | None, int]:
+    """Return where a prompt first differs from the last, and how many tokens stand ahead of that."""
+    same = common(before.marks, now.marks) // WIDTH
+    if before.model != now.model:
+        return Difference("", cache.MODEL, again=now.total), 0
+    newest = prefix.newest(known.prompt.messages)
+    system = sum(now.sizes[: now.leading])
+    head = now.ahead + system
+    talk = _talk(before, now, same, newest)
+    again = sum(now.sizes[now.leading :][: _again(before, now)])
+    found = _head(rule, before, now, again) or _switched(before, now, head, again)
+    if found is None:
+        found = talk.behind(head) if talk else None
+    return found, now.ahead + sum(now.sizes[:same])
+
+
+def _head(rule: Caching, before: Layout, now: Layout, again: int) -> Difference | None:
+    """Return the first difference among definitions and leading system text."""
+    fixed = None
+    if before.asked != now.asked:
+        fixed = cache.difference(before.fixed, now.fixed)
+    system = None
+    if before.marks[: before.leading * WIDTH] != now.marks[: now.leading * WIDTH]:
+        old, new = (one.pieces(0, one.leading, len(one.sizes)) for one in (before, now))
+        system = _inside(cache.difference(old, new), before, now, 0)
+    tokens = sum(now.sizes[: now.leading])
+    first, second = (fixed, system) if rule.order[0] == TOOLS else (system, fixed)
+    ahead = now.ahead if rule.order[0] == TOOLS else tokens
+    found = first or (second.behind(ahead) if second else None)
+    if found is None:
+        return None
+    if not rule.ordered:
+        found = replace(found, start=0, end=now.ahead + tokens)
+    return replace(found, again=found.again + again)
+
+
+def _again(before: Layout, now: Layout) -> int:
+    """Return how many messages behind the leading ones are the same as before."""
+    old, new = (one.marks[one.leading * WIDTH :] for one in (before, now))
+    return common(old, new) // WIDTH
+
+
+def _switched(before: Layout, now: Layout, head: int, again: int) -> Difference | None:
+    """Return the first setting whose change leaves the messages unread."""
+    for name, value in now.switches.items():
+        if before.switches.get(name) != value:
+            return Difference("", f"{name}_{cache.SWITCHED}", head, head, again)
+    return None
+
+
+def _talk(before: Layout, now: Layout, same: int, newest: int) -> Difference | None:
+    """Return the first difference among the messages behind the leading ones."""
+    length = WIDTH * same
+    if same < now.leading or length in {len(before.marks), len(now.marks)}:
+        return None
+    old = before.pieces(same, len(before.sizes), len(before.sizes))
+    found = cache.difference(old, now.pieces(same, len(now.sizes), newest), grows=True)
+    inside = _inside(found, before, now, same)
+    return inside.behind(sum(now.sizes[now.leading : same])) if inside else None
+
+
+def _inside(found: Difference | None, before: Layout, now: Layout, start: int) -> Difference | None:
+    """Return a changed message's difference as that of the component that differs in it."""
+    if found is None or found.reason != cache.CHANGED:
+        return found
+    at = start + found.index
+    old, new = before.inner.get(at), now.inner.get(at)
+    if not old or not new:
+        return found
+    inner = cache.difference([Piece(*run) for run in old], [Piece(*run) for run in new])
+    if inner is None:
+        return found
+    factor = now.sizes[at] / max(1, sum(run[2] for run in new))
+    inner = inner.scaled(factor).behind(found.start)
+    return replace(inner, again=inner.again + found.again, index=found.index)

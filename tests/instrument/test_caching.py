@@ -1,0 +1,394 @@
+"""Who broke the cached prefix, as a provider with a cache of its own lets it be known."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+import caches
+import tokentrace
+from caches import BREAKS, Talk
+from tokentrace.instrument import caching
+from tokentrace.testing import Clock, Reply, Wire, capture
+
+pytestmark = pytest.mark.filterwarnings("ignore::tokentrace.TokenLimitWarning")
+NOTHING = ("", "")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Return the clock by which prefixes are kept, here and there."""
+    made = Clock()
+    monkeypatch.setattr(caching, "clock", made)
+    return made
+
+
+def wire(provider):
+    """Return a wire on which a provider answers."""
+
+    def answer(sent):
+        told = provider.reply(sent)
+        return Reply(events=told, done=True) if isinstance(told, list) else Reply(told)
+
+    return Wire(answer)
+
+
+def chat(provider):
+    """Return a call of OpenAI's chat, of which every other is a stream."""
+    openai = pytest.importorskip("openai")
+    client = openai.OpenAI(api_key="test", http_client=wire(provider).client("openai"))
+
+    def call(talk, *, stream=False, **more):
+        if stream:
+            more |= {"stream": True, "stream_options": {"include_usage": True}}
+        answer = client.chat.completions.create(**provider.request(talk, **more))
+        if stream:
+            list(answer)
+
+    return call
+
+
+def responses(provider):
+    """Return a call of OpenAI's Responses API."""
+    openai = pytest.importorskip("openai")
+    client = openai.OpenAI(api_key="test", http_client=wire(provider).client("openai"))
+    if not hasattr(client, "responses"):
+        pytest.skip("this openai has no Responses API")
+    return lambda talk, **_: client.responses.create(**provider.request(talk))
+
+
+def messages(provider):
+    """Return a call of Anthropic's Messages API, of which every other is a stream."""
+    anthropic = pytest.importorskip("anthropic")
+    client = anthropic.Anthropic(api_key="test", http_client=wire(provider).client("anthropic"))
+
+    def call(talk, *, stream=False, **more):
+        answer = client.messages.create(**provider.request(talk, stream=stream, **more))
+        if stream:
+            list(answer)
+
+    return call
+
+
+def gemini(provider):
+    """Return a call of Gemini."""
+    genai = pytest.importorskip("google.genai")
+    if "httpx_client" not in genai.types.HttpOptions.model_fields:
+        pytest.skip("this google-genai takes no HTTP client")
+    options = genai.types.HttpOptions(httpx_client=wire(provider).client("google-genai"))
+    client = genai.Client(api_key="test", http_options=options)
+    return lambda talk, **_: client.models.generate_content(**provider.request(talk))
+
+
+def bedrock(provider):
+    """Return a call of Bedrock, answered before it is sent."""
+    session = pytest.importorskip("botocore.session").get_session()
+    session.set_credentials("test", "test")
+    client = session.create_client("bedrock-runtime", region_name="us-east-1")
+
+    def answered(request, **_):
+        from botocore.awsrequest import AWSResponse
+
+        told = json.dumps(provider.reply(SimpleNamespace(body=json.loads(request.body)))).encode()
+        raw = SimpleNamespace(stream=lambda **_: iter([told]))
+        return AWSResponse(request.url, 200, {"content-type": "application/json"}, raw)
+
+    client.meta.events.register("before-send.bedrock-runtime", answered)
+    return lambda talk, **_: client.converse(**provider.request(talk))
+
+
+HOUSES = {
+    "openai": (caches.OpenAI, chat),
+    "openai from 5.6": (caches.Marked, chat),
+    "responses": (caches.Responses, responses),
+    "anthropic": (caches.Anthropic, messages),
+    "gemini": (caches.Gemini, gemini),
+    "bedrock": (caches.Bedrock, bedrock),
+}
+
+
+@contextmanager
+def house(name, clock):
+    """Give a provider, a call of it, and a list of what calls turned out to be."""
+    made, caller = HOUSES[name]
+    provider = made(clock)
+    with capture() as seen:
+        yield provider, caller(provider), seen
+
+
+def told(seen):
+    """Return the breaker and the reason of the last call."""
+    last = seen.calls[-1]
+    return last.cache_broken_by, last.cache_reason
+
+
+def session(seed, call, seen, clock, meddle, *, turns=2):
+    """Drive one session; return what was told of the call that was meddled with, and of the others."""
+    talk, others, mine = Talk.start(seed, turns), [], None
+    turn = talk.rng.randint(2, 5)
+    with tokentrace.session(f"s{seed}"):
+        for number in range(7):
+            truth = meddle(talk) if number == turn else None
+            talk.ask()
+            call(talk, stream=(seed + number) % 3 == 0)
+            talk.answer()
+            clock.tick(20)
+            if truth:
+                mine = (truth, told(seen))
+            else:
+                others.append(told(seen))
+    return mine, others
+
+
+@pytest.mark.parametrize("name", HOUSES)
+def test_the_component_that_broke_the_prefix_is_named(name, clock):
+    """In at least 99 of 100 sessions, and no call that continues the last one is blamed."""
+    wrong, sessions = [], 0
+    with house(name, clock) as (provider, call, seen):
+        for seed in range(2 * len(BREAKS)):
+            break_ = BREAKS[seed % len(BREAKS)]
+            mine, others = session(
+                *(seed, call, seen, clock),
+                lambda talk, how=break_: getattr(talk, how)(),
+                turns=provider.turns,
+            )
+            sessions += 1
+            wrong += [(break_, *mine)] if mine[0] != mine[1] else []
+            wrong += [(break_, seed, one) for one in others if one != NOTHING]
+    assert len(wrong) <= sessions // 100, wrong
+
+
+@pytest.mark.parametrize("name", HOUSES)
+@pytest.mark.parametrize("how", ["evicted", "routed elsewhere", "expired"])
+def test_nobody_is_blamed_for_what_the_provider_lost(name, how, clock):
+    """A prefix that is evicted, elsewhere or too old is not read: no component broke it."""
+    with house(name, clock) as (provider, call, seen):
+
+        def lose(_):
+            if how == "evicted":
+                provider.cache.evict()
+            elif how == "expired":
+                clock.tick(provider.cache.life + 1)
+            provider.miss = how == "routed elsewhere"
+            return True
+
+        mine, others = session(3, call, seen, clock, lose, turns=provider.turns)
+        knows = name != "gemini" and how == "expired"
+        assert mine[1] == ("", "expired" if knows else "missed")
+        assert set(others) == {NOTHING}
+
+
+def test_what_differs_behind_what_was_lost_is_not_blamed(clock):
+    """Everything was lost, and the end of the history changed: less was read than that explains."""
+    with house("openai", clock) as (provider, call, seen):
+
+        def lose(talk):
+            provider.cache.evict()
+            talk.messages[-3][1] = caches.passage(talk.rng, 6)
+            return True
+
+        mine, _ = session(4, call, seen, clock, lose, turns=8)
+    assert mine[1] == ("", "missed")
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+def test_another_model_leaves_all_unread(name, clock):
+    """The reason is told, and no component is."""
+    with house(name, clock) as (provider, call, seen):
+
+        def other(_):
+            provider.model += "-mini" if name == "openai" else "-20250929"
+            provider.cache.evict()
+            return True
+
+        mine, others = session(5, call, seen, clock, other)
+    assert mine[1] == ("", "model_switched")
+    assert set(others) == {NOTHING}
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "reason"),
+    [
+        ("tool_choice", {"tool_choice": {"type": "any"}}, "tool_choice_switched"),
+        ("thinking", {"thinking": {"type": "adaptive"}}, "thinking_switched"),
+    ],
+)
+def test_a_setting_that_leaves_the_messages_unread_is_told(name, more, reason, clock):
+    """Definitions and system text are read all the same, and none is blamed."""
+    del name
+    with house("anthropic", clock) as (provider, call, seen):
+        provider.switch = "thinking" if "thinking" in more else "tool_choice"
+        talk = Talk.start(6, 6)
+        for number in range(4):
+            talk.ask()
+            call(talk, **(more if number == 3 else {}))
+            talk.answer()
+    assert [(one.cache_broken_by, one.cache_reason) for one in seen.calls] == [NOTHING] * 3 + [
+        ("", reason)
+    ]
+    assert seen.calls[-1].cached["tools"] == seen.calls[-1].components["tools"]
+
+
+def test_a_prompt_that_became_too_short_is_told(clock):
+    """The history was dropped, and what is left is below the provider's minimum."""
+    with house("openai", clock) as (_, call, seen):
+        talk = Talk.start(7, 6)
+        talk.sections, talk.tools = {"core_goal": "Keep the payments service up."}, talk.tools[:1]
+        with tokentrace.session("short"):
+            for number in range(4):
+                if number == 3:
+                    del talk.messages[:-2]
+                talk.ask()
+                call(talk)
+                talk.answer()
+    assert seen.calls[-1].usage.input < 1_024 < seen.calls[-2].usage.cache_read
+    assert told(seen) == ("", "below_minimum")
+
+
+def test_a_component_named_in_code_is_the_breaker(clock):
+    """What `tag` names is blamed under that name, wherever in a message it stands."""
+    with house("openai", clock) as (_, call, seen):
+        talk = Talk.start(8)
+        talk.sections = {name: text * 2 for name, text in talk.sections.items()}
+        for number in range(3):
+            note = f"{number} things are remembered: {caches.passage(talk.rng, 8)}"
+            held = tokentrace.tag("memory", note)
+            talk.sections["open_tasks"] = held
+            talk.ask()
+            call(talk)
+            talk.answer()
+    assert [one.cache_broken_by for one in seen.calls] == ["", "memory", "memory"]
+    assert seen.calls[-1].cached["section.core_goal"] > 100
+    assert "tools" not in seen.calls[-1].cached
+
+
+# ── what was read ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", HOUSES)
+def test_what_was_read_is_shared_out_among_the_components(name, clock):
+    """It adds up to what was reported, save what the smallest held, and none has more than its size."""
+    with house(name, clock) as (provider, call, seen):
+        talk = Talk.start(9, provider.turns)
+        talk.sections = dict(list(talk.sections.items())[:2])  # few enough for all to be told
+        for _ in range(4):
+            talk.ask()
+            call(talk)
+            talk.answer()
+    assert seen.calls[0].cached == {}
+    for one in seen.calls[1:]:
+        read = one.usage.cache_read
+        explained = min(read, round(read * one.tokens / one.usage.input))
+        assert sum(one.cached.values()) == explained > 0
+        assert all(tokens <= one.components[name] for name, tokens in one.cached.items())
+        assert one.cached["tools"] == pytest.approx(one.components["tools"], rel=0.02)
+        assert "user" not in one.cached or one.cached["user"] < one.components["user"]
+
+
+def test_only_what_is_marked_is_read(clock):
+    """Of a prompt whose system text alone is marked nothing behind it was read."""
+    with house("anthropic", clock) as (provider, call, seen):
+        request = provider.request
+
+        def marked(talk, **more):
+            body = request(talk, **more)
+            body["messages"][-1]["content"][0].pop("cache_control")
+            return body
+
+        provider.request = marked
+        talk = Talk.start(10, 6)
+        for _ in range(3):
+            talk.ask()
+            call(talk)
+            talk.answer()
+    last = seen.calls[-1]
+    assert last.cached["tools"] == pytest.approx(last.components["tools"], rel=0.2)
+    assert last.cached.get("history", 0) < 0.25 * last.components["history"]
+    assert last.usage.cache_read == seen.calls[-2].usage.cache_read
+
+
+# ── bad input ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("cached", [None, -5, 10**12, "many", 1.5, True, "absent"])
+def test_numbers_that_cannot_be_claim_nothing(cached, clock, monkeypatch):
+    """Without cached tokens, or with absurd ones, no share and no breaker is told."""
+
+    def odd(total, _read, _written=None):
+        usage = {"prompt_tokens": total, "completion_tokens": 7, "total_tokens": total}
+        return (
+            usage
+            if cached == "absent"
+            else usage | {"prompt_tokens_details": {"cached_tokens": cached}}
+        )
+
+    monkeypatch.setattr(caches, "chat_usage", odd)
+    with house("openai", clock) as (_, call, seen):
+        mine, others = session(11, call, seen, clock, Talk.changed_tools)
+    assert {mine[1], *others} == {NOTHING}
+    assert all(one.cached == {} for one in seen.calls)
+
+
+def test_a_provider_that_never_reads_is_broken_by_nobody(clock):
+    """Where nothing was read although nothing had changed, a change later breaks nothing."""
+    with house("openai", clock) as (provider, call, seen):
+        provider.cache.life = -1.0
+        mine, others = session(17, call, seen, clock, Talk.changed_tools)
+    assert {mine[1], *others} == {NOTHING}
+
+
+def test_a_single_call_and_calls_without_usage_claim_nothing(clock):
+    """There is nothing to compare with, or nothing was told."""
+    with house("openai", clock) as (_, call, seen):
+        call(Talk.start(12))
+        assert told(seen) == NOTHING
+        assert seen.calls[-1].cached == {}
+
+
+def test_sessions_that_interleave_are_compared_each_with_itself(clock):
+    """Of two conversations in turns, one loses its oldest messages: the other is not blamed."""
+    with house("openai", clock) as (_, call, seen):
+        talks = {name: Talk.start(seed, 4) for seed, name in ((13, "one"), (14, "other"))}
+        for number in range(5):
+            for name, talk in talks.items():
+                if name == "one" and number == 3:
+                    del talk.messages[:2]
+                talk.ask()
+                with tokentrace.session(name):
+                    call(talk)
+                talk.answer()
+    blamed = [(one.session, one.cache_broken_by) for one in seen.calls if one.cache_broken_by]
+    assert blamed == [("one", "history")]
+
+
+def test_side_calls_and_retries_are_no_breaks(clock):
+    """Another question at the end of the same prompt leaves what stands before it as it was."""
+    with house("openai", clock) as (_, call, seen):
+        talk = Talk.start(15, 6)
+        for _ in range(5):
+            talk.ask()
+            call(talk)
+            del talk.messages[-1]
+    assert {(one.cache_broken_by, one.cache_reason) for one in seen.calls} == {NOTHING}
+
+
+def test_what_a_lineage_keeps_is_bounded_and_holds_no_text(clock):
+    """Of a prompt of thousands of messages 4,096 are kept, as hashes and numbers."""
+    with house("openai", clock) as (_, call, _seen):
+        talk = Talk.start(16)
+        talk.messages += [[("user", "assistant")[n % 2], f"word{n}"] for n in range(4_200)]
+        with tokentrace.session("long") as place:
+            del place
+            for _ in range(2):
+                call(talk)
+            (lineage,) = tokentrace.turns.current().registry.lineages._all.values()
+    past = lineage.cache
+    assert len(past.layout.sizes) == len(past.layout.mains) == 4_096
+    assert len(past.kept) <= caching.REMEMBERED
+    assert lineage.weight < 1_000_000
+    kept = repr((past.layout.fixed, past.layout.inner, past.layout.mains[:50], past.reading))
+    assert "Note" not in kept
+    assert "payments" not in kept
