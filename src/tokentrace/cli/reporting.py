@@ -11,9 +11,10 @@ import typer
 
 from tokentrace import _config
 from tokentrace.analysis import Comparison, Judgement, Report, Session, Thresholds
-from tokentrace.cli import options, pages, showing
+from tokentrace.cli import backends, options, pages, showing
 from tokentrace.cli.judging import Judging, judging
 from tokentrace.errors import InputError
+from tokentrace.readers.backends import Wanted, is_backend
 
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
@@ -22,10 +23,12 @@ EXAMPLES = (
     "tokentrace report --html report.html         one page to look at or pass on\n\n"
     "tokentrace report --json | jq .summary       for scripts\n\n"
     "tokentrace report new --against old          what changed between two runs\n\n"
+    "tokentrace report jaeger:http://localhost:16686 --since 2h    from a back end\n\n"
     "tokentrace report --fail-on degraded         for CI: exit code 1 from this verdict on"
 )
 
 
+@backends.asking
 def report(
     paths: options.Paths = None,
     *,
@@ -41,6 +44,7 @@ def report(
     phase: options.Spans = None,
     log_format: options.LogFormat = "",
     schema: options.AsSchema = False,
+    wanted: Wanted | None = None,
 ) -> None:
     """Show turns: components, total, limit, delta, trend, guard and events; and the verdict."""
     from tokentrace.report import json
@@ -51,8 +55,10 @@ def report(
     _check(as_json, markdown, as_page, explain=explain, against=bool(against))
     quiet = as_json or markdown
     by = judging(threshold or (), phase or (), fail_on)
-    read = partial(_read, log_format=log_format, progress=not quiet)
-    found = read(paths or [_home()])
+    chosen = paths or [_home()]
+    wanted = backends.question([*chosen, *(against or ())], wanted, "" if against else session)
+    read = partial(_read, log_format=log_format, progress=not quiet, wanted=wanted)
+    found = read(chosen)
     base = _base(against, found, read) if against else None
     kept = _without(found, base)
     shown = _judged(Report(_chosen(kept, session), found.problems), by)
@@ -103,12 +109,14 @@ def _print(
         comparing.render(compared, showing.Output())
 
 
-def _read(paths: Sequence[str], *, log_format: str, progress: bool) -> Report:
+def _read(
+    paths: Sequence[str], *, log_format: str, progress: bool, wanted: Wanted | None
+) -> Report:
     from tokentrace import analysis, readers
 
     problems = readers.Problems()
     with showing.bar(paths, wanted=progress) as seen:
-        records = readers.read(paths, problems, seen, log_format=log_format)
+        records = readers.read(paths, problems, seen, log_format=log_format, wanted=wanted)
         found = analysis.sessions(records)
     return Report(found, problems, tuple(Judgement() for _ in found))
 
@@ -136,7 +144,7 @@ def _base(
     against: Sequence[str], found: Report, reading: Callable[[Sequence[str]], Report]
 ) -> Report:
     """Return the run to compare with: files and folders, or sessions of what was read anyway."""
-    paths = [one for one in against if Path(one).exists()]
+    paths = [one for one in against if is_backend(one) or Path(one).exists()]
     names = [one for one in against if one not in paths]
     known = tuple(one for name in names for one in _chosen(found.sessions, name, "--against"))
     if not paths:
