@@ -19,6 +19,8 @@ TOKENTRACE_ON_EXCEED         warn or raise                                      
 TOKENTRACE_SECTIONS          1, 0, or names separated by commas                          1
 TOKENTRACE_CAPTURE_CONTENT   1 puts prompt text on spans                                 0
 TOKENTRACE_TOKENIZERS        tokenizer files by model, as JSON: {"qwen*": "path"}        none
+TOKENTRACE_HEADER            header sent to jaeger:URL and tempo:URL, as Name: value     none
+TOKENTRACE_ALLOW_PRIVATE     1 lets these be addresses of private networks               0
 TOKENTRACE_STRICT            1 raises our own internal errors (for our tests)            0
 ===========================  ==========================================================  =========
 

@@ -207,8 +207,7 @@ SPOILS = {
     "not a number": lambda span: spoil(span, schema.FORECAST, {"doubleValue": "NaN"}),
     "infinite": lambda span: spoil(span, schema.FORECAST, {"doubleValue": "Infinity"}),
     "wrong type": lambda span: spoil(span, TOKENS, {"intValue": [1]}),
-    "long base64 id": lambda span: {**span, "traceId": "W47/95gDgQPSabYzgT/GDGE="},
-    "broken base64 id": lambda span: {**span, "spanId": "W47/95gDg!!="},
+    "base64 id": lambda span: {**span, "traceId": "W47/95gDgQPSabYzgT/GDA=="},
     "short id": lambda span: {**span, "spanId": "ab"},
     "time": lambda span: {**span, "startTimeUnixNano": "yesterday"},
     "no list": lambda span: {**span, "attributes": {TOKENS: 3}},
@@ -222,14 +221,6 @@ def test_damaged_span_costs_only_itself(otlp, written, damage):
     found, problems = read(written(otlp.export(spans[0], damage(spans[1]), spans[2])))
     assert [call.turn for call in found] == [1, 3]
     assert (problems.count, problems.kept[0].line) == (1, 1)
-
-
-def test_ids_in_base64_are_those_in_hex(otlp, written):
-    """What protobuf's own JSON writes, as Tempo does, is the same trace."""
-    span = otlp.span(otlp.call(1), traceId="W47/95gDgQPSabYzgT/GDA==", spanId="O9W49Rdc7ac=")
-    (found,), problems = read(written(otlp.export(span)))
-    assert found.trace_id == "5b8efff798038103d269b633813fc60c"
-    assert (found.span_id, problems.count) == ("3bd5b8f5175ceda7", 0)
 
 
 def test_deep_values_cost_only_their_line(otlp, written):

@@ -6,7 +6,6 @@ be strings (OTLP 1.5, "JSON Protobuf Encoding"). Lines of logs and metrics are p
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -337,23 +336,13 @@ def _float(raw: float | str) -> float:
 
 
 def _id(raw: str, length: int) -> str:
-    """Return an id as lower-case hex; all zeros and empty are none.
-
-    OTLP says hex; protobuf's own JSON, which Tempo answers with, says base64.
-    """
-    text = _unpacked(raw).hex() if raw.endswith("=") else raw.lower()
+    """Return an id as lower-case hex; all zeros and empty are none."""
+    text = raw.lower()
     if not text.strip("0"):
         return ""
     if len(text) != length or not set(text) <= set("0123456789abcdef"):
         raise DamagedError(f"{raw[:40]!r} is no id of {length} hex digits")
     return text
-
-
-def _unpacked(raw: str) -> bytes:
-    try:
-        return b64decode(raw, validate=True)
-    except ValueError:
-        raise DamagedError(f"{raw[:40]!r} is no id") from None
 
 
 def _reason(error: Exception) -> str:

@@ -19,6 +19,7 @@ from tokentrace.errors import InputError
 from tokentrace.prompt import Record
 from tokentrace.readers import Problems, otlp_json
 from tokentrace.readers.backends import SECOND, Wanted
+from tokentrace.readers.backends.ids import in_hex
 from tokentrace.readers.backends.web import Answer, Ask, TooLargeError
 from tokentrace.readers.backends.windows import Page, pages
 
@@ -132,7 +133,7 @@ def _pages(
     for exports in pages(wanted, SMALLEST, fetch, problems, source):
         found: list[Record] = []
         for export in exports:
-            found += otlp_json.export(export, problems, (source, 0))
+            found += otlp_json.export(in_hex(export), problems, (source, 0))
         yield [one for one in found if wanted.service in ("", one.service)]
 
 

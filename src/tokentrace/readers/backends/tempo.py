@@ -13,6 +13,7 @@ from tokentrace.errors import InputError
 from tokentrace.prompt import Record
 from tokentrace.readers import Problems, otlp_json
 from tokentrace.readers.backends import SECOND, Wanted
+from tokentrace.readers.backends.ids import in_hex
 from tokentrace.readers.backends.web import Ask, TooLargeError
 from tokentrace.readers.backends.windows import Page, pages
 
@@ -121,4 +122,4 @@ def _trace(ask: Ask, trace: str, problems: Problems) -> Iterator[Record]:
     if whole.status in PARTIAL:
         problems.add(source, 0, f"trace {trace}: Tempo holds only a part of it")
     if whole.trace != NOTHING:
-        yield from otlp_json.export(bytes(whole.trace), problems, (source, 0))
+        yield from otlp_json.export(in_hex(bytes(whole.trace)), problems, (source, 0))

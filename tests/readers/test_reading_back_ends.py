@@ -17,6 +17,7 @@ from tokentrace import cli, readers, schema
 from tokentrace.errors import InputError
 from tokentrace.readers import Problems
 from tokentrace.readers.backends import HOUR, SECOND, Wanted, addresses, jaeger, tempo, web
+from tokentrace.readers.backends.ids import in_hex
 from trace_back_ends import Jaeger, Tempo, standing
 
 TRACE = Path(__file__).parent / "data" / "conversation.jsonl"
@@ -225,6 +226,29 @@ def test_damaged_spans_are_told_with_their_place(many):
         found, problems = read("jaeger", end)
     assert [one.turn for one in found] == [2]
     assert str(problems.kept[0]).startswith(f"jaeger:{end.url}: a span: 'no id'")
+
+
+def test_ids_in_base64_are_those_in_hex():
+    """Fields are rewritten, texts are not, and what is neither hex nor base64 stays to be told of."""
+    text = json.dumps({"stringValue": '{"traceId":"W47/95gDgQPSabYzgT/GDA=="}'})
+    export = (
+        '{"traceId":"W47/95gDgQPSabYzgT/GDA==","spanId": "O9W49Rdc7ac=","parentSpanId":"",'
+        f'"traceId":"00000000000000000000000000000a0b","spanId":"A=========B=","x":{text}}}'
+    )
+    assert in_hex(export.encode()).decode() == (
+        '{"traceId":"5b8efff798038103d269b633813fc60c","spanId": "3bd5b8f5175ceda7",'
+        '"parentSpanId":"","traceId":"00000000000000000000000000000a0b","spanId":"A=========B=",'
+        f'"x":{text}}}'
+    )
+
+
+def test_a_jaeger_that_writes_base64(many):
+    """Whichever way ids are written, traces are told apart and read once."""
+    spans = [(name, Tempo.written(span)) for name, span in many(250)]
+    with standing(Jaeger(spans)) as end:
+        found, problems = read("jaeger", end)
+    assert sorted(one.trace_id for one in found) == [f"{place:032x}" for place in range(1, 251)]
+    assert not problems.count
 
 
 def test_a_partial_trace_is_told(many):
