@@ -434,7 +434,7 @@ BAD = {
     "hanging": (hanging, "no whole answer in 0.4 s"),
     "trickling": (trickling, "no whole answer in 0.4 s"),
     "another protocol": (babbling, "no answer of HTTP"),
-    "leaving": (leaving, "half an answer"),
+    "leaving": (leaving, "hung up without an answer (is that Jaeger"),
 }
 
 

@@ -244,7 +244,9 @@ class Ask:
             mend = "SSL_CERT_FILE names the certificates to trust"
         elif isinstance(error, ssl.SSLError):
             text, mend = f"no TLS: {error.reason or error}", "http:// where there is no TLS"
-        elif isinstance(error, (IncompleteRead, RemoteDisconnected, ConnectionError, zlib.error)):
+        elif isinstance(error, RemoteDisconnected):
+            text, mend = "hung up without an answer", f"is that {PORT[self.place.kind]}?"
+        elif isinstance(error, (IncompleteRead, ConnectionError, zlib.error)):
             text = "half an answer: the connection ended early"
         elif isinstance(error, (BadStatusLine, HTTPException)):
             text = "no answer of HTTP"
