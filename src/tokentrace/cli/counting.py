@@ -49,7 +49,7 @@ def count(
     if isinstance(body, str):
         _text_only(source, api, model)
     elif not api:
-        api, assumed = _guessed(body)
+        api, assumed = guessed(body)
     with showing.spinner("counting", wanted=not as_json):
         found = counted(body, api=api or None, model=model or None, provider=provider)
     if as_json:
@@ -82,7 +82,8 @@ def _text_only(source: str, api: str, model: str) -> None:
         )
 
 
-def _guessed(body: Any) -> tuple[str, str]:
+def guessed(body: Any) -> tuple[str, str]:
+    """Return the api that a body is taken for, and a line that says so."""
     from tokentrace.readers import request
 
     api, reason = request.guess(body)

@@ -55,13 +55,13 @@ def report(
     _check(as_json, markdown, as_page, explain=explain, against=bool(against))
     quiet = as_json or markdown
     by = judging(threshold or (), phase or (), fail_on)
-    chosen = paths or [_home()]
-    wanted = backends.question([*chosen, *(against or ())], wanted, "" if against else session)
+    sources = paths or [home()]
+    wanted = backends.question([*sources, *(against or ())], wanted, "" if against else session)
     read = partial(_read, log_format=log_format, progress=not quiet, wanted=wanted)
-    found = read(chosen)
+    found = read(sources)
     base = _base(against, found, read) if against else None
     kept = _without(found, base)
-    shown = _judged(Report(_chosen(kept, session), found.problems), by)
+    shown = _judged(Report(chosen(kept, session), found.problems), by)
     compared = None if base is None else _compared(_judged(base, by), shown, session, by)
     cut = _cut(shown, last)
     if as_page:
@@ -146,7 +146,7 @@ def _base(
     """Return the run to compare with: files and folders, or sessions of what was read anyway."""
     paths = [one for one in against if is_backend(one) or Path(one).exists()]
     names = [one for one in against if one not in paths]
-    known = tuple(one for name in names for one in _chosen(found.sessions, name, "--against"))
+    known = tuple(one for name in names for one in chosen(found.sessions, name, "--against"))
     if not paths:
         return Report(known, found.problems, tuple(Judgement() for _ in known))
     read = reading(paths)
@@ -178,7 +178,7 @@ def _compared(base: Report, shown: Report, wanted: str, by: Judging) -> Comparis
 # ── which sessions ───────────────────────────────────────────────────────────────────────────────
 
 
-def _home() -> str:
+def home() -> str:
     """Return the local trace folder; say what to do when there is none."""
     folder = _config.folder()
     if not Path(folder).exists():
@@ -187,7 +187,7 @@ def _home() -> str:
     return folder
 
 
-def _chosen(
+def chosen(
     found: tuple[Session, ...], wanted: str, source: str = "--session"
 ) -> tuple[Session, ...]:
     """Return the sessions that were asked for, all where none were."""
