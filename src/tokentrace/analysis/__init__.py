@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from tokentrace.analysis.case import Case, Phase, Phases
 from tokentrace.analysis.codes import CODES
 from tokentrace.analysis.comparing import Comparison, compare
+from tokentrace.analysis.differing import Difference, differ
 from tokentrace.analysis.findings import VERDICTS, Finding, Judgement, worst
 from tokentrace.analysis.grouping import sessions, summary
 from tokentrace.analysis.judging import judge, judgement
@@ -20,8 +21,8 @@ from tokentrace.analysis.thresholds import Thresholds, thresholds
 from tokentrace.readers import Problems
 
 __all__ = [
-    "CODES", "RULES", "VERDICTS", "Case", "Comparison", "Finding", "Happening", "Judgement", "Phase", "Phases", "Report",
-    "Session", "Summary", "Thresholds", "Turn", "compare", "judge", "judgement", "sessions", "summary", "thresholds", "worst",
+    "CODES", "RULES", "VERDICTS", "Case", "Comparison", "Difference", "Finding", "Happening", "Judgement", "Phase", "Phases", "Report",
+    "Session", "Summary", "Thresholds", "Turn", "compare", "differ", "judge", "judgement", "sessions", "summary", "thresholds", "worst",
 ]  # fmt: skip
 
 

@@ -158,7 +158,9 @@ def state(change: Change) -> str:
 
 
 def _changes(old: Mapping[str, int], new: Mapping[str, int]) -> list[Change]:
-    return [Change(name, old.get(name), new.get(name)) for name in {**old, **new}]
+    """Return all components; spans tell of some that hold nothing."""
+    held = [name for name in {**old, **new} if old.get(name) or new.get(name)]
+    return [Change(name, old.get(name) or None, new.get(name) or None) for name in held]
 
 
 def _inside(side: Side) -> dict[tuple[str, str], int]:

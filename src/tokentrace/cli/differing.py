@@ -25,35 +25,34 @@ EXAMPLES = (
 TWO = "give two request bodies, or --turns FIRST SECOND of a recorded session"
 
 
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="BEFORE AFTER | [PATH]...",
+        help="Two request bodies as JSON; or with --turns where they were recorded.",
+        show_default=False,
+    ),
+]
+Turns = Annotated[
+    tuple[int, int] | None,
+    typer.Option(metavar="FIRST SECOND", help="Two turns of a session, by their numbers."),
+]
+AtMost = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="TOKENS", help="Exit code 1 where the prompt grew by more."),
+]
+
+
 @backends.asking
 def diff(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="BEFORE AFTER | [PATH]...",
-            help="Two request bodies as JSON; or with --turns where they were recorded.",
-            show_default=False,
-        ),
-    ] = None,
+    paths: Paths = None,
     *,
-    turns: Annotated[
-        tuple[int, int] | None,
-        typer.Option(metavar="FIRST SECOND", help="Two turns of a session, by their numbers."),
-    ] = None,
+    turns: Turns = None,
     session: options.Chosen = "",
-    api: Annotated[
-        str, typer.Option(metavar="API", help="What bodies are for, e.g. openai.chat.")
-    ] = "",
-    model: Annotated[
-        str, typer.Option(metavar="MODEL", help="The model, where a body does not name it.")
-    ] = "",
-    provider: Annotated[
-        str, typer.Option(metavar="NAME", help="Who serves it, e.g. azure or bedrock.")
-    ] = "",
-    at_most: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="TOKENS", help="Exit code 1 where the prompt grew by more."),
-    ] = None,
+    api: options.Api = "",
+    model: options.Model = "",
+    provider: options.Provider = "",
+    at_most: AtMost = None,
     log_format: options.LogFormat = "",
     as_json: options.AsJson = False,
     wanted: Wanted | None = None,

@@ -55,6 +55,15 @@ LogFormat = Annotated[
         metavar="FILE", help="A TOML file that describes the lines of another agent's log."
     ),
 ]
+Api = Annotated[
+    str, typer.Option(metavar="API", help="What a body is for, e.g. openai.chat; else guessed.")
+]
+Model = Annotated[
+    str, typer.Option(metavar="MODEL", help="The model, where the body does not name it.")
+]
+Provider = Annotated[
+    str, typer.Option(metavar="NAME", help="Who serves it, e.g. azure or bedrock.")
+]
 AsSchema = Annotated[
     bool, typer.Option("--schema", help="Print the JSON schema of --json and leave.")
 ]
