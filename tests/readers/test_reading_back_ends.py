@@ -233,11 +233,11 @@ def test_ids_in_base64_are_those_in_hex():
     text = json.dumps({"stringValue": '{"traceId":"W47/95gDgQPSabYzgT/GDA=="}'})
     export = (
         '{"traceId":"W47/95gDgQPSabYzgT/GDA==","spanId": "O9W49Rdc7ac=","parentSpanId":"",'
-        f'"traceId":"00000000000000000000000000000a0b","spanId":"A=========B=","x":{text}}}'
+        f'"traceId":"00000000000000000000000000000a0b","spanId":"AAAAAAAAAAA==","x":{text}}}'
     )
     assert in_hex(export.encode()).decode() == (
         '{"traceId":"5b8efff798038103d269b633813fc60c","spanId": "3bd5b8f5175ceda7",'
-        '"parentSpanId":"","traceId":"00000000000000000000000000000a0b","spanId":"A=========B=",'
+        '"parentSpanId":"","traceId":"00000000000000000000000000000a0b","spanId":"AAAAAAAAAAA==",'
         f'"x":{text}}}'
     )
 
@@ -249,6 +249,15 @@ def test_a_jaeger_that_writes_base64(many):
         found, problems = read("jaeger", end)
     assert sorted(one.trace_id for one in found) == [f"{place:032x}" for place in range(1, 251)]
     assert not problems.count
+
+
+def test_an_export_without_envelope_is_read(many):
+    """What comes as plain OTLP JSON, as the API's description says, is read as well."""
+    body = json.dumps(trace_back_ends.exported(many(2))).encode()
+    with standing(Jaeger(many(1))) as end:
+        end.instead = lambda handler: "/traces" in handler.path and answering(200, body)(handler)
+        found, problems = read("jaeger", end)
+    assert ([one.turn for one in found], problems.count) == ([1, 2], 0)
 
 
 def test_a_partial_trace_is_told(many):
@@ -583,6 +592,19 @@ def test_the_address_that_was_checked_is_connected_to(resolver, monkeypatch):
     line = complaint(report("tempo:http://rebinding.example:3200"))
     assert (looked, tried) == (["rebinding.example"], [("93.184.215.14", 3200)])
     assert "connection refused" in line
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800::1", "::ffff:93.184.215.14"])
+def test_public_addresses_are_asked(resolver, monkeypatch, address):
+    """What is of the open internet needs no permission; what the system says of it is told."""
+    resolver[0]["traces.example"] = [address]
+
+    def connect(*_):
+        raise OSError(113, "No route to host")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    line = complaint(report("tempo:http://traces.example"))
+    assert line == "tokentrace: tempo:http://traces.example: cannot be reached: No route to host"
 
 
 def test_an_unknown_host_is_one_line(resolver):
