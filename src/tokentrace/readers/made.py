@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from math import isfinite
 from typing import Any
@@ -48,7 +48,7 @@ def _whole(call: CallRecord) -> CallRecord:
     Raises:
         DamagedError: a number is negative, or components are more than the whole.
     """
-    if min(_sizes(call)) < 0:
+    if _negative(call):
         raise DamagedError("a negative number of tokens")
     missing = call.tokens - sum(call.components.values())
     if missing < 0:
@@ -59,15 +59,17 @@ def _whole(call: CallRecord) -> CallRecord:
     return replace(call, components={**call.components, OTHER: rest})
 
 
-def _sizes(call: CallRecord) -> Iterator[int]:
-    """Yield what of a call is a number of tokens, all of them 0 or more."""
+def _negative(call: CallRecord) -> bool:
+    """Whether something of a call that is a number of tokens is less than none."""
     usage = call.usage
-    yield from (call.tokens, call.error, call.limit or 0)
-    yield from (call.compressed_tokens, call.duplicate_tokens)
-    yield from (usage.input or 0, usage.output or 0, usage.reasoning or 0)
-    yield from (usage.cache_read or 0, usage.cache_write or 0)
-    yield from call.components.values()
-    yield from call.cached.values()
+    sizes = (
+        *(call.tokens, call.error, call.limit or 0, call.compressed_tokens, call.duplicate_tokens),
+        *(usage.input or 0, usage.output or 0, usage.reasoning or 0),
+        *(usage.cache_read or 0, usage.cache_write or 0),
+        *call.components.values(),
+        *call.cached.values(),
+    )
+    return min(sizes) < 0
 
 
 def integer(raw: int | str) -> int:
@@ -109,6 +111,6 @@ def identity(raw: str, length: int) -> str:
     text = raw.lower()
     if not text.strip("0"):
         return ""
-    if len(text) != length or not HEX.issuperset(text):
+    if len(text) != length or text.strip("0123456789abcdef"):
         raise DamagedError(f"{raw[:40]!r} is no id of {length} hex digits")
     return text

@@ -32,13 +32,13 @@ NOT_OURS = "call tokentrace.instrument() in the agent"
 # ── the wire ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class Array(msgspec.Struct):
+class Array(msgspec.Struct, gc=False):
     """A list of values."""
 
     values: list[Value] | None = None
 
 
-class Value(msgspec.Struct, rename="camel"):
+class Value(msgspec.Struct, rename="camel", gc=False):
     """A value; maps and bytes are none of ours and stay unread."""
 
     string_value: str | None = None
@@ -48,14 +48,14 @@ class Value(msgspec.Struct, rename="camel"):
     array_value: Array | None = None
 
 
-class Attribute(msgspec.Struct):
+class Attribute(msgspec.Struct, gc=False):
     """A name and its value."""
 
     key: str
     value: Value | None = None
 
 
-class SpanEvent(msgspec.Struct, rename="camel"):
+class SpanEvent(msgspec.Struct, rename="camel", gc=False):
     """An event on a span."""
 
     name: str = ""
@@ -63,13 +63,13 @@ class SpanEvent(msgspec.Struct, rename="camel"):
     attributes: list[Attribute] | None = None
 
 
-class Status(msgspec.Struct):
+class Status(msgspec.Struct, gc=False):
     """How a span ended."""
 
     code: int | str = 0
 
 
-class Span(msgspec.Struct, rename="camel"):
+class Span(msgspec.Struct, rename="camel", gc=False):
     """A span, as far as records need it."""
 
     trace_id: str = ""
@@ -83,26 +83,26 @@ class Span(msgspec.Struct, rename="camel"):
     status: Status | None = None
 
 
-class Scope(msgspec.Struct):
+class Scope(msgspec.Struct, gc=False):
     """The spans of one instrumentation scope, each still unread."""
 
     spans: list[msgspec.Raw] | None = None
 
 
-class Origin(msgspec.Struct):
+class Origin(msgspec.Struct, gc=False):
     """Who sent the spans."""
 
     attributes: list[Attribute] | None = None
 
 
-class Resource(msgspec.Struct, rename="camel"):
+class Resource(msgspec.Struct, rename="camel", gc=False):
     """The scopes of one sender."""
 
     resource: Origin | None = None
     scope_spans: list[Scope] | None = None
 
 
-class Export(msgspec.Struct, rename="camel"):
+class Export(msgspec.Struct, rename="camel", gc=False):
     """A line."""
 
     resource_spans: list[Resource] | None = None
@@ -268,7 +268,14 @@ def record_of(span: Span, service: str) -> Record | None:
 
 
 def _attributes(pairs: list[Attribute] | None) -> dict[str, Any]:
-    return {pair.key: _value(pair.value) for pair in pairs or () if pair.value is not None}
+    found: dict[str, Any] = {}
+    for pair in pairs or ():
+        value = pair.value
+        if value is None:
+            continue
+        text = value.string_value
+        found[pair.key] = text if text is not None else _value(value)
+    return found
 
 
 def _value(value: Value) -> Any:
