@@ -60,7 +60,7 @@ ROOMS = {
     "instrument": CORE | RECORD,
     "readers": CORE - {"counting"},
     "analysis": CORE - {"counting", "dialects"} | {"readers"},
-    "report": CORE - {"counting", "dialects"} | {"analysis"},
+    "report": CORE - {"counting", "dialects"} | {"analysis", "readers"},
 }
 
 # library -> rooms that may import it; a library that is not named here is nobody's

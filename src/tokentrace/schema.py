@@ -356,9 +356,7 @@ EVENTS: dict[str, dict[str, str]] = {
 }
 
 
-_SHORT = {
-    event: {full: name for name, full in fields.items()} for event, fields in EVENTS.items()
-}
+_SHORT = {event: {full: name for name, full in fields.items()} for event, fields in EVENTS.items()}
 
 
 def dump_event(name: str, attributes: Mapping[str, Any]) -> dict[str, Value]:
@@ -476,8 +474,9 @@ def _call(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
             if value is not None and (known := convert(value)) is not None:
                 places[place][name] = known
         elif key.startswith(COMPONENT) and (share := _share(key)):
-            if (known := share[2](value)) is not None:
-                call[share[0]][share[1]] = known
+            field_name, name, convert = share
+            if (known := convert(value)) is not None:
+                call[field_name][name] = known
     return call, usage, settings
 
 
