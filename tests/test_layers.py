@@ -60,12 +60,14 @@ ROOMS = {
     "instrument": CORE | RECORD,
     "readers": CORE - {"counting"},
     "analysis": CORE - {"counting", "dialects"} | {"readers"},
-    "report": CORE - {"counting", "dialects"} | {"analysis"},
+    "report": CORE - {"counting", "dialects"} | {"analysis", "readers"},
 }
 
 # library -> rooms that may import it; a library that is not named here is nobody's
 LIBRARIES = {
     "anthropic": set(),
+    "backports": {"readers"},
+    "compression": {"readers"},
     "jinja2": {"report"},
     "markupsafe": {"report"},
     "msgspec": {
@@ -80,7 +82,7 @@ LIBRARIES = {
     },
     "openai": {"demo"},
     "opentelemetry": SENDING
-    | {"_scope", "turns", "instrument", "instrumentor", "testing", "watch"},
+    | {"_scope", "turns", "instrument", "instrumentor", "testing", "watch", "readers"},
     "pytest": {"pytest_plugin"},
     "sentencepiece": {"counting"},
     "rich": {"report", "cli", "demo", "doctor", "scenario"},

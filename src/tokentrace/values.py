@@ -32,6 +32,8 @@ def text(value: Any) -> str | None:
 
     One lone surrogate in a span's name or event loses the whole batch it leaves with.
     """
+    if type(value) is str and len(value) <= MOST_CHARACTERS and value.isprintable():
+        return value  # nearly all that a report reads
     if not isinstance(value, str):
         return None
     if len(value) > MOST_CHARACTERS:
@@ -43,6 +45,8 @@ def text(value: Any) -> str | None:
 
 def whole(value: Any) -> int | None:
     """Return an integer inside 64 bits; None for what is none."""
+    if type(value) is int and -INT64 <= value <= INT64:
+        return value
     if isinstance(value, int):
         if -INT64 <= value <= INT64:
             return int(value)
@@ -159,8 +163,8 @@ def load_details(raw: Any) -> tuple[Detail, ...]:
         entries = json.loads(raw)
     except (ValueError, RecursionError):
         return ()
-    found = (_detail(entry) for entry in entries) if isinstance(entries, list) else ()
-    return tuple(detail for detail in found if detail is not None)
+    found = map(_detail, entries) if isinstance(entries, list) else ()
+    return tuple([detail for detail in found if detail is not None])
 
 
 def _detail(entry: Any) -> Detail | None:

@@ -52,6 +52,7 @@ def test_jaeger_gives_the_report_of_the_file(backends, run, page, monkeypatch):
     """Byte for byte, also where pages are so small that windows must be cut many times."""
     folder, session = run
     expected = report(folder, "--json", "--session", session)
+    assert json.loads(expected)["summary"]["calls"] > 1
     monkeypatch.setattr(jaeger, "LIMIT", page)
     path = f"jaeger:{backends.jaeger}"
     eventually(lambda: report(path, "--json", "--session", session), expected)
@@ -71,4 +72,5 @@ def test_tempo_gives_the_report_of_the_file(run):
     """Byte for byte, once Tempo's search knows the whole run."""
     folder, session = run
     expected = report(folder, "--json", "--session", session)
+    assert json.loads(expected)["summary"]["calls"] > 1
     eventually(lambda: report(f"tempo:{TEMPO}", "--json", "--session", session), expected)

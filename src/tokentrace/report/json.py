@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
@@ -13,8 +12,10 @@ import msgspec
 from tokentrace.analysis import Finding, Judgement, Report, summary
 from tokentrace.analysis.judging import heaviest
 from tokentrace.analysis.optimising import sizes, triggers
-from tokentrace.analysis.shapes import Happening, Session, Turn
+from tokentrace.analysis.shapes import Happening, Session, Summary, Turn
 from tokentrace.prompt import CallRecord, ContextRecord, Detail, Usage
+from tokentrace.readers import Problems
+from tokentrace.report.spooling import Spool
 
 VERSION = 1
 MS = 1_000_000
@@ -41,6 +42,9 @@ def pieces(held: Mapping[str, Any]) -> Iterator[str]:
     for key, value in held.items():
         yield f"{before}{json.dumps(key)}: "
         before = ",\n  "
+        if isinstance(value, Spool):
+            yield from value
+            continue
         if not isinstance(value, list) or not value:
             yield _indented(value, 2)
             continue
@@ -65,28 +69,44 @@ def _indented(value: Any, depth: int) -> str:
 
 def document(report: Report) -> dict[str, Any]:
     """Return the document as plain data."""
+    sessions = [
+        _session(session, judged)
+        for session, judged in zip(report.sessions, report.judgements, strict=True)
+    ]
+    codes, total = heaviest(report.judgements), summary(report.sessions)
+    return framed(report.verdict, codes, total, sessions, report.problems)
+
+
+def framed(
+    verdict: str,
+    codes: Sequence[tuple[str, str, int]],
+    total: Summary,
+    sessions: Spool | list[dict[str, Any]],
+    problems: Problems,
+) -> dict[str, Any]:
+    """Return the document around its sessions."""
     return {
         "version": VERSION,
-        "verdict": report.verdict,
+        "verdict": verdict,
         "findings": [
-            {"code": code, "level": level, "sessions": count}
-            for code, level, count in heaviest(report.judgements)
+            {"code": code, "level": level, "sessions": count} for code, level, count in codes
         ],
-        "summary": _summary(report.sessions),
-        "sessions": [
-            _session(session, judged)
-            for session, judged in zip(report.sessions, report.judgements, strict=True)
-        ],
+        "summary": _summary(total),
+        "sessions": sessions,
         "problems": {
-            "count": report.problems.count,
-            "first": [asdict(problem) for problem in report.problems.kept],
+            "count": problems.count,
+            "first": [flat(problem) for problem in problems.kept],
         },
     }
 
 
-def _summary(sessions: Sequence[Session]) -> dict[str, Any]:
-    known = asdict(summary(sessions))
-    return {**known, "utilization": _rounded(known["utilization"])}
+def item(session: Session, judged: Judgement) -> str:
+    """Return a session as it stands in the document's list."""
+    return _indented(_session(session, judged), 4)
+
+
+def _summary(total: Summary) -> dict[str, Any]:
+    return {**flat(total), "utilization": _rounded(total.utilization)}
 
 
 def _session(session: Session, judged: Judgement) -> dict[str, Any]:
@@ -97,9 +117,14 @@ def _session(session: Session, judged: Judgement) -> dict[str, Any]:
         "service": session.service,
         "verdict": judged.verdict,
         "findings": [finding(found) for found in judged.findings],
-        "summary": _summary([session]),
+        "summary": _summary(summary([session])),
         "turns": [_turn(turn) for turn in session.turns],
     }
+
+
+def flat(one: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that holds no other; ``asdict`` copies each value deeply."""
+    return {name: getattr(one, name) for name in type(one).__dataclass_fields__}
 
 
 def finding(found: Finding) -> dict[str, Any]:
@@ -117,17 +142,23 @@ def finding(found: Finding) -> dict[str, Any]:
 
 def explained(report: Report) -> list[dict[str, Any]]:
     """Return of each session what cut its context and how large components were, as plain data."""
-    return [
-        {
-            "id": session.id,
-            "triggers": [
-                {**asdict(one), "turns": list(one.turns), "lowest": _rounded(one.lowest)}
-                for one in triggers(session)
-            ],
-            "sizes": [asdict(one) for one in sizes(session)],
-        }
-        for session in report.sessions
-    ]
+    return [_explained(session) for session in report.sessions]
+
+
+def explanation(session: Session) -> str:
+    """Return what `explained` says of a session, as it stands in the document's list."""
+    return _indented(_explained(session), 4)
+
+
+def _explained(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "triggers": [
+            {**flat(one), "turns": list(one.turns), "lowest": _rounded(one.lowest)}
+            for one in triggers(session)
+        ],
+        "sizes": [flat(one) for one in sizes(session)],
+    }
 
 
 def _figure(value: float) -> float:
@@ -220,13 +251,13 @@ def _context(context: ContextRecord) -> dict[str, Any]:
 
 
 def _event(event: Happening) -> dict[str, Any]:
-    known = asdict(event)
+    known = flat(event)
     known["time_ms"] = known.pop("time") // MS
     return known
 
 
 def _details(details: Sequence[Detail]) -> list[dict[str, Any]]:
-    return [asdict(detail) for detail in details]
+    return [flat(detail) for detail in details]
 
 
 def _ordered(tokens: Mapping[str, int]) -> dict[str, int]:

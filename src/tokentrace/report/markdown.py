@@ -15,18 +15,25 @@ ESCAPED = str.maketrans({one: f"\\{one}" for one in "\\|`*_<>[]@#~"})
 HEAD = ("session", "verdict", "turns", "peak", "use", "excluded", "compressed")
 
 
-def render(report: Report) -> str:
-    """Return the verdict, a line a session (the newest 20) and their findings."""
-    return "\n".join(_report(report)) + "\n"
+def render(report: Report, count: int | None = None, verdict: str = "") -> str:
+    """Return the verdict, a line a session (the newest 20) and their findings.
+
+    Args:
+        report: the sessions, or the newest of them.
+        count: how many there are where these are not all.
+        verdict: of all, where these are not all.
+    """
+    all_of_them = len(report.sessions) if count is None else count
+    return "\n".join(_report(report, all_of_them, verdict or report.verdict)) + "\n"
 
 
-def _report(report: Report) -> Iterator[str]:
-    yield f"### {MARKS[report.verdict]} tokentrace: {report.verdict}"
+def _report(report: Report, count: int, verdict: str) -> Iterator[str]:
+    yield f"### {MARKS[verdict]} tokentrace: {verdict}"
     recent = list(zip(report.sessions, report.judgements, strict=True))[-LISTED:]
     if recent:
         yield ""
         yield from _table(HEAD, [_line(*one) for one in recent])
-    if older := len(report.sessions) - len(recent):
+    if older := count - len(recent):
         yield f"\nand {older:,} older sessions"
     for session, judged in recent:
         if judged.findings:
