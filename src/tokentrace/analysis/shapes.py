@@ -145,7 +145,8 @@ class Turn:
     @property
     def exclusions(self) -> Mapping[str, int]:
         """How many pieces were left out, by cause, else by reason."""
-        return Counter(event.cause or event.reason for event in self.of(EXCLUDED))
+        told = [event.cause or event.reason for event in self.of(EXCLUDED)]
+        return Counter(told) if told else {}
 
     def of(self, kind: str) -> tuple[Happening, ...]:
         """Return the events of one kind."""

@@ -15,6 +15,7 @@ from tokentrace import __version__
 from tokentrace.cli import (
     counting,
     demo,
+    differing,
     doctor,
     models,
     reporting,
@@ -89,6 +90,7 @@ for command, examples in (
     (reporting.report, reporting.EXAMPLES),
     (watching.watch, watching.EXAMPLES),
     (counting.count, counting.EXAMPLES),
+    (differing.diff, differing.EXAMPLES),
     (models.models, models.EXAMPLES),
     (run.run, run.EXAMPLES),
     (demo.demo, demo.EXAMPLES),
