@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 GRACE = 10.0  # seconds that a process has to end by itself
 BREATH = 30.0  # seconds between two lines that say that a long work goes on
 STORY = 15  # lines of a log that are shown when something failed
+ROUTINE = re.compile("\tinfo\t|level=info")
 
 
 class StackError(Exception):
@@ -30,10 +32,11 @@ def say(text: str) -> None:
 
 
 def story(log: Path) -> None:
-    """Print the end of a log."""
+    """Print the end of a log, without what servers say when all is well."""
     if log.exists():
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-STORY:]
-        print(f"── the end of {log}", *lines, sep="\n", file=sys.stderr, flush=True)
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        told = [line for line in lines if not ROUTINE.search(line)]
+        print(f"── the end of {log}", *told[-STORY:], sep="\n", file=sys.stderr, flush=True)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -155,6 +155,7 @@ def plan(
     ports = free_ports((*COLLECTOR_PORTS, *OTHER_PORTS))
     at = {name: f"{HOST}:{port}" for name, port in ports.items()}
     own = {name: str(ports[name]) for name in OTHER_PORTS}
+    own["OTEL_TRACES_SAMPLER"] = "always_off"  # Jaeger would send traces of itself to port 4317
     own["SINK_FILE"] = str(folder / "sent-to-tempo.jsonl")
     (folder / "prometheus.yaml").write_text(scraping(ports, rules), encoding="utf-8")
     targets = {
