@@ -26,6 +26,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import heatmap as heats
 from grafana_foundation_sdk.models import prometheus as formats
 from grafana_foundation_sdk.models import tempo as searches
+
 from recording_rules import (
     BAND,
     BOTH,
@@ -40,7 +41,6 @@ from recording_rules import (
     keep,
     recorded,
 )  # fmt: skip
-
 from tokentrace import schema
 
 DASHBOARD = TOP / "deploy" / "grafana" / "dashboards" / "tokentrace.json"
