@@ -152,10 +152,11 @@ def unanswered(url: str, **values: str) -> list[str]:
 needs_prometheus = pytest.mark.skipif(
     PROMETHEUS is None, reason="no Prometheus: apt-get install prometheus"
 )
-needs_stack = pytest.mark.skipif(not STATE, reason="no Collector runs: scripts/backends test")
+needs_stack = pytest.mark.skipif(not STATE, reason="no back ends run here: scripts/backends test")
 
 
 @needs_prometheus
+@needs_stack
 def test_every_panel_has_data_where_there_is_any(tmp_path):
     """With each counter growing, no query of the dashboard is an error, and none stays empty."""
     with serving() as port, prometheus(tmp_path, f"127.0.0.1:{port}", "6s") as url:
