@@ -8,10 +8,10 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
-import real_backends
-from real_backends import TEMPO, eventually
 from typer.testing import CliRunner
 
+import real_backends
+from real_backends import TEMPO, eventually
 from tokentrace import cli
 from tokentrace.readers.backends import jaeger
 
@@ -43,7 +43,9 @@ def run(request, backends, tmp_path_factory):
 
 
 def send(url, line):
-    with closing(urlopen(Request(url, line, {"Content-Type": "application/json"}), timeout=60)) as ok:
+    with closing(
+        urlopen(Request(url, line, {"Content-Type": "application/json"}), timeout=60)
+    ) as ok:
         assert ok.status == 200
 
 

@@ -16,7 +16,7 @@ import trace_back_ends
 from tokentrace import cli, readers, schema
 from tokentrace.errors import InputError
 from tokentrace.readers import Problems
-from tokentrace.readers.backends import HOUR, SECOND, Wanted, addresses, jaeger, tempo, web
+from tokentrace.readers.backends import HOUR, SECOND, Wanted, addresses, jaeger, tempo, web, windows
 from tokentrace.readers.backends.ids import in_hex
 from trace_back_ends import Jaeger, Tempo, standing
 
@@ -163,13 +163,26 @@ def test_tempo_is_read_page_by_page(many, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_more_at_one_moment_than_a_page_holds_is_told(kind, many, monkeypatch):
-    """Where no window is small enough, what came is used and the rest is told of."""
+@pytest.mark.parametrize("case", [(3, 9, 0), (2, 8, 1), (1, 4, 1)])
+def test_more_at_one_moment_than_a_page_holds(kind, many, monkeypatch, case):
+    """Where no window is small enough more is asked for at once; what is still left out is told."""
+    more, there, told = case
     monkeypatch.setattr({"jaeger": jaeger, "tempo": tempo}[kind], "LIMIT", 4)
+    monkeypatch.setattr(windows, "MORE", more)
     with standing(KINDS[kind](many(9, apart=1))) as end:
         found, problems = read(kind, end)
-    assert len(found) == 4
-    assert "not all are read" in problems.kept[0].reason
+    assert (len(found), problems.count) == (there, told)
+    assert not told or "not all are read" in problems.kept[0].reason
+
+
+def test_a_back_end_may_refuse_to_give_more_at_once(many, monkeypatch):
+    """What is at hand is used then, and the rest is told of."""
+    monkeypatch.setattr(jaeger, "LIMIT", 4)
+    refused = answering(500, b'{"error":{"httpCode":500,"message":"search depth"}}')
+    with standing(Jaeger(many(9, apart=1))) as end:
+        end.instead = lambda handler: "num_traces=80" in handler.path and refused(handler)
+        found, problems = read("jaeger", end)
+    assert (len(found), problems.count) == (4, 1)
 
 
 def test_a_day_is_no_window(many):

@@ -126,8 +126,8 @@ def _pages(
 ) -> Iterator[list[Record]]:
     """Yield the records of the traces in which a service takes part, a page at a time."""
 
-    def fetch(begin: int, end: int) -> Page[bytes]:
-        return _page(ask, _parameters(asked, begin, end))
+    def fetch(begin: int, end: int, times: int) -> Page[bytes]:
+        return _page(ask, _parameters(asked, begin, end), times * LIMIT)
 
     source = str(ask.place)
     for exports in pages(wanted, SMALLEST, fetch, problems, source):
@@ -143,7 +143,6 @@ def _parameters(asked: Mapping[str, str], begin: int, end: int) -> dict[str, Any
         ("serviceName", "service_name"): asked[SERVICE],
         ("startTimeMin", "start_time_min"): _stamp(begin),
         ("startTimeMax", "start_time_max"): _stamp(end),
-        ("searchDepth", "num_traces"): LIMIT,
         ("rawTraces", "raw_traces"): "true",  # as stored: no clocks adjusted, no warnings added
     }
     plain = {f"query.{name}": value for names, value in said.items() for name in names}
@@ -156,9 +155,10 @@ def _stamp(time: int) -> str:
     return f"{whole}.{time % SECOND:09d}Z"
 
 
-def _page(ask: Ask, parameters: dict[str, Any]) -> Page[bytes]:
+def _page(ask: Ask, parameters: dict[str, Any], limit: int) -> Page[bytes]:
+    depth = dict.fromkeys(("query.searchDepth", "query.num_traces"), limit)
     try:
-        answer = ask.answer("/api/v3/traces", parameters)
+        answer = ask.answer("/api/v3/traces", {**parameters, **depth})
     except TooLargeError:
         return Page([], full=True)
     try:
@@ -168,7 +168,7 @@ def _page(ask: Ask, parameters: dict[str, Any]) -> Page[bytes]:
         if answer.status != 200:
             raise ask.refused(answer) from None
         raise ask.broken(answer.body, "broken JSON") from None
-    return Page(found, full=len(traces) >= LIMIT)
+    return Page(found, full=len(traces) >= limit)
 
 
 def _pieces(body: bytes) -> list[Envelope]:

@@ -56,8 +56,8 @@ def read(ask: Ask, wanted: Wanted, problems: Problems) -> Iterator[Record]:
     """
     query = wanted.traceql or search(wanted)
 
-    def fetch(begin: int, end: int) -> Page[str]:
-        return _hits(ask, query, begin, end)
+    def fetch(begin: int, end: int, times: int) -> Page[str]:
+        return _hits(ask, query, (begin, end), times * LIMIT)
 
     known: set[str] = set()
     told = False
@@ -87,10 +87,10 @@ def search(wanted: Wanted) -> str:
     return f"{{ {' && '.join(asked)} }}"
 
 
-def _hits(ask: Ask, query: str, begin: int, end: int) -> Page[str]:
+def _hits(ask: Ask, query: str, window: tuple[int, int], limit: int) -> Page[str]:
     """Return the ids of a window; an answer without a list of traces found none."""
-    until = -(-end // SECOND)
-    asked = {"q": query, "start": begin // SECOND, "end": until, "limit": LIMIT, "spss": 1}
+    begin, end = window[0] // SECOND, -(-window[1] // SECOND)
+    asked = {"q": query, "start": begin, "end": end, "limit": limit, "spss": 1}
     try:
         body = ask.get("/api/search", asked)
     except TooLargeError:
@@ -100,7 +100,7 @@ def _hits(ask: Ask, query: str, begin: int, end: int) -> Page[str]:
     except (ValueError, RecursionError):
         raise ask.broken(body, "something else") from None
     # Tempo leaves out the zeros at an id's beginning.
-    return Page([hit.trace_id.zfill(32) for hit in found], full=len(found) >= LIMIT)
+    return Page([hit.trace_id.zfill(32) for hit in found], full=len(found) >= limit)
 
 
 def _trace(ask: Ask, trace: str, problems: Problems) -> Iterator[Record]:
