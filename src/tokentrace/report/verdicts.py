@@ -19,7 +19,7 @@ from tokentrace.report import cells, safe
 INDENT = 12  # under the level of a finding
 SIZES = 12
 TRIGGERS = 20
-SHARES = frozenset({"utilization", "threshold"})  # of the evidence
+SHARES = frozenset({"utilization", "expected_utilization", "threshold"})  # of the evidence
 
 
 def render(judged: Judgement, console: Console, explained: Thresholds | None = None) -> None:
