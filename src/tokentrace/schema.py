@@ -21,6 +21,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tokentrace.fitting import cut_list
 from tokentrace.names import normalise
 from tokentrace.prompt import CallRecord, ContextRecord, Event, Record, Usage
 from tokentrace.values import (
@@ -531,8 +532,8 @@ def _long(value: Value, most: int) -> bool:
 
 
 def _short(key: str, value: Value, most: int) -> Value:
-    if key == DETAILS and isinstance(value, str) and len(value) > most:
-        return dump_details(load_details(value), most)
+    if key.startswith(PREFIX) and isinstance(value, str) and value.startswith("["):
+        return cut_list(value, most)
     return within(value, most)
 
 

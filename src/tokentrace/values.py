@@ -165,9 +165,9 @@ def spelled(name: str) -> str:
     return known
 
 
-def dump_details(details: Sequence[Detail], most: int = MOST_DETAIL_BYTES) -> str:
+def dump_details(details: Sequence[Detail]) -> str:
     """Return ``[["tools","kubectl",123],…,"+4"]``: the largest first, ``+4`` when four were cut."""
-    room = most - 16
+    room = MOST_DETAIL_BYTES - 16
     pieces: list[str] = []
     for detail in sorted(details, key=lambda one: -one.tokens):
         # Normalised names need no escaping, and are a byte a character.

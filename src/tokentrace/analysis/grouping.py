@@ -234,12 +234,14 @@ def _whole(value: Any) -> int | None:
 
 def summary(found: Iterable[Session]) -> Summary:
     """Return what one session, or many, add up to."""
+    found = tuple(found)
     turns = [turn for session in found for turn in session.turns]
+    counted = [turn for session in found for turn in _sent(session.turns)]
     calls = [call for turn in turns for call in turn.calls]
     sent = [call for call in calls if not _refused(call)]
     events = [event for turn in turns for event in turn.events]
-    peak = max(turns, key=lambda turn: turn.total, default=Turn(0))
-    shares = [turn.utilization for turn in turns if turn.utilization is not None]
+    peak = max(counted, key=lambda turn: turn.total, default=Turn(0))
+    shares = [turn.utilization for turn in counted if turn.utilization is not None]
     trends = [turn.trend for turn in turns]
     return Summary(
         turns=len(turns),
@@ -256,6 +258,11 @@ def summary(found: Iterable[Session]) -> Summary:
         stable=trends.count("stable"),
         **_totals(events),
     )
+
+
+def _sent(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """Return the turns whose main call was sent, as the rules see them; all where none was."""
+    return [turn for turn in turns if turn.main is None or not _refused(turn.main)] or turns
 
 
 def _totals(events: Sequence[Happening]) -> dict[str, int]:

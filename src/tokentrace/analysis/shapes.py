@@ -192,7 +192,8 @@ class Summary:
     Attributes:
         turns, calls: how many.
         peak: the largest total of a turn, in tokens; ``peak_turn`` its number, 0 without turns.
-        utilization: the largest share of a limit, None where no limit is known.
+            A turn that the guard refused counts only in a session of which nothing was sent.
+        utilization: the largest share of a limit, of the same turns; None where no limit is known.
         tokens: counted input tokens of all calls that were sent.
         reported, output: tokens as providers reported them.
         drift: reported - counted over the calls that reported.

@@ -21,7 +21,7 @@ INDENT = 12  # under the level of a finding
 SIZES = 12
 TRIGGERS = 20
 SERVER = "server_context"
-SHARES = frozenset({"utilization", "threshold"})  # of the evidence
+SHARES = frozenset({"utilization", "expected_utilization", "threshold"})  # of the evidence
 
 
 def render(judged: Judgement, console: Console, explained: Thresholds | None = None) -> None:
