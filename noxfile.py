@@ -18,6 +18,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 TESTING = nox.project.dependency_groups(PROJECT, "test")
 PYTEST = nox.project.dependency_groups(PROJECT, "pytest")
 LINTING = nox.project.dependency_groups(PROJECT, "lint")
+FLEET = nox.project.dependency_groups(PROJECT, "fleet")
 BROWSING = nox.project.dependency_groups(PROJECT, "browser")
 DOCS = nox.project.dependency_groups(PROJECT, "docs")
 CODE = ("src", "tests", "examples", "scripts", "bench", "noxfile.py")
@@ -164,6 +165,15 @@ def browser(session: nox.Session) -> None:
         session.skip("no Chromium here: apt-get install chromium, or Google Chrome")
     session.install(".", *BROWSING)
     session.run("pytest", "tests/browser", *session.posargs)
+
+
+@nox.session
+def fleet(session: nox.Session) -> None:
+    """Check deploy/fleet in a real Collector where Go is, and what is for ClickHouse and Kubernetes."""
+    session.install(".", *FLEET)
+    if shutil.which("go"):
+        session.run("python", "scripts/fleet")
+    session.run("pytest", "tests/fleet", *session.posargs)
 
 
 @nox.session

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from learn_claude import solve
-
 from tokentrace import count, dialects
 from tokentrace.counting.rules import claude, claude_table, generic, makers, mistral
 from tokentrace.counting.rules.makers import Maker, maker

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from accuracy_table import between, table
-
 from tokentrace.instrument.hooks import HOOKS, ITEMS, OWN_SPAN, SDKS, Hook
 
 PAGE = Path(__file__).parents[1] / "docs" / "providers.md"

@@ -60,6 +60,7 @@ def clean_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
         if name.startswith(OURS) or name.upper() in (*PROXIES, "TRACEPARENT"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("TOKENTRACE_STRICT", "1")
+    monkeypatch.setenv("TOKENTRACE_COSTS", "0")  # half a second of each child, and later attributes
     monkeypatch.setenv("TOKENTRACE_DIR", str(tmp_path / "traces"))
     yield
     undo()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from tokentrace import _config
+from tokentrace import _config, schema
+from tokentrace.report.html import colours
 
 TOP = Path(__file__).parents[1]
+STANDARD = set(colours.KNOWN) - {"other"}  # components that no agent has to name
 
 
 @pytest.mark.parametrize("bad", ["abc", "-1", "1e9", "0", "9" * 30, "1.5"])
@@ -90,30 +95,76 @@ def test_every_variable_of_ours_is_documented():
     assert "TOKENTRACE_DIR" in read
 
 
-def test_the_collector_defines_what_its_pipelines_use():
-    """Every receiver, processor and exporter of a pipeline is configured, and none is idle."""
-    text = (TOP / "collector-config.yaml").read_text(encoding="utf-8")
-    blocks = dict(re.findall(r"^(\w+):\n((?:(?:[ #].*)?\n)+)", text, re.MULTILINE))
+@pytest.fixture(scope="module")
+def collector() -> dict[str, Any]:
+    """Give the Collector's configuration, its variables unread."""
+    return yaml.safe_load((TOP / "collector-config.yaml").read_text(encoding="utf-8"))
+
+
+def test_the_collector_defines_what_its_pipelines_use(collector):
+    """Every receiver, processor, exporter and connector of a pipeline is configured, none is idle."""
+    connectors = set(collector["connectors"])
     for kind in ("receivers", "processors", "exporters"):
-        defined = set(re.findall(r"^  ([\w/]+):", blocks[kind], re.MULTILINE))
-        lists = re.findall(rf"^      {kind}: \[(.*)\]$", blocks["service"], re.MULTILINE)
-        used = {name for one in lists for name in one.split(", ")}
-        assert defined == used != set()
+        used = {name for pipe in collector["service"]["pipelines"].values() for name in pipe[kind]}
+        assert used - connectors == set(collector[kind]) != set()
+        assert kind == "processors" or connectors <= used
 
 
-def test_the_collector_limits_memory_first_and_batches_last():
-    """Each pipeline begins with the memory limiter and ends with the batch."""
-    text = (TOP / "collector-config.yaml").read_text(encoding="utf-8")
-    orders = re.findall(r"^      processors: \[(.*)\]$", text, re.MULTILINE)
-    assert len(orders) == 3
-    assert {(order.split(", ")[0], order.split(", ")[-1]) for order in orders} == {
-        ("memory_limiter", "batch")
+def test_the_collector_limits_memory_first_and_batches_last(collector):
+    """Each pipeline that agents send to begins with the memory limiter and ends with the batch."""
+    pipes = collector["service"]["pipelines"].values()
+    orders = [pipe["processors"] for pipe in pipes if pipe["receivers"] == ["otlp"]]
+    assert len(orders) == 4
+    assert {(order[0], order[-1]) for order in orders} == {("memory_limiter", "batch")}
+
+
+def test_the_collector_counts_before_it_samples(collector):
+    """No pipeline that samples makes metrics, and the one that makes them sees every span."""
+    pipes = collector["service"]["pipelines"].values()
+    counting = [pipe for pipe in pipes if "signal_to_metrics" in pipe["exporters"]]
+    assert [pipe["receivers"] for pipe in counting] == [["otlp"]]
+    assert "tail_sampling" not in counting[0]["processors"]
+
+
+def test_the_collector_counts_every_standard_component(collector):
+    """Tokens and costs have a metric for each standard name, and `other` is what these leave."""
+    named = {*STANDARD, "other"}
+    spans = collector["connectors"]["signal_to_metrics"]["spans"]
+    stem = "tokentrace.span.component."
+    found = {one["name"].removeprefix(stem) for one in spans if one["name"].startswith(stem)}
+    assert found == {f"{name}.{end}" for name in named for end in ("tokens", "cost")}
+    for statement in collector["processors"]["transform/components"]["trace_statements"]:
+        told = set(re.findall(r"component\.(\w+)\.tokens", statement)) - {"other"}
+        assert told == STANDARD
+
+
+def test_the_collector_spells_attributes_as_the_schema_does(collector):
+    """Every attribute of a span that the configuration reads is one that tokentrace writes."""
+    text = json.dumps(collector)
+    read = set(re.findall(r'span\.attributes\[\\?"([^"\\]+)', text))
+    read |= set(re.findall(r'"key": "((?:tokentrace|gen_ai)\.[^"]+)"', text))
+    keys = {key for table in (schema.CALL, schema.USAGE) for _, key, _ in table}
+    known = {*keys, schema.DRIFT, schema.BAND}
+    shares = {key for name in {*STANDARD, "other"} for key in schema.keys(name)}
+    assert read - known <= shares
+    assert {schema.TOKENS, schema.DECISION, schema.BAND} <= read
+
+
+def test_the_collector_keeps_what_the_guard_says_and_what_is_near_a_limit(collector):
+    """The decisions and bands that are kept whole are those that the schema writes."""
+    policies = collector["processors"]["tail_sampling"]["policies"]
+    kept = {
+        one["string_attribute"]["key"]: one["string_attribute"]["values"]
+        for one in policies
+        if "string_attribute" in one
+    }
+    assert kept == {
+        schema.DECISION: ["refuse", "warn", "compress"],
+        schema.BAND: [schema.band(share) for share in (0.8, 0.9, 1.0)],
     }
 
 
-def test_the_collector_sends_traces_to_both_back_ends():
+def test_the_collector_sends_traces_to_both_back_ends(collector):
     """Traces go to Tempo and Jaeger by the exporter's name of Collector 0.144 and later."""
-    text = (TOP / "collector-config.yaml").read_text(encoding="utf-8")
-    assert "exporters: [otlp_grpc/tempo, otlp_grpc/jaeger]" in text
-    assert "0.144" in text
-    assert "\t" not in text
+    pipe = collector["service"]["pipelines"]["traces"]
+    assert pipe["exporters"] == ["otlp_grpc/tempo", "otlp_grpc/jaeger"]

@@ -16,6 +16,7 @@ from tokentrace.errors import TokenLimitExceeded, TokenLimitWarning
 from tokentrace.guard import Guard, act, decide, exceeds, limit_of, settle, soft_limit_of
 from tokentrace.insights import advice
 from tokentrace.lineage import Lineage, Standing
+from tokentrace.outlook import Forecast, Waste
 from tokentrace.prompt import Count, LimitReport, Prompt
 
 SPOKEN = "ignore::tokentrace.errors.TokenLimitWarning"
@@ -650,3 +651,30 @@ def test_advice_names_each_component_once():
     ]
     assert all(f.remedy for f in found)
     assert advice(LimitReport(Count(0, {}))) == ()
+
+
+def test_advice_tells_waste_behind_what_to_cut():
+    """A report's waste has the codes of a report's findings, and changes nothing of what was first."""
+    count = counted(1000, history=600, tools=400)
+    waste = (
+        Waste("carried", "tool_results", 300, 7),
+        Waste("json", "history", 90),
+        Waste("?", "x", 9),
+    )
+    first, found = advice(LimitReport(count)), advice(LimitReport(count, waste=waste))
+    assert found[: len(first)] == first
+    told = [(f.code, f.component, f.tokens, f.turns, f.confidence) for f in found[len(first) :]]
+    assert told == [
+        ("waste.carried", "tool_results", 300, 7, "medium"),
+        ("waste.json", "history", 90, 0, "high"),
+    ]
+    assert all(f.remedy and f.cost_usd is None for f in found)
+
+
+def test_the_warning_tells_how_sure_a_forecast_is():
+    """The interval, and what grows the most; a private name stays private."""
+    ahead = Forecast(2.5, 2.0, None, 100.0, (("section.secret", 80.0),))
+    standing = Standing(delta=100, forecast=2.5, ahead=ahead, previous={"history": 300})
+    report = decide(Guard(), counted(500), standing)
+    assert "2.5 turns away (2.0 to more), most of it section.other (+80 a turn)" in report.message
+    assert report.ahead is ahead

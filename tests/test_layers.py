@@ -10,7 +10,7 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "tokentrace"
 
-BASE = {"errors", "prompt", "names", "values"}
+BASE = {"errors", "fitting", "outlook", "prompt", "names", "values"}
 SETTINGS = {"_config", "_failsafe"}
 CORE = BASE | SETTINGS | {"schema", "insights", "dialects", "providers", "counting"}
 FOLLOWING = {"_deliver", "_shapes", "_scope"}
@@ -35,9 +35,11 @@ EDGES = {
 # room -> what it may import besides itself; core first, then record, then read
 ROOMS = {
     "errors": {"prompt"},  # for its annotations only
-    "prompt": set(),
+    "outlook": set(),
+    "prompt": {"outlook"},
     "names": {"errors", "prompt"},
-    "values": {"names", "prompt"},
+    "fitting": set(),
+    "values": {"fitting", "names", "outlook", "prompt"},
     "_config": {"errors", "_failsafe"},
     "_failsafe": {"errors", "_config"},
     "schema": BASE,
@@ -66,6 +68,7 @@ ROOMS = {
 # library -> rooms that may import it; a library that is not named here is nobody's
 LIBRARIES = {
     "anthropic": set(),
+    "genai_prices": {"providers"},
     "jinja2": {"report"},
     "markupsafe": {"report"},
     "msgspec": {

@@ -221,12 +221,12 @@ def test_idle_lineages_expire(monkeypatch):
 
 
 def test_many_turns_keep_a_bounded_history():
-    """A lineage of a thousand turns holds the last 32, with components for two."""
+    """A lineage of a thousand turns holds the last 32, with components for 16."""
     line = Lineages(named=True).follow(chat(SYSTEM, ("user", "u")))
     for number in range(1, 1001):
         line.note(counted(number), number)
     assert [turn.number for turn in line.turns] == list(range(969, 1001))
-    assert sum(bool(turn.components) for turn in line.turns) == 2
+    assert sum(bool(turn.components) for turn in line.turns) == 16
 
 
 def test_digest_tells_messages_apart():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tokentrace import schema, values
 from tokentrace.errors import TokenLimitExceeded
 from tokentrace.names import normalise
+from tokentrace.outlook import Waste
 from tokentrace.prompt import CallRecord, ContextRecord, Detail, Event, Usage
 
 NAME = st.from_regex(r"[a-z][a-z0-9_.-]{0,20}", fullmatch=True)
@@ -80,9 +81,15 @@ CALLS = st.builds(
     decision=st.sampled_from(["", "ok", "warn", "refuse"]),
     compressed_tokens=TOKENS,
     forecast=st.none() | SHARE,
+    forecast_earliest=st.none() | SHARE,
+    forecast_latest=st.none() | SHARE,
+    forecast_component=NAME,
     cache_broken_by=NAME,
     cache_reason=TEXT,
     duplicate_tokens=TOKENS,
+    waste=st.lists(st.builds(Waste, NAME, NAME, TOKENS, TOKENS), max_size=16).map(
+        lambda found: tuple(sorted(found, key=lambda one: -one.tokens))
+    ),
     usage=USAGE,
     error_type=TEXT,
 )
@@ -192,7 +199,7 @@ def test_foreign_details_are_passed_over(raw):
 
 
 @pytest.mark.parametrize(("value", "cleaned"), [
-    ("plain", "plain"), ("a\ud800b", "a\ufffdb"), ("a\r\n\x1b[1mb\x00", "a   [1mb "), ("x" * 300, "x" * 256),
+    ("plain", "plain"), ("a\ud800b", "a\ufffdb"), ("a\r\n\x1b[1mb\x00", "a   [1mb "), ("x" * 300, "x" * 232 + "…[cut: 232 of 300 bytes]"),
     (2**70, 2**63 - 1), (-(2**70), -(2**63)), (True, True), (1.5, 1.5), (math.nan, None), (math.inf, None),
     (None, None), (b"bytes", None), ({"a": 1}, None), (["a", 1, "\ud800"], ("a", "\ufffd")), ((), None), ("", ""),
 ])  # fmt: skip
@@ -376,3 +383,19 @@ def test_buckets_rise_and_are_dense_near_the_limit():
     assert sum(0.9 < edge <= 1.02 for edge in schema.RATIOS) >= 8
     assert schema.SECONDS[-1] == pytest.approx(81.92)
     assert schema.TOKEN_STEPS[-1] == 67_108_864
+
+
+@pytest.mark.parametrize("raw", [
+    None, 7, "", "{}", "[[", '[["json"]]', '[["json","user","many",0]]', "[[1,2,3,4]]", "[" * 20_000,
+])  # fmt: skip
+def test_waste_of_another_shape_is_none(raw):
+    """What nobody of ours wrote is passed over."""
+    assert schema.load({schema.TOKENS: 1, schema.WASTE: raw}).waste == ()
+
+
+def test_of_very_much_waste_the_largest_stands():
+    """Sixteen entries stay, the largest first, inside what back ends keep of an attribute."""
+    found = tuple(Waste("duplicate", f"component-{'x' * 50}-{n}", n, 10**6) for n in range(40))
+    written = schema.dump(CallRecord(waste=found))
+    assert len(written[schema.WASTE]) < 2_048
+    assert [one.tokens for one in schema.load(written).waste] == list(range(39, 23, -1))

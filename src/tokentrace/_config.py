@@ -18,6 +18,8 @@ TOKENTRACE_THRESHOLDS        shares of the limit that warn, e.g. 0.8,0.95       
 TOKENTRACE_ON_EXCEED         warn or raise                                               warn
 TOKENTRACE_SECTIONS          1, 0, or names separated by commas                          1
 TOKENTRACE_CAPTURE_CONTENT   1 puts prompt text on spans                                 0
+TOKENTRACE_COSTS             0 keeps costs off spans, and the list of prices unloaded    1
+TOKENTRACE_ATTRIBUTE_BYTES   longest text on a span, in bytes of UTF-8, 256 or more      2000
 TOKENTRACE_TOKENIZERS        tokenizer files by model, as JSON: {"qwen*": "path"}        none
 TOKENTRACE_STRICT            1 raises our own internal errors (for our tests)            0
 ===========================  ==========================================================  =========
@@ -73,10 +75,32 @@ def strict() -> bool:
     return text("TOKENTRACE_STRICT") == "1"
 
 
+def costs() -> bool:
+    """Whether costs are put onto spans and worked out in documents."""
+    return bool(read("TOKENTRACE_COSTS", flag, True))
+
+
 def positive(raw: str) -> int:
     """Return a positive number; raise ValueError for anything else."""
     value = int(raw)
     if not 0 < value < 2**53:
+        raise ValueError(raw)
+    return value
+
+
+# Tempo cuts longer ones at 2,048 bytes by default (3.0.3, 2026-08), without a mark.
+ATTRIBUTE_BYTES = 2_000
+
+
+def attribute_bytes() -> int:
+    """Return how many bytes of UTF-8 a text on a span may take."""
+    return int(read("TOKENTRACE_ATTRIBUTE_BYTES", size, ATTRIBUTE_BYTES))
+
+
+def size(raw: str) -> int:
+    """Return bytes of an attribute, from 256; raise ValueError for anything else."""
+    value = positive(raw)
+    if value < 256:
         raise ValueError(raw)
     return value
 

@@ -19,10 +19,15 @@ from typing import Any
 from tokentrace.counting.anchoring import History
 from tokentrace.counting.digests import SALT, WIDTH, common, digest, hashes_of, leading
 from tokentrace.insights import trend_of
+from tokentrace.insights.forecast import WINDOW, ahead
+from tokentrace.outlook import Forecast, Waste
 from tokentrace.prompt import Count, Message, Prompt
 
 REMEMBERED_TURNS = 32
 OPENING = 32
+UNCHANGED = "unchanged"
+STEADY = 5  # turns with the same content, to be worth a word
+MATTERS = 50  # tokens of such a component
 NOTHING: Mapping[str, int] = {}
 
 
@@ -35,17 +40,21 @@ class Standing:
         trend: ``increase``, ``decrease`` or ``stable`` (equal); empty when there is none.
         forecast: turns until the limit at this lineage's growth, or None.
         previous: components of the previous turn's largest call.
+        ahead: the forecast with its interval and what grows, or None.
+        waste: what the prompt could do without, the largest first.
     """
 
     delta: int | None = None
     trend: str = ""
     forecast: float | None = None
     previous: Mapping[str, int] = field(default_factory=dict)
+    ahead: Forecast | None = None
+    waste: tuple[Waste, ...] = ()
 
 
 @dataclass(slots=True)
 class Turn:
-    """The largest call of one turn of a lineage; components are kept of the last two turns."""
+    """The largest call of one turn of a lineage; components are kept of the last 16 turns."""
 
     number: int
     total: int
@@ -67,6 +76,9 @@ class Lineage:
         known: what the provider reported for its calls so far.
         level: the largest threshold that its last call had reached.
         alarms: what else its last call had a warning for.
+        steady: of named components a mark of their content, and the turns by then with another;
+            at most 64.
+        last_span: for telemetry, which links a call without a parent to the one before.
         cache: what its last call left in the provider's cache, see `instrument.caching`.
     """
 
@@ -84,44 +96,70 @@ class Lineage:
     level: float = 0.0
     alarms: frozenset[str] = frozenset()
     used: float = 0.0
+    steady: dict[str, tuple[int, int]] = field(default_factory=dict)
+    served: int = 0
+    last_span: Any = None
     cache: Any = None
     _newest: bytes = b""
 
-    def standing(self, count: Count, turn: int | None = None) -> Standing:
+    def standing(
+        self, count: Count, turn: int | None = None, waste: tuple[Waste, ...] = ()
+    ) -> Standing:
         """Return where ``count`` stands, as a call of ``turn`` (by default the newest)."""
         number = self.turn if turn is None else turn
         before = self._before(number)
-        forecast = self.forecast(count, number)
+        coming = self.forecast(count, number)
+        turns = None if coming is None else coming.turns
         if before is None:
-            return Standing(forecast=forecast)
+            return Standing(forecast=turns, ahead=coming, waste=waste)
         delta = count.total - before.total
-        return Standing(delta, trend_of(delta), forecast, before.components)
+        return Standing(delta, trend_of(delta), turns, before.components, coming, waste)
 
-    def forecast(self, count: Count, turn: int) -> float | None:
-        """Return turns until ``count.limit``, by the growth a turn since the last drop.
+    def forecast(self, count: Count, turn: int) -> Forecast | None:
+        """Return when ``count.limit`` is reached, by the growth a turn since the last drop.
 
         Two turns of growth are needed, so a lineage just compacted has no forecast. 0.0 at or above
         the limit; None without growth or limit.
         """
-        totals = [one.total for one in self.turns if one.number != turn]
-        totals.append(max([count.total, *(t.total for t in self.turns if t.number == turn)]))
-        start = len(totals) - 1
-        while start and totals[start - 1] <= totals[start]:
-            start -= 1
-        steps = len(totals) - 1 - start
-        growth = totals[-1] - totals[start]
-        if count.limit is None or steps < 2 or growth <= 0:
+        if count.limit is None or len(self.turns) < 2:
             return None
-        return max(0.0, (count.limit - totals[-1]) * steps / growth)
+        before = [one for one in self.turns[-WINDOW:] if one.number != turn]
+        same = next((one for one in self.turns if one.number == turn), None)
+        now = count if same is None or count.total >= same.total else same
+        totals = [*(one.total for one in before), now.total]
+        return ahead(totals, count.limit, [*(one.components for one in before), now.components])
+
+    def unchanged(self, contents: Mapping[str, int], count: Count) -> tuple[Waste, ...]:
+        """Return the named components of a call that hold the same for at least five turns."""
+        found = []
+        now = self.served + (not self.turns or self.turns[-1].number != self.turn)
+        for name, mark in contents.items():
+            known = self.steady.get(name)
+            turns = 0 if known is None or known[0] != mark else now - known[1]
+            tokens = count.components.get(name, 0)
+            if turns >= STEADY and tokens >= MATTERS:
+                found.append(Waste(UNCHANGED, name, tokens, turns))
+        return tuple(found)
+
+    def hold(self, contents: Mapping[str, int]) -> None:
+        """Remember what the named components of a call that was sent hold."""
+        before = self.steady
+        self.steady = {
+            name: known
+            if (known := before.get(name)) is not None and known[0] == mark
+            else (mark, self.served)
+            for name, mark in contents.items()
+        }
 
     def note(self, count: Count, turn: int | None = None) -> None:
         """Remember a call that was sent. A turn's total is its largest call's."""
         number = self.turn if turn is None else turn
         same = next((one for one in self.turns if one.number == number), None)
         if same is None:
+            self.served += 1
             self.turns = [*self.turns, Turn(number, count.total, count.components)]
             del self.turns[:-REMEMBERED_TURNS]
-            for old in self.turns[:-2]:
+            for old in self.turns[:-WINDOW]:
                 old.components = NOTHING
         elif count.total >= same.total:
             same.total, same.components = count.total, count.components
@@ -139,8 +177,10 @@ class Lineage:
     @property
     def weight(self) -> int:
         """Bytes held, about."""
-        cache = getattr(self.cache, "weight", 0)
-        return 2_000 + len(self.digests) + 100 * len(self.turns) + self.known.weight + int(cache)
+        parts = 100 * sum(len(one.components) for one in self.turns)
+        kept = parts + 150 * len(self.steady) + 100 * len(self.turns)
+        cache = int(getattr(self.cache, "weight", 0))
+        return 2_000 + len(self.digests) + kept + self.known.weight + cache
 
 
 class Lineages:

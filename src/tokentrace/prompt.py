@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from tokentrace.outlook import Forecast, Waste
+
 EXACT = "exact"
 PROVIDER = "provider"
 ANCHORED = "anchored"
@@ -141,6 +143,8 @@ class Usage:
         reasoning: part of ``output``.
         response_id, response_model: as the provider returned them.
         finish_reasons: one for each choice.
+        cache_write_long: part of ``cache_write``, what is kept for an hour rather than minutes.
+        tier: the service tier that served the call, as the provider calls it.
     """
 
     input: int | None = None
@@ -151,6 +155,8 @@ class Usage:
     response_id: str = ""
     response_model: str = ""
     finish_reasons: tuple[str, ...] = ()
+    cache_write_long: int | None = None
+    tier: str = ""
 
 
 # ── the numbers ──────────────────────────────────────────────────────────────────────────────────
@@ -234,6 +240,8 @@ class LimitReport:
         forecast: turns until the limit at this lineage's growth, or None.
         model: the model asked.
         message: the whole of it in one sentence, numbers and known names only.
+        ahead: the forecast with its interval and what grows, or None.
+        waste: what the prompt could do without, the largest first.
     """
 
     count: Count
@@ -244,6 +252,8 @@ class LimitReport:
     forecast: float | None = None
     model: str = ""
     message: str = ""
+    ahead: Forecast | None = None
+    waste: tuple[Waste, ...] = ()
 
 
 # ── the records ──────────────────────────────────────────────────────────────────────────────────
@@ -263,6 +273,8 @@ class CallRecord:
     """One LLM call as it stands on its span. `schema.dump` writes it, `schema.load` reads it.
 
     Times are nanoseconds since the epoch; 0 and empty mean not known, None means not reported.
+    ``cost`` and ``costs`` (by component) are dollars; ``called`` names the tools whose calls this
+    prompt brings back for the first time.
     """
 
     trace_id: str = ""
@@ -292,15 +304,21 @@ class CallRecord:
     components: Mapping[str, int] = field(default_factory=dict)
     cached: Mapping[str, int] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
+    cost: float | None = None
+    called: tuple[str, ...] = ()
     details: tuple[Detail, ...] = ()
     limit: int | None = None
     limit_source: str = ""
     decision: str = ""
     compressed_tokens: int = 0
     forecast: float | None = None
+    forecast_earliest: float | None = None
+    forecast_latest: float | None = None
+    forecast_component: str = ""
     cache_broken_by: str = ""
     cache_reason: str = ""
     duplicate_tokens: int = 0
+    waste: tuple[Waste, ...] = ()
     usage: Usage = field(default_factory=Usage)
     error_type: str = ""
     events: tuple[Event, ...] = ()

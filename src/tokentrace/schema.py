@@ -6,6 +6,7 @@
 * the 24 largest components, the rest summed up in ``other`` (Σ stays what it was);
 * cached tokens and costs of the 8 largest components, zeros left out;
 * details up to 2,000 bytes of JSON, then a last entry ``"+n"`` for the n that were cut;
+* waste, at most 16 entries, the largest first;
 * cleaned texts (see `values.text`), normalised names, and the settings of `SETTINGS`.
 
 Trace and span ids, times, service and events are no attributes: they go to `load` as ``facts``.
@@ -28,17 +29,22 @@ from tokentrace.values import (
     band,
     clean,
     dump_details,
+    dump_waste,
     fold,
+    identity,
     load_details,
+    load_waste,
     real,
+    spelled,
     switch,
     text,
     texts,
     whole,
+    within,
 )
 
 __all__ = [
-    "band", "clean", "dump", "dump_event", "is_llm", "load", "load_event", "model_of", "shrink", "span_name",
+    "band", "bounded", "clean", "dump", "dump_event", "is_llm", "load", "load_event", "model_of", "shrink", "span_name",
 ]  # fmt: skip
 
 # ── standard names ───────────────────────────────────────────────────────────────────────────────
@@ -55,6 +61,7 @@ USAGE_INPUT = "gen_ai.usage.input_tokens"
 USAGE_OUTPUT = "gen_ai.usage.output_tokens"
 USAGE_CACHE_READ = "gen_ai.usage.cache_read.input_tokens"
 USAGE_CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens"
+RESPONSE_TIER = "openai.response.service_tier"
 USAGE_REASONING = "gen_ai.usage.reasoning.output_tokens"
 TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - an attribute's name
 INPUT_MESSAGES = "gen_ai.input.messages"
@@ -89,6 +96,9 @@ THRESHOLD = "tokentrace.limit.threshold"
 DECISION = "tokentrace.guard.decision"
 COMPRESSED_TOKENS = "tokentrace.guard.compressed_tokens"
 FORECAST = "tokentrace.forecast.turns_to_limit"
+FORECAST_EARLIEST = "tokentrace.forecast.earliest"
+FORECAST_LATEST = "tokentrace.forecast.latest"
+FORECAST_COMPONENT = "tokentrace.forecast.component"
 LINEAGE = "tokentrace.lineage.id"
 TURN = "tokentrace.turn.number"
 TURN_ID = "tokentrace.turn.id"
@@ -97,6 +107,10 @@ TREND = "tokentrace.turn.trend"
 CACHE_BROKEN_BY = "tokentrace.cache.broken_by"
 CACHE_REASON = "tokentrace.cache.reason"
 DUPLICATE = "tokentrace.duplicate.tokens"
+WASTE = "tokentrace.waste"
+COST = "tokentrace.cost.usd"
+CACHE_WRITE_LONG = "tokentrace.cache.write_1h.tokens"
+CALLED = "tokentrace.tools.called"
 ASSEMBLY_NAME = "tokentrace.assembly.name"
 INCLUDED = "tokentrace.assembly.included.tokens"
 EXCLUDED = "tokentrace.assembly.excluded.tokens"
@@ -170,7 +184,7 @@ CALL: tuple[Field, ...] = (
     ("model", REQUEST_MODEL, text),
     ("server_address", SERVER_ADDRESS, text),
     ("server_port", SERVER_PORT, whole),
-    ("session", CONVERSATION, text),
+    ("session", CONVERSATION, identity),
     ("agent", AGENT, text),
     ("error_type", ERROR_TYPE, text),
     ("api", API, text),
@@ -183,6 +197,9 @@ CALL: tuple[Field, ...] = (
     ("decision", DECISION, text),
     ("compressed_tokens", COMPRESSED_TOKENS, whole),
     ("forecast", FORECAST, real),
+    ("forecast_earliest", FORECAST_EARLIEST, real),
+    ("forecast_latest", FORECAST_LATEST, real),
+    ("forecast_component", FORECAST_COMPONENT, spelled),
     ("lineage", LINEAGE, text),
     ("turn", TURN, whole),
     ("turn_id", TURN_ID, text),
@@ -191,6 +208,8 @@ CALL: tuple[Field, ...] = (
     ("cache_broken_by", CACHE_BROKEN_BY, text),
     ("cache_reason", CACHE_REASON, text),
     ("duplicate_tokens", DUPLICATE, whole),
+    ("cost", COST, real),
+    ("called", CALLED, texts),
 )
 USAGE: tuple[Field, ...] = (
     ("input", USAGE_INPUT, whole),
@@ -201,10 +220,12 @@ USAGE: tuple[Field, ...] = (
     ("response_id", RESPONSE_ID, text),
     ("response_model", RESPONSE_MODEL, text),
     ("finish_reasons", FINISH_REASONS, texts),
+    ("cache_write_long", CACHE_WRITE_LONG, whole),
+    ("tier", RESPONSE_TIER, text),
 )
 CONTEXT: tuple[Field, ...] = (
     ("name", ASSEMBLY_NAME, text),
-    ("session", CONVERSATION, text),
+    ("session", CONVERSATION, identity),
     ("agent", AGENT, text),
     ("turn", TURN, whole),
     ("included", INCLUDED, whole),
@@ -293,11 +314,19 @@ def _components(record: CallRecord) -> dict[str, Value]:
     for name, tokens in kept:
         key = keys(name)[0]
         written[key] = whole(written.get(key, 0) + tokens)
-    for place, shares in ((1, record.cached), (2, record.costs)):
-        if shares:
-            for name, _ in kept[:MOST_SHARES]:
-                if share := real(shares.get(name)):
-                    written[keys(name)[place]] = share if place == 2 else whole(shares[name])
+    return written | _extras(record)
+
+
+def _extras(record: CallRecord, before: CallRecord | None = None) -> dict[str, Value]:
+    """Return cached tokens and costs of the largest components, where they are not as before."""
+    written: dict[str, Any] = {}
+    for place, share in ((1, "cached"), (2, "costs")):
+        shares = getattr(record, share)
+        if not shares or (before is not None and shares is getattr(before, share)):
+            continue
+        for name, _ in fold(record.components)[:MOST_SHARES]:
+            if known := real(shares.get(name)):
+                written[keys(name)[place]] = known if place == 2 else whole(shares[name])
     return written
 
 
@@ -330,6 +359,9 @@ _LIMITS = {
     "threshold": THRESHOLD,
     "decision": DECISION,
     "forecast": FORECAST,
+    "earliest": FORECAST_EARLIEST,
+    "latest": FORECAST_LATEST,
+    "grows": FORECAST_COMPONENT,
     "exceeded": "tokentrace.limit.components",
     "grew": "tokentrace.limit.grew",
 }
@@ -385,11 +417,15 @@ def dump(record: Record, since: Record | None = None) -> Written:
         if key and (known := convert(record.settings[name])) is not None:
             written[key] = known
     _derive(record, before, written)
-    if not all(getattr(record, share) is getattr(before, share) for share in SHARES):
+    if record.components is before.components:
+        written |= _extras(record, before)
+    elif not all(getattr(record, share) is getattr(before, share) for share in SHARES):
         gone = {keys(name)[0]: 0 for name, _ in fold(before.components)}
         written |= gone | _components(record)
     if record.details and record.details is not before.details:
         written[DETAILS] = dump_details(record.details)
+    if record.waste and record.waste is not before.waste:
+        written[WASTE] = dump_waste(record.waste)
     return written | _write(record.usage, before.usage, USAGE, NEVER)
 
 
@@ -429,8 +465,28 @@ def load(
         **plain,
         settings=_read(attributes, SETTINGS),
         details=load_details(attributes.get(DETAILS)),
+        waste=load_waste(attributes.get(WASTE)),
         usage=Usage(**_read(attributes, USAGE)),
     )
+
+
+def bounded(attributes: Mapping[str, Value], most: int) -> Mapping[str, Value]:
+    """Return attributes none of which takes more than ``most`` bytes in UTF-8; cuts bear a mark."""
+    short = {
+        key: _short(key, value, most) for key, value in attributes.items() if _long(value, most)
+    }
+    return {**attributes, **short} if short else attributes
+
+
+def _long(value: Value, most: int) -> bool:
+    """Whether a value may be too long, at a glance: a character is at most four bytes."""
+    return (type(value) is str and 4 * len(value) > most) or type(value) is tuple
+
+
+def _short(key: str, value: Value, most: int) -> Value:
+    if key == DETAILS and isinstance(value, str) and len(value) > most:
+        return dump_details(load_details(value), most)
+    return within(value, most)
 
 
 # How other instrumentations mark a span of an LLM call: attribute, its values, and whether each
@@ -466,9 +522,14 @@ def span_name(operation: str, subject: str = "") -> str:
 # What can be derived or spared when a span has no room, first to last.
 _SPARED = (
     *(
+        WASTE,
+        CALLED,
         DUPLICATE,
         CACHE_REASON,
         CACHE_BROKEN_BY,
+        FORECAST_COMPONENT,
+        FORECAST_LATEST,
+        FORECAST_EARLIEST,
         FORECAST,
         HEADROOM,
         TREND,
@@ -476,7 +537,7 @@ _SPARED = (
         TOKENIZER,
         TURN_ID,
     ),
-    *(COMPRESSED_TOKENS, LINEAGE, LIMIT_SOURCE, TURN, API, DRIFT, BAND),
+    *(COMPRESSED_TOKENS, COST, LINEAGE, LIMIT_SOURCE, TURN, API, DRIFT, BAND),
 )
 
 

@@ -1,5 +1,9 @@
 """What may stand on a span: texts, numbers, folded components, details. Pure functions, no names.
 
+What is too long is cut here, and bears a mark: a text ``…[cut: 200 of 900 bytes]`` at its end, a list
+``+7`` in the place of seven entries. Back ends cut, too, and leave no mark: Tempo 3.0.3 at 2,048 bytes
+(2026-08); Jaeger on Elasticsearch keeps texts of more than 256 characters and does not find them.
+
 Whatever comes in, nothing raises: a value that cannot be written is None and stays away.
 """
 
@@ -9,7 +13,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tokentrace.fitting import cut, cut_entries, mark, utf8
 from tokentrace.names import normalise
+from tokentrace.outlook import Waste
 from tokentrace.prompt import Detail
 
 Value = str | int | float | bool | tuple[str, ...]
@@ -17,9 +23,9 @@ Value = str | int | float | bool | tuple[str, ...]
 OTHER = "other"
 MOST_CHARACTERS = 256
 MOST_COMPONENTS = 24
-# Tempo cuts attributes at 2,048 bytes by default (3.0.3, 2026-08), without a mark.
 MOST_DETAIL_BYTES = 2_000
 MOST_FOREIGN = 32
+MOST_WASTE = 16
 MOST_SPELLED = 1_024
 INT64 = 2**63 - 1
 
@@ -35,10 +41,26 @@ def text(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     if len(value) > MOST_CHARACTERS:
-        value = value[:MOST_CHARACTERS]
+        value = _cut(value)
     if value.isprintable():
         return value if type(value) is str else str.__str__(value)
     return _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", value))
+
+
+def _cut(value: str, digest: str = "") -> str:
+    """Return the first characters, at most 256 with the mark."""
+    total = len(utf8(value))
+    kept = value[: MOST_CHARACTERS - len(mark(total, total, digest))]
+    return f"{kept}{mark(len(utf8(kept)), total, digest)}"
+
+
+def identity(value: Any) -> str | None:
+    """Return `text` of what tells things apart: where it is cut, a digest in the mark still does."""
+    if not isinstance(value, str) or len(value) <= MOST_CHARACTERS:
+        return text(value)
+    from hashlib import blake2b
+
+    return text(_cut(value, blake2b(utf8(value), digest_size=6).hexdigest()))
 
 
 def whole(value: Any) -> int | None:
@@ -80,6 +102,13 @@ def clean(value: Any) -> Value | None:
     if isinstance(value, int):
         return whole(value)
     return real(value) if isinstance(value, float) else texts(value)
+
+
+def within(value: Value, most: int) -> Value:
+    """Return a value of at most ``most`` bytes: texts are cut, lists lose their last entries."""
+    if isinstance(value, str):
+        return cut(value, most)
+    return cut_entries(value, most) if isinstance(value, tuple) else value
 
 
 def foreign(attributes: Mapping[str, Any]) -> dict[str, Value]:
@@ -132,9 +161,9 @@ def spelled(name: str) -> str:
     return known
 
 
-def dump_details(details: Sequence[Detail]) -> str:
+def dump_details(details: Sequence[Detail], most: int = MOST_DETAIL_BYTES) -> str:
     """Return ``[["tools","kubectl",123],…,"+4"]``: the largest first, ``+4`` when four were cut."""
-    room = MOST_DETAIL_BYTES - 16
+    room = most - 16
     pieces: list[str] = []
     for detail in sorted(details, key=lambda one: -one.tokens):
         # Normalised names need no escaping, and are a byte a character.
@@ -149,18 +178,50 @@ def dump_details(details: Sequence[Detail]) -> str:
     return f"[{','.join(pieces)}]"
 
 
+def dump_waste(waste: Sequence[Waste]) -> str:
+    """Return ``[["carried","tool_results",2310,6],…]``: the largest first, at most 16."""
+    kept = sorted(waste, key=lambda one: -one.tokens)[:MOST_WASTE]
+    pieces = (
+        f'["{spelled(one.kind)}","{spelled(one.component)}",{whole(one.tokens)},{whole(one.turns)}]'
+        for one in kept
+    )
+    return f"[{','.join(pieces)}]"
+
+
+def load_waste(raw: Any) -> tuple[Waste, ...]:
+    """Read what `dump_waste` wrote; entries of another shape are passed over."""
+    entries = _entries(raw)
+    found = (_waste(entry) for entry in entries)
+    return tuple(waste for waste in found if waste is not None)
+
+
+def _waste(entry: Any) -> Waste | None:
+    if not isinstance(entry, list) or len(entry) != 4:
+        return None
+    kind, component = text(entry[0]), text(entry[1])
+    tokens, turns = whole(entry[2]), whole(entry[3])
+    if not kind or component is None or tokens is None or turns is None:
+        return None
+    return Waste(kind, component, tokens, turns)
+
+
 def load_details(raw: Any) -> tuple[Detail, ...]:
     """Read what `dump_details` wrote; entries of another shape are passed over."""
+    found = (_detail(entry) for entry in _entries(raw))
+    return tuple(detail for detail in found if detail is not None)
+
+
+def _entries(raw: Any) -> list[Any]:
+    """Return the entries of a list written as JSON; none where it is no such list."""
     if not isinstance(raw, str) or len(raw) > 4 * MOST_DETAIL_BYTES:
-        return ()
+        return []
     import json
 
     try:
         entries = json.loads(raw)
     except (ValueError, RecursionError):
-        return ()
-    found = (_detail(entry) for entry in entries) if isinstance(entries, list) else ()
-    return tuple(detail for detail in found if detail is not None)
+        return []
+    return entries if isinstance(entries, list) else []
 
 
 def _detail(entry: Any) -> Detail | None:

@@ -8,12 +8,15 @@ import subprocess
 import time
 from contextlib import contextmanager
 
+import openai
 import pytest
 
+import tokentrace
 from tokentrace import doctor, schema, telemetry
 from tokentrace.prompt import CallRecord, ContextRecord, Usage
 from tokentrace.readers import losses as reading
 from tokentrace.telemetry import losses
+from tokentrace.testing import Wire, openai_chat
 
 RECORD = CallRecord(
     model="gpt-4o", tokens=85, method="exact", components={"history": 60, "system": 25}, limit=100,
@@ -213,6 +216,41 @@ def test_calls_that_tell_less_than_they_could(code, planted, mend, look, folder)
         file.unlink()
     record(RECORD)
     assert look(code) == []
+
+
+def talk(times, bound, monkeypatch):
+    """Have an agent record the same long prompt in turns under one span of its own."""
+    monkeypatch.setenv("TOKENTRACE_ATTRIBUTE_BYTES", str(bound))
+    wire = Wire(openai_chat("Done.", prompt_tokens=50))
+    client = openai.OpenAI(api_key="test", http_client=wire.client("openai"))
+    messages = [{"role": "user", "content": "lorem ipsum " * 9_000}]
+    tokentrace.instrument(capture_content=True)
+    with tokentrace.session("s", agent="a"), tokentrace.turn():
+        for _ in range(times):
+            client.chat.completions.create(model="gpt-4o", messages=messages)
+    tokentrace.uninstrument()
+
+
+def test_texts_that_tempo_would_cut(look, monkeypatch):
+    """Recorded prompts over the bound are told by their attribute; with our default there are none."""
+    talk(1, 2_000, monkeypatch)
+    assert look("records.text") == []
+    talk(2, 64_000, monkeypatch)
+    (found,) = look("records.text")
+    assert (found.state, found.facts["texts"]) == ("warn", 2)
+    assert found.facts["names"] == {schema.INPUT_MESSAGES: 2}
+    assert 63_000 < found.facts["longest"] <= 64_000
+
+
+def test_traces_that_tempo_would_take_in_part(look, monkeypatch):
+    """A turn of 50 calls with 100 kB of prompt each is told with its numbers; a short one is not."""
+    talk(2, 100_000, monkeypatch)
+    assert look("records.trace") == []
+    talk(50, 100_000, monkeypatch)
+    (found,) = look("records.trace")
+    assert (found.state, found.facts["traces"], found.facts["spans"]) == ("warn", 1, 51)
+    assert 5_000_000 < found.facts["bytes"] < 5_400_000
+    assert "max_bytes_per_trace" in found.mend
 
 
 # ── what was lost ────────────────────────────────────────────────────────────────────────────────

@@ -33,8 +33,21 @@ PLANTED = [
      "unset OTEL_SPAN_EVENT_COUNT_LIMIT", {}),
     ("otel.length", "warn", {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "64"}, "raise it to 2000",
      {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "2000"}),
+    ("otel.length", "note", {"TOKENTRACE_ATTRIBUTE_BYTES": "64000"}, "or unset TOKENTRACE_ATTRIBUTE_BYTES",
+     {"TOKENTRACE_ATTRIBUTE_BYTES": "2048"}),
+    ("otel.ties", "warn", {"OTEL_SPAN_LINK_COUNT_LIMIT": "0"}, "raise it to 1",
+     {"OTEL_SPAN_LINK_COUNT_LIMIT": "1"}),
+    ("otel.ties", "warn", {"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": "4"}, "raise it to 11",
+     {"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": "11"}),
     ("otel.batch", "warn", {"OTEL_BSP_MAX_QUEUE_SIZE": "0"}, "a number from 1",
      {"OTEL_BSP_MAX_QUEUE_SIZE": "1"}),
+    ("otel.batch", "warn",
+     {"TOKENTRACE_ATTRIBUTE_BYTES": "64000", "TOKENTRACE_CAPTURE_CONTENT": "1",
+      f"{OTLP}ENDPOINT": "http://localhost:4317", f"{OTLP}PROTOCOL": "grpc"},
+     "set OTEL_BSP_MAX_EXPORT_BATCH_SIZE to 63",
+     {"TOKENTRACE_ATTRIBUTE_BYTES": "64000", "TOKENTRACE_CAPTURE_CONTENT": "1",
+      f"{OTLP}ENDPOINT": "http://localhost:4317", f"{OTLP}PROTOCOL": "grpc",
+      "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "63"}),
     ("otlp.endpoint", "fault", {f"{OTLP}ENDPOINT": "localhost:4318"}, "http://localhost:4318",
      {f"{OTLP}ENDPOINT": "http://localhost:4318"}),
     ("otlp.endpoint", "fault", {f"{OTLP}ENDPOINT": "http://localhost:port"}, "http://localhost:4318",
@@ -56,6 +69,8 @@ PLANTED = [
      {f"{OTLP}HEADERS": "authorization=Bearer%20x"}),
     ("env.value", "fault", {"TOKENTRACE_EXPORTER": "s3"}, "auto, otlp, local or none",
      {"TOKENTRACE_EXPORTER": "otlp"}),
+    ("env.value", "fault", {"TOKENTRACE_ATTRIBUTE_BYTES": "16"}, "from 256",
+     {"TOKENTRACE_ATTRIBUTE_BYTES": "256"}),
     ("env.value", "fault", {"TOKENTRACE_LIMIT": "100k"}, "e.g. 100000",
      {"TOKENTRACE_LIMIT": "100000"}),
     ("env.value", "fault", {"TOKENTRACE_THRESHOLDS": "80,95"}, "e.g. 0.8,0.95",
@@ -91,7 +106,7 @@ def test_a_setting_is_found_and_its_mend_works(row, look, monkeypatch):
         monkeypatch.setenv(name, value)
     (found,) = look(code)
     assert (found.state, mend in found.mend) == (state, True), found
-    assert any(name in found.what or name in found.mend for name in planted), found.what
+    assert any(name in found.what or name in found.mend for name in {**planted, **mended}), found
     for name in planted:
         monkeypatch.delenv(name)
     for name, value in mended.items():

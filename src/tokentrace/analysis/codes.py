@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tokentrace.analysis.findings import CRITICAL, DEGRADED, FAILING, HEALTHY
+from tokentrace.insights.waste import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,9 @@ class Code:
     remedy: str
     thresholds: tuple[str, ...] = ()
 
+
+NOTED = (HEALTHY, DEGRADED)
+WASTED = ("wasted", "wasteful")
 
 CODES: dict[str, Code] = {
     "limit.exceeded": Code(
@@ -72,6 +76,13 @@ CODES: dict[str, Code] = {
         " where that would take ten times as many or more; else, or without a limit, degraded.",
         "bound what grows: summarise it, or keep only the newest part",
         ("long", "growth", "fallback"),
+    ),
+    "forecast.near": Code(
+        (HEALTHY, DEGRADED),
+        "At the median growth since the prompt was last cut the limit is near. A note where growth may"
+        " as well end: the interval, 90 percent, has no end.",
+        "summarise or drop what grows the most before the limit is there",
+        ("soon",),
     ),
     "growth.unsettled": Code(
         (DEGRADED,),
@@ -136,5 +147,54 @@ CODES: dict[str, Code] = {
         (FAILING,),
         "Turns of a phase are larger than what is expected of that phase.",
         "look at what grew in these turns, or expect more",
+    ),
+    "waste.duplicate": Code(
+        NOTED,
+        "Text that stands in the prompt more than once, as it is, indented otherwise or escaped"
+        " inside JSON: copies that were edited count by the lines that are still the same. The first"
+        " copy is not counted. Measured when the call was made.",
+        KINDS["duplicate"].remedy,
+        WASTED,
+    ),
+    "waste.json": Code(
+        NOTED,
+        "What indented JSON takes more than the same JSON without white space. Both were counted when"
+        " the call was made.",
+        KINDS["json"].remedy,
+        WASTED,
+    ),
+    "waste.base64": Code(
+        NOTED,
+        "Runs of base64 inside text. Images and files that are sent as such are none.",
+        KINDS["base64"].remedy,
+        WASTED,
+    ),
+    "waste.carried": Code(
+        NOTED,
+        "Results of tools that are still in the prompt although that many of the user's inputs came"
+        " after them.",
+        KINDS["carried"].remedy,
+        ("carried", *WASTED),
+    ),
+    "waste.unchanged": Code(
+        (HEALTHY,),
+        "A section or tagged component that had the same content for that many turns, and that the"
+        " provider is not known to have read from its cache.",
+        KINDS["unchanged"].remedy,
+        ("unchanged", "wasted"),
+    ),
+    "tools.uncalled": Code(
+        NOTED,
+        "Definitions of tools that no call of the conversation used, although they were in every"
+        " prompt. Silent where records do not tell which tools were called.",
+        "offer these tools only where they are needed, or shorten their descriptions",
+        ("uncalled", *WASTED),
+    ),
+    "count.drift": Code(
+        (DEGRADED,),
+        "More than one call in ten of a model was reported outside the bound of its count, at least"
+        " three. A steady difference is text that the provider adds; one that grows with the prompt"
+        " is another tokenizer.",
+        "report it with the model's name; until then learn a factor, see docs/accuracy.md",
     ),
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from tokentrace.insights.waste import HIGH
+
 HEALTHY = "healthy"
 DEGRADED = "degraded"
 FAILING = "failing"
@@ -24,6 +26,9 @@ class Finding:
         turns: numbers of the turns that show it, in order.
         component: its name, empty where it is the whole prompt.
         numbers: the evidence by name, e.g. ``{"peak": 41200, "limit": 40000}``.
+        tokens: what could be spared a turn, None where the finding is not of that kind.
+        cost_usd: what these tokens cost a turn, None where nobody knows.
+        confidence: ``high``, ``medium`` or ``low``: how sure it is.
     """
 
     code: str
@@ -33,6 +38,9 @@ class Finding:
     turns: tuple[int, ...] = ()
     component: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
+    tokens: int | None = None
+    cost_usd: float | None = None
+    confidence: str = HIGH
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,12 @@ class Thresholds:
         saving: share that compressions should save of what they work on.
         stripped: share of its peak below which the carried context counts as gone.
         shrunk: share of its size below which an essential component counts as shrunk.
+        soon: turns until the limit from which on a forecast is told.
+        wasted: share of the prompt from which on waste is told.
+        wasteful: share of the prompt from which on it degrades.
+        carried: turns from which on results of tools are old.
+        unchanged: turns from which on content that stays the same is told.
+        uncalled: turns from which on a tool that nobody called is told.
         essential: components that must stay, with or without ``section.`` before their names.
     """
 
@@ -46,6 +52,12 @@ class Thresholds:
     saving: float = 0.1
     stripped: float = 0.05
     shrunk: float = 0.5
+    soon: int = 10
+    wasted: float = 0.01
+    wasteful: float = 0.2
+    carried: int = 5
+    unchanged: int = 10
+    uncalled: int = 5
     essential: tuple[str, ...] = ("system", "core_goal", "user")
 
     def __post_init__(self) -> None:

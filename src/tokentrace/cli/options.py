@@ -37,6 +37,12 @@ Explain = Annotated[
     bool,
     typer.Option("--explain", help="Say what findings mean, what cuts context, how large it is."),
 ]
+Cost = Annotated[
+    bool, typer.Option("--cost", help="Say what it cost: by component, turn, session and tool.")
+]
+Tools = Annotated[
+    bool, typer.Option("--tools", help="Say what tools carry, and how often they are called.")
+]
 FailOn = Annotated[
     str, typer.Option(metavar="VERDICT", help=f"Exit code 1 from it on: {', '.join(FAIL_ON)}.")
 ]

@@ -11,16 +11,21 @@ from tokentrace.cli import showing
 from tokentrace.errors import InputError
 
 
-def page(report: Report, target: str, compared: Comparison | None = None) -> None:
+def page(
+    report: Report, target: str, compared: Comparison | None = None, *, priced: bool = False
+) -> None:
     """Write the page to ``target``, ``-`` for standard output, and say on stderr where it is.
+
+    With ``priced`` prices are looked up even where they are switched off.
 
     Raises:
         InputError: it cannot be written there.
     """
+    from tokentrace.analysis import spending
     from tokentrace.report import html, writing
 
     with showing.spinner("writing the page", wanted=target != "-"):
-        text = html.render(report, compared).encode()
+        text = html.render(report, compared, priced=spending.listed(priced)).encode()
     if target == "-":
         typer.echo(text, nl=False)
         return

@@ -14,6 +14,7 @@ from tokentrace.analysis import Comparison, Judgement, Report, Session, Threshol
 from tokentrace.cli import options, pages, showing
 from tokentrace.cli.judging import Judging, judging
 from tokentrace.errors import InputError
+from tokentrace.report.costs import Wanted
 
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
@@ -36,6 +37,8 @@ def report(
     session: options.Chosen = "",
     last: options.Last = None,
     explain: options.Explain = False,
+    cost: options.Cost = False,
+    tools: options.Tools = False,
     fail_on: options.FailOn = "",
     threshold: options.Settings = None,
     phase: options.Spans = None,
@@ -48,7 +51,9 @@ def report(
     if schema:
         typer.echo(json.schema(), nl=False)
         return
+    wanted = Wanted(cost=cost, tools=tools)
     _check(as_json, markdown, as_page, explain=explain, against=bool(against))
+    _check_wanted(wanted, markdown=markdown, against=bool(against))
     quiet = as_json or markdown
     by = judging(threshold or (), phase or (), fail_on)
     read = partial(_read, log_format=log_format, progress=not quiet)
@@ -59,9 +64,10 @@ def report(
     compared = None if base is None else _compared(_judged(base, by), shown, session, by)
     cut = _cut(shown, last)
     if as_page:
-        pages.page(cut, as_page, compared)
+        pages.page(cut, as_page, compared, priced=cost)
     if quiet or not as_page:
-        _print(cut, compared, by.thresholds if explain else None, _form(as_json, markdown))
+        explained = by.thresholds if explain else None
+        _print(cut, compared, explained, _form(as_json, markdown), wanted)
     raise typer.Exit(by.code(shown.verdict))
 
 
@@ -76,14 +82,28 @@ def _check(as_json: bool, markdown: bool, as_page: str, *, explain: bool, agains
         raise InputError("one document at a time", source="--html -", mend="give --html a file")
 
 
+def _check_wanted(wanted: Wanted, *, markdown: bool, against: bool) -> None:
+    """Raise InputError for what a comparison or Markdown does not show."""
+    if against and wanted != Wanted():
+        asked = "--cost" if wanted.cost else "--tools"
+        raise InputError("not together with --against", source=asked)
+    if wanted.tools and markdown:
+        raise InputError("not together with --markdown", source="--tools")
+
+
 def _form(as_json: bool, markdown: bool) -> str:
     return "json" if as_json else "markdown" if markdown else "text"
 
 
 def _print(
-    shown: Report, compared: Comparison | None, explained: Thresholds | None, form: str
+    shown: Report,
+    compared: Comparison | None,
+    explained: Thresholds | None,
+    form: str,
+    wanted: Wanted,
 ) -> None:
     """Print a report, or what changed, in the form that was asked for."""
+    from tokentrace.analysis import spending
     from tokentrace.report import comparing, json, markdown, text
 
     if form == "json":
@@ -92,13 +112,15 @@ def _print(
             more["comparison"] = comparing.document(compared)
         if explained:
             more["explained"] = json.explained(shown)
-        for piece in json.pieces({**json.document(shown), **more}):
+        priced = spending.listed(wanted.cost)
+        for piece in json.pieces({**json.document(shown, priced=priced), **more}):
             typer.echo(piece, nl=False)
     elif form == "markdown":
-        plain = markdown.render(shown) if compared is None else markdown.compared(compared)
+        told = markdown.render(shown, costs=wanted.cost) if compared is None else None
+        plain = markdown.compared(compared) if compared is not None else told
         typer.echo(plain, nl=False)
     elif compared is None:
-        text.render(shown, showing.Output(), explained)
+        text.render(shown, showing.Output(), explained, wanted)
     else:
         comparing.render(compared, showing.Output())
 

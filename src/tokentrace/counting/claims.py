@@ -186,6 +186,14 @@ class Lens:
             return Tally({}, {}, error)
         return Tally({component: tokens}, {}, error, runs=((component, hash(text), tokens),))
 
+    def claims(self, text: str, component: str) -> Sequence[Claim]:
+        """Return who owns what of a text, as `lay` does; nothing where all of it is the role's."""
+        divided = self._divided(component) and len(text) <= LONGEST_TEXT and sectioning.likely(text)
+        if not divided and not (self._tags and len(text) >= self._shortest):
+            return ()
+        marks = self._marks(text, divided=divided)
+        return flatten(marks.hits, marks.sections) if marks.hits or marks.sections else ()
+
     def _divided(self, component: str) -> bool:
         """Whether texts of this role are looked through for sections."""
         if self._setting is True:

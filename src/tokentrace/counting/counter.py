@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from tokentrace import _failsafe, dialects, providers
-from tokentrace.counting import anchoring, files, rules, stored, tekken, tokenizers
+from tokentrace.counting import anchoring, files, rules, stored, tekken, tokenizers, waste
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.memory import Snapshot, Walker
@@ -51,32 +51,30 @@ def measure(
     limit: Limiter | None = None,
     budget_s: float | None = None,
     contexts: Contexts | None = None,
+    wasteful: bool = False,
 ) -> tuple[Prompt, Count]:
     """Read and count a request body. Cost follows what is new since the conversation's last call.
 
     Args:
-        body: the request as on the wire. It is not changed, and no iterator in it is consumed.
+        body: the request as on the wire. It is not changed, no iterator in it is consumed.
         api: one of the api names; an unknown one gets a generic estimate and one warning.
         provider: who serves it, where that is not the api's own maker.
         base_url: of the client; tells hosts that speak somebody else's dialect.
         lens: tags and sections to lay over the text.
         limit: gives the limit of the read prompt; by default the registry's.
         budget_s: seconds after which new text is estimated; None counts everything.
-        contexts: gives what is known of the contexts that the prompt names, see `stored.expected`.
+        contexts: what is known of the contexts that the prompt names, see `stored.expected`.
+        wasteful: look for what it could do without, too: `waste.Seen`, in the prompt's memo.
 
     Returns:
         The prompt as read, and its count with its limit.
     """
     walker = Walker(api)
     prompt, known = _parsed(body, api, walker, contexts)
-    found, model = providers.find(prompt.model, provider, base_url)
-    host = provider or found.name or (RELAY if base_url else "")
-    family = _family(api, prompt.model, model)
-    scope = _scope(prompt, lens, host, model, family)
-    rule = rules.find(_ruled(family, scope, prompt))
-    if budget_s is not None:
-        scope = replace(scope, ruler=Hurried(scope.ruler, budget_s))
+    rule, scope, model = _ruled_by(prompt, lens, api, provider, base_url)
+    scope = scope if budget_s is None else replace(scope, ruler=Hurried(scope.ruler, budget_s))
     tally = _whole(rule, prompt, scope, walker.snapshot)
+    prompt.memo["waste"] = waste.look(prompt, scope, walker.snapshot) if wasteful else waste.UNSEEN
     verdict = (ESTIMATED, UNREAD) if _unread(body) else rule.judge(prompt, tally, scope)
     bound = limit(prompt) if limit else registry_limit(prompt, model)
     counted = _count(prompt, tally, verdict, scope, _itemwise(bound, prompt, tally, scope))
@@ -244,6 +242,17 @@ def _scope(
         return replace(scope, ruler=own)
     measured = MEASURED.get(rules_of)
     return measured(scope) if measured else scope
+
+
+def _ruled_by(
+    prompt: Prompt, lens: Lens, api: str, provider: str, base_url: str
+) -> tuple[ModuleType, Scope, providers.Model | None]:
+    """Return the rules that count a prompt, what they need, and its model where it is known."""
+    found, model = providers.find(prompt.model, provider, base_url)
+    host = provider or found.name or (RELAY if base_url else "")
+    family = _family(api, prompt.model, model)
+    scope = _scope(prompt, lens, host, model, family)
+    return rules.find(_ruled(family, scope, prompt)), scope, model
 
 
 def _ruled(family: str, scope: Scope, prompt: Prompt) -> str:

@@ -37,6 +37,8 @@ class Snapshot:
         sums: running sums over all of ``messages``, by the counter's key.
         same: how many leading messages were those of the snapshot before.
         before: that snapshot's sums.
+        kept: what else is known of these very messages, by whoever looked at them.
+        behind: the same of the snapshot before, where these messages only go on from it.
     """
 
     raw: list[Any]
@@ -45,6 +47,8 @@ class Snapshot:
     sums: dict[Any, Tally] = field(default_factory=dict)
     same: int = 0
     before: dict[Any, Tally] = field(default_factory=dict)
+    kept: dict[Any, Any] = field(default_factory=dict)
+    behind: dict[Any, Any] = field(default_factory=dict)
 
 
 class Walker:
@@ -95,7 +99,7 @@ def _next(raw: list[Any], read: Callable[[Any], Message], last: Snapshot) -> Sna
     """Read only what differs from ``last``: a new tail, or a changed middle."""
     same = _common(raw, last.raw)
     if same == len(raw) == len(last.raw):
-        return Snapshot(last.raw, last.messages, last.size, last.sums, same, last.sums)
+        return Snapshot(last.raw, last.messages, last.size, last.sums, same, last.sums, last.kept)
     tail = _tail(raw, last.raw, same)
     end = len(raw) - tail
     middle = raw[same:end]
@@ -114,6 +118,7 @@ def _next(raw: list[Any], read: Callable[[Any], Message], last: Snapshot) -> Sna
         size,
         same=same,
         before=last.sums if same == len(last.raw) else {},
+        behind=last.kept if same == len(last.raw) else {},
     )
 
 

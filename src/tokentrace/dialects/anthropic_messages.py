@@ -355,6 +355,7 @@ def _numbers(reported: Any, before: Usage) -> Usage:
     fresh = number(get(reported, "input_tokens"))
     total = None if fresh is None else fresh + (read or 0) + (written or 0)
     details = get(reported, "output_tokens_details")
+    lasting = number(get(get(reported, "cache_creation"), "ephemeral_1h_input_tokens"))
     return replace(
         before,
         input=_larger(total, before.input),
@@ -362,7 +363,15 @@ def _numbers(reported: Any, before: Usage) -> Usage:
         cache_read=read,
         cache_write=written,
         reasoning=_larger(number(get(details, "thinking_tokens")), before.reasoning),
+        cache_write_long=_larger(lasting or None, before.cache_write_long),
+        tier=_tier(reported) or before.tier,
     )
+
+
+def _tier(reported: Any) -> str:
+    """Return what served the call; the fast mode is told beside the tier, and priced for itself."""
+    speed = text_of(get(reported, "speed"))
+    return speed if speed == "fast" else text_of(get(reported, "service_tier"))
 
 
 def _metrics(running: Usage, metrics: Any) -> Usage:

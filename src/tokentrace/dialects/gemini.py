@@ -354,6 +354,7 @@ def fold(usage: Usage, chunk: Any) -> Usage:
         response_id=text_of(either(chunk, "responseId")) or usage.response_id,
         response_model=text_of(either(chunk, "modelVersion")) or usage.response_model,
         finish_reasons=reasons or usage.finish_reasons,
+        tier=text_of(either(found, "serviceTier")).lower() or usage.tier,
     )
 
 

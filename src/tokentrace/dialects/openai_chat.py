@@ -324,15 +324,22 @@ def numbers(reported: Any, before: Usage) -> Usage:
     gave = _either(reported, "completion_tokens", "output_tokens")
     into = get(reported, "prompt_tokens_details") or get(reported, "input_tokens_details")
     out = get(reported, "completion_tokens_details") or get(reported, "output_tokens_details")
+    thought = number(get(out, "reasoning_tokens"))
+    if thought and gave is not None and took is not None:
+        # xAI counts thoughts beside the answer, all others inside it: the total tells.
+        apart = number(get(reported, "total_tokens")) == took + gave + thought
+        gave += thought if apart else 0
     return Usage(
         before.input if took is None else took,
         before.output if gave is None else gave,
         _kept(number(get(into, "cached_tokens")), before.cache_read),
         _kept(number(get(into, "cache_write_tokens")), before.cache_write),
-        _kept(number(get(out, "reasoning_tokens")), before.reasoning),
+        _kept(thought, before.reasoning),
         before.response_id,
         before.response_model,
         before.finish_reasons,
+        before.cache_write_long,
+        before.tier,
     )
 
 
@@ -350,11 +357,14 @@ def _named(usage: Usage, response: Any) -> Usage:
     found = [get(choice, "finish_reason") for choice in items(get(response, "choices"))]
     reasons = tuple(reason for reason in found if isinstance(reason, str) and reason)
     name, model = text_of(get(response, "id")), text_of(get(response, "model"))
-    if not (reasons or name != usage.response_id or model != usage.response_model):
+    tier = text_of(get(response, "service_tier"))
+    known = (usage.response_id, usage.response_model, usage.tier)
+    if not reasons and (name, model, tier) == known:
         return usage
     return replace(
         usage,
         response_id=name or usage.response_id,
         response_model=model or usage.response_model,
         finish_reasons=(*usage.finish_reasons, *reasons),
+        tier=tier or usage.tier,
     )

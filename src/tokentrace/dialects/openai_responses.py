@@ -288,4 +288,5 @@ def _named(usage: Usage, response: Any) -> Usage:
         response_id=text_of(get(response, "id")) or usage.response_id,
         response_model=text_of(get(response, "model")) or usage.response_model,
         finish_reasons=(reason,) if reason else usage.finish_reasons,
+        tier=text_of(get(response, "service_tier")) or usage.tier,
     )

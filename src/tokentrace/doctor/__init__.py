@@ -42,6 +42,7 @@ CHECKS: dict[str, tuple[Look, str]] = {
     "otel.sampler": (exporter.sampler, "every trace is sampled"),
     "otel.count": (exporter.counts, "spans have room for our attributes"),
     "otel.length": (exporter.lengths, "texts on spans are not cut"),
+    "otel.ties": (exporter.ties, "spans have room for links and events"),
     "otel.batch": (exporter.batches, "the queue's settings can be used"),
     "otel.instrument": (exporter.agent, ""),
     "otlp.endpoint": (otlp.endpoints, "no OTLP endpoint is misspelled"),
@@ -66,6 +67,8 @@ CHECKS: dict[str, tuple[Look, str]] = {
     "records.limit": (folder.limits, "every recorded call has a known limit"),
     "records.usage": (folder.usage, "every recorded call reported its usage"),
     "records.drift": (folder.drift, "no exact count was contradicted"),
+    "records.text": (folder.texts, "no recorded text is longer than Tempo takes"),
+    "records.trace": (folder.large, "no recorded trace is near what Tempo takes"),
     "lost.spans": (folder.dropped, "no process told of lost spans"),
     "lost.errors": (folder.errors, "no process told of internal errors"),
 }

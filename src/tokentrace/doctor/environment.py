@@ -30,6 +30,7 @@ def strict(raw: str) -> bool:
 
 # What reads each variable, and what it takes.
 VARIABLES: dict[str, tuple[Callable[[str], Any], str]] = {
+    "TOKENTRACE_ATTRIBUTE_BYTES": (_config.size, "a number of bytes from 256, e.g. 2000"),
     "TOKENTRACE_CAPTURE_CONTENT": (_config.flag, "1 or 0"),
     "TOKENTRACE_DIR": (str, "a folder"),
     "TOKENTRACE_EXPORTER": (_exporter, "auto, otlp, local or none"),
@@ -40,6 +41,7 @@ VARIABLES: dict[str, tuple[Callable[[str], Any], str]] = {
         "a JSON object of tokens by model, or the path of a file",
     ),
     "TOKENTRACE_ON_EXCEED": (_on_exceed, "warn or raise"),
+    "TOKENTRACE_COSTS": (_config.flag, "1 or 0"),
     "TOKENTRACE_SECTIONS": (_sections, "1, 0, or names separated by commas"),
     "TOKENTRACE_SESSION": (str, "a name"),
     "TOKENTRACE_STRICT": (strict, "1 or 0"),

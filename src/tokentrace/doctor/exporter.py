@@ -9,6 +9,7 @@ from tokentrace import _config, schema
 from tokentrace.doctor.environment import usable
 from tokentrace.doctor.findings import Finding, fault, note, ok, warn
 from tokentrace.doctor.machine import LIMITS, Machine
+from tokentrace.readers.sizes import TEXT_BOUND
 from tokentrace.report import safe
 
 OBEYED = {"", "otlp", "none"}
@@ -22,7 +23,16 @@ BATCHES = (
     "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_SCHEDULE_DELAY",
 )  # fmt: skip
 FEW = 40  # attributes of a span below which components are folded away
-SHORT = 2_000  # bytes of the longest text that we put on a span, the details
+SHORT = _config.ATTRIBUTE_BYTES
+# The gRPC receiver of a Collector takes 4 MiB a message by default (max_recv_msg_size_mib, 0.159).
+MESSAGE = 4 * 2**20
+SPAN = 2_000  # bytes of a span of ours besides its content
+# Limits that take away what ties spans and events together: variable, and what we need of it.
+TIES = {
+    "OTEL_SPAN_LINK_COUNT_LIMIT": 1,
+    "OTEL_SPAN_EVENT_COUNT_LIMIT": 8,
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": 11,
+}
 GROUP = "opentelemetry_instrumentor"
 DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
@@ -91,11 +101,28 @@ def counts(machine: Machine) -> Iterator[Finding]:
 
 
 def lengths(machine: Machine) -> Iterator[Finding]:
-    """Find limits on the length of attributes that cut ours."""
+    """Find limits on the length of texts that are too short for ours, or longer than Tempo takes."""
     name, limit = _limit(machine, LENGTHS)
     if limit is not None and limit < SHORT:
         what = f"{name}={limit}: texts on spans are cut"
         yield warn(what, f"raise it to {SHORT}, or unset it", variable=name, value=limit)
+    ours = "TOKENTRACE_ATTRIBUTE_BYTES"
+    raw = machine.text(ours)
+    if usable(_config.size, raw) and int(raw) > TEXT_BOUND:
+        what = f"{ours}={raw}: Tempo cuts texts at {TEXT_BOUND:,} bytes by default, without a mark"
+        mend = f"set Tempo's distributor.max_attribute_bytes to {raw}, or unset {ours}"
+        yield note(what, mend, variable=ours, value=int(raw))
+
+
+def ties(machine: Machine) -> Iterator[Finding]:
+    """Find limits that leave no room for links between turns, or for events."""
+    for name, least in TIES.items():
+        _, limit = _limit(machine, (name,))
+        if limit is not None and limit < least:
+            what = f"{name}={limit}: links between turns, or events, are left out of spans"
+            yield warn(
+                what, f"raise it to {least} at least, or unset it", variable=name, value=limit
+            )
 
 
 def _unusable(machine: Machine) -> Iterator[Finding]:
@@ -107,12 +134,30 @@ def _unusable(machine: Machine) -> Iterator[Finding]:
 
 
 def batches(machine: Machine) -> Iterator[Finding]:
-    """Find settings of the queue that cannot be used."""
+    """Find settings of the queue that cannot be used, and batches that a Collector would refuse."""
     for name in BATCHES:
         raw = machine.text(name)
         if raw and not usable(_config.positive, raw):
             what = f"{name}={safe(raw, most=60)!r} cannot be used; the default is in force"
             yield warn(what, "set it to a number from 1, or unset it", variable=name, value=raw)
+    if _config.exporter("auto") == "otlp" and _config.otlp_protocol("TRACES") == "grpc":
+        yield from _messages(machine)
+
+
+def _messages(machine: Machine) -> Iterator[Finding]:
+    """Find batches of spans with their prompts' text that are more than a message may be."""
+    _, batch, _ = _config.batching()
+    content = machine.text("TOKENTRACE_CAPTURE_CONTENT")
+    wanted = bool(content) and usable(_config.flag, content) and _config.flag(content)
+    size = batch * (SPAN + (_config.attribute_bytes() if wanted else 0))
+    if size > MESSAGE:
+        most = max(1, MESSAGE * batch // size)
+        what = f"a batch of {batch:,} spans may take {size >> 20:,} MiB; a Collector takes 4 MiB by default"
+        mend = (
+            f"set OTEL_BSP_MAX_EXPORT_BATCH_SIZE to {most:,}, or raise max_recv_msg_size_mib of the "
+            "Collector's OTLP receiver"
+        )
+        yield warn(what, mend, batch=batch, bytes=size)
 
 
 def off(machine: Machine) -> set[str]:

@@ -16,7 +16,9 @@ from tokentrace import _config, schema
 from tokentrace.doctor.findings import Finding, fault, note, ok, warn
 from tokentrace.doctor.machine import Machine
 from tokentrace.doctor.traces import top
+from tokentrace.fitting import BOUND, NEAR
 from tokentrace.prompt import EXACT
+from tokentrace.readers.sizes import TEXT_BOUND
 from tokentrace.report import safe
 from tokentrace.telemetry.losses import CLOSED, FAILED, LEFT, QUEUE_FULL, UNWRITTEN
 
@@ -200,6 +202,39 @@ def drift(machine: Machine) -> Iterator[Finding]:
         "report it with the shape of the request, see docs/accuracy.md",
         worse=True,
     )
+
+
+def texts(machine: Machine) -> Iterator[Finding]:
+    """Find texts that Tempo would cut: prompts, or attributes of others."""
+    found = machine.traces.sizes
+    if found.long:
+        count = sum(found.long.values())
+        named = ", ".join(safe(name, most=60) for name in top(found.long))
+        what = (
+            f"{count:,} text{'s' * (count > 1)} of more than {TEXT_BOUND:,} bytes ({named}; the "
+            f"longest {found.longest:,}): Tempo cuts them by default, without a mark"
+        )
+        mend = "unset TOKENTRACE_ATTRIBUTE_BYTES, or raise Tempo's distributor.max_attribute_bytes"
+        yield warn(what, mend, texts=count, longest=found.longest, names=top(found.long))
+
+
+def large(machine: Machine) -> Iterator[Finding]:
+    """Find traces that a back end takes in part only."""
+    found = machine.traces.sizes
+    near = [trace for trace, size in found.bytes.items() if size >= NEAR * BOUND]
+    if near:
+        first = max(near, key=found.bytes.__getitem__)
+        many = f"{len(near):,} traces are" if len(near) > 1 else "a trace is"
+        what = (
+            f"{many} near the {BOUND:,} bytes that Tempo takes of one, or above; the largest, {safe(first)}, "
+            f"holds {found.spans[first]:,} spans of about {found.bytes[first]:,} bytes"
+        )
+        mend = (
+            "end the application's span that is open around the turns, so that each turn is a trace "
+            "of its own; or raise Tempo's max_bytes_per_trace"
+        )
+        facts = {"trace": first, "spans": found.spans[first], "bytes": found.bytes[first]}
+        yield warn(what, mend, traces=len(near), **facts)
 
 
 def _calls(models: Counter[str], what: str, mend: str, *, worse: bool = False) -> Iterator[Finding]:

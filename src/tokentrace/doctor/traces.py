@@ -9,6 +9,7 @@ from typing import Any
 from tokentrace import readers
 from tokentrace.errors import InputError
 from tokentrace.prompt import EXACT, CallRecord, Record
+from tokentrace.readers.sizes import Sizes
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class Traces:
         problems: what could not be read.
         refused: why nothing at all could be read, or empty.
         lost: by metric and reason, see `readers.losses`.
+        sizes: of texts and traces, see `readers.sizes`.
     """
 
     calls: int = 0
@@ -40,6 +42,7 @@ class Traces:
     problems: readers.Problems = field(default_factory=readers.Problems)
     refused: str = ""
     lost: dict[str, Counter[str]] = field(default_factory=dict)
+    sizes: Sizes = field(default_factory=Sizes)
 
     def add(self, record: Record) -> None:
         """Count a record."""
@@ -65,7 +68,7 @@ class Traces:
 
 def read(folder: str) -> Traces:
     """Return what a folder holds."""
-    from tokentrace.readers import losses
+    from tokentrace.readers import losses, sizes
 
     found = Traces()
     try:
@@ -74,6 +77,7 @@ def read(folder: str) -> Traces:
     except InputError as error:
         found.refused = str(error.args[0])
     found.lost = losses.read(folder)
+    found.sizes = sizes.read(folder)
     return found
 
 

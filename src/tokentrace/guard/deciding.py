@@ -49,6 +49,8 @@ def decide(
         grew=() if standing is None else _growth(count, standing.previous),
         forecast=None if standing is None else standing.forecast,
         model=count.model,
+        ahead=None if standing is None else standing.ahead,
+        waste=() if standing is None else standing.waste,
     )
     if guard is None:
         return replace(report, decision="off")
@@ -164,7 +166,7 @@ def _growth(count: Count, previous: Mapping[str, int]) -> tuple[tuple[str, int],
 
 def message_of(report: LimitReport, *, soft: int | None = None, known: Container[str] = ()) -> str:
     """Say in one sentence what was counted, what grew and what to cut: numbers and known names."""
-    from tokentrace.insights import advice
+    from tokentrace.insights import cuts
 
     pieces = [_state(report)]
     if soft is not None and report.count.total - report.count.error > soft:
@@ -176,12 +178,27 @@ def message_of(report: LimitReport, *, soft: int | None = None, known: Container
         grown = (f"{name} +{n}" for name, n in _named(report.grew, known).items())
         pieces.append(f"grew since the previous turn: {', '.join(grown)}")
     if report.forecast is not None:
-        pieces.append(f"at this growth the limit is {report.forecast:.1f} turns away")
-    found = _named(((finding.component, finding.tokens) for finding in advice(report)), known)
+        pieces.append(
+            f"at this growth the limit is {report.forecast:.1f} turns away{_range(report, known)}"
+        )
+    found = _named(((finding.component, finding.tokens) for finding in cuts(report)), known)
     if found:
-        cuts = (f"{name} ({tokens})" for name, tokens in found.items())
-        pieces.append(f"to cut: {', '.join(cuts)}")
+        told = (f"{name} ({tokens})" for name, tokens in found.items())
+        pieces.append(f"to cut: {', '.join(told)}")
     return "; ".join(pieces)
+
+
+def _range(report: LimitReport, known: Container[str]) -> str:
+    """Say how sure a forecast is, and which component grows the most."""
+    coming = report.ahead
+    if coming is None:
+        return ""
+    latest = "more" if coming.latest is None else f"{coming.latest:.1f}"
+    told = f" ({coming.earliest:.1f} to {latest})"
+    if not coming.growth:
+        return told
+    name, pace = coming.growth[0]
+    return f"{told}, most of it {_public(name, known)} (+{pace:.0f} a turn)"
 
 
 def _named(pairs: Iterable[tuple[str, int]], known: Container[str]) -> dict[str, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tokentrace.insights.waste import KINDS, MEDIUM
+from tokentrace.outlook import Waste
 from tokentrace.prompt import LimitReport
 
 GREW = "grew"
@@ -37,20 +39,36 @@ class Finding:
     """Something that a component of a prompt could do without.
 
     Attributes:
-        code: ``over_limit`` (above its own limit), ``grew`` (since the previous turn) or
-            ``largest``.
+        code: ``over_limit`` (above its own limit), ``grew`` (since the previous turn), ``largest``,
+            or that of a kind of waste, e.g. ``waste.duplicate``: the codes of a report's findings.
         component: its name.
-        tokens: added since the previous turn where it ``grew``, else all that it holds.
+        tokens: added since the previous turn where it ``grew``, wasted where that is the code, else
+            all that it holds.
         remedy: what to do, one phrase.
+        confidence: ``high``, ``medium`` or ``low``: how sure it is that the prompt can do without.
+        turns: for how many turns by now, 0 where the code knows no age.
+        cost_usd: what the tokens cost a turn, None where nobody knows.
     """
 
     code: str
     component: str
     tokens: int
     remedy: str
+    confidence: str = MEDIUM
+    turns: int = 0
+    cost_usd: float | None = None
 
 
 def advice(report: LimitReport) -> tuple[Finding, ...]:
+    """Return what to cut, the most useful first.
+
+    First `cuts`, in which each component stands once; then what is waste, the largest first: it
+    can go without a loss, but is a part of what stands before it.
+    """
+    return (*cuts(report), *(_wasted(one) for one in report.waste if one.kind in KINDS))
+
+
+def cuts(report: LimitReport) -> tuple[Finding, ...]:
     """Return what to cut, the most useful first; each component once.
 
     First the components above a limit of their own, then those that grew by at least a twentieth
@@ -72,3 +90,10 @@ def advice(report: LimitReport) -> tuple[Finding, ...]:
 
 def _finding(code: str, component: str, tokens: int) -> Finding:
     return Finding(code, component, tokens, REMEDIES.get(component, REMEDY))
+
+
+def _wasted(waste: Waste) -> Finding:
+    kind = KINDS[waste.kind]
+    return Finding(
+        kind.code, waste.component, waste.tokens, kind.remedy, kind.confidence, waste.turns
+    )

@@ -140,9 +140,11 @@ def status() -> dict[str, Any]:
         ``estimates``: calls whose count was no exact one, by method; ``factors``: what models count
         for each token of ours, as their reported usage says, by model and host; ``marks``: what became of
         the names that the application gave; ``learned``: limits that providers' refusals told, by
-        model and host.
+        model and host; ``traces``: spans and bytes, about, of the largest trace so far, and how
+        many came near what back ends take of one.
     """
     from tokentrace import context, guard, telemetry
+    from tokentrace.telemetry import weighing
 
     rows = {f"{hook.module}:{hook.attr}": _state_of(hook) for hook in HOOKS}
     return {
@@ -155,6 +157,7 @@ def status() -> dict[str, Any]:
         "marks": dict(context.status()),
         "learned": guard.learned_limits(),
         "factors": learning.learned_factors(),
+        "traces": weighing.status(),
     }
 
 
@@ -270,9 +273,11 @@ def _wrap(hook: Hook) -> None:
     if hook.reader == RUN and not frameworks.is_there(hook.sdk):
         return  # a module of the application's own that bears the framework's name
 
+    from tokentrace import telemetry
     from tokentrace.counting import tokenizers, vocab
     from tokentrace.instrument import captured
     from tokentrace.instrument.standing import Standing
+    from tokentrace.providers import prices
 
     owner: Any = sys.modules[hook.module]
     *path, name = hook.attr.split(".")
@@ -289,6 +294,8 @@ def _wrap(hook: Hook) -> None:
     state.hooked[hook] = (owner, name, wrapper)
     state.taken[hook] = attempt(captured.take, owner, name, original, default=[])
     if hook is not WATCHED and hook.reader != RUN:
+        if state.settings is not None and state.settings.costs and telemetry.enabled():
+            prices.load_in_background()
         vocab.load_in_background(VOCABULARY)
         tokenizers.load_in_background()
 

@@ -21,6 +21,7 @@ from tokentrace._failsafe import OnError, attempt, outcome
 from tokentrace._sessions import Registry
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
+from tokentrace.counting.waste import UNSEEN
 from tokentrace.errors import TokentraceError
 from tokentrace.instrument import asking, caching, learning, records, state
 from tokentrace.instrument.answers import Answer, Lines
@@ -219,7 +220,9 @@ class Call:
             )
         self.own = learning.own(self.request, self.prompt, count)
         count = learning.better(self.own, self.lineage)
-        self.standing = self.lineage.standing(count)
+        seen = self.prompt.memo.get("waste", UNSEEN)
+        steady = self.lineage.unchanged(seen.contents, count) if seen.contents else ()
+        self.standing = self.lineage.standing(count, waste=seen.waste + steady)
         return guard.decide(
             self.guard,
             count,
@@ -241,6 +244,7 @@ class Call:
             limit=partial(guard.limit_of, self.guard, request.provider, request.base_url),
             budget_s=BUDGET,
             contexts=partial(learning.contexts, request),
+            wasteful=True,
         )
         context.note_hits(found, self.place.registry)
         return count
@@ -267,12 +271,16 @@ class Call:
         where = records.Where(self.place, self.lineage, self.standing)
         self.record = records.record(self.request, self.prompt, report, where, saved)
         self.span = telemetry.open_call(
-            self.record, attributes=self.place.attributes, sdk=self.request.sdk
+            self.record,
+            attributes=self.place.attributes,
+            sdk=self.request.sdk,
+            line=self.lineage,
         )
         if self.span.recording:
             self.request.hush()
             if state.settings and state.settings.capture_content:
-                self.span.set({schema.INPUT_MESSAGES: records.content(self.request.body)})
+                text = records.content(self.request.body, self.span.most)
+                self.span.set({schema.INPUT_MESSAGES: text})
 
     def _act(self, report: LimitReport, saved: int) -> None:
         """Warn or refuse; a refused call was never sent, so its lineage does not know it."""
@@ -287,6 +295,8 @@ class Call:
         fresh = self.lineage.level > level or bool(self.lineage.alarms - alarms)
         attempt(self._tell, report, saved, fresh=fresh)
         self.lineage.note(report.count)
+        if seen := self.prompt.memo.get("waste"):
+            self.lineage.hold(seen.contents)
 
     def _tell(self, report: LimitReport, saved: int, *, fresh: bool) -> None:
         """Put what happened on the span, and among the log records."""
@@ -386,5 +396,8 @@ class Call:
         span, self.span = self.span, None
         if span is not None and self.record is not None:
             told = self.usage is not UNKNOWN
-            record = replace(self.record, usage=self.usage) if told else self.record
+            record = self.record
+            if told:
+                record = replace(record, usage=self.usage)
+                record = attempt(records.priced, record, default=record)
             span.close(record, error, self.overhead)

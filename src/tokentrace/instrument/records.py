@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from tokentrace import guard, providers, schema
+from tokentrace.counting.waste import DUPLICATE
+from tokentrace.fitting import dumped
+from tokentrace.insights import cost
 from tokentrace.instrument import state
 from tokentrace.instrument.hooks import OPERATIONS
 from tokentrace.instrument.requests import Request
 from tokentrace.lineage import Lineage, Standing
 from tokentrace.names import SECTION
+from tokentrace.outlook import Forecast, Waste
 from tokentrace.prompt import PROVIDER, CallRecord, Count, Detail, LimitReport, Prompt
+from tokentrace.providers import prices
 from tokentrace.turns import Place
 
 OTHER = "other"
-MOST_CONTENT = 64_000
+ANSWERED = frozenset({"assistant", "model"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +65,41 @@ def record(
         tokenizer=count.tokenizer,
         components=state.templates.fold(count.components),
         details=_details(prompt, count),
+        called=_called(prompt),
         limit=count.limit,
         limit_source=count.limit_source if count.limit is not None else "",
         decision=report.decision,
         compressed_tokens=saved,
         forecast=standing.forecast,
+        **_ahead(standing.ahead),
+        **_waste(standing.waste),
     )
+
+
+def _ahead(coming: Forecast | None) -> dict[str, Any]:
+    """Return how sure a forecast is and what grows the most, as the record's fields."""
+    if coming is None:
+        return {}
+    name = shown(coming.growth[0][0]) if coming.growth else ""
+    return {
+        "forecast_earliest": coming.earliest,
+        "forecast_latest": coming.latest,
+        "forecast_component": name,
+    }
+
+
+def _waste(waste: tuple[Waste, ...]) -> dict[str, Any]:
+    """Return what of a prompt could be spared, under names that may leave, as the record's fields."""
+    if not waste:
+        return {}
+    told: dict[tuple[str, str], Waste] = {}
+    for one in waste:
+        key = (one.kind, shown(one.component))
+        before = told.get(key)
+        tokens = one.tokens + (before.tokens if before else 0)
+        told[key] = Waste(*key, tokens, max(one.turns, before.turns if before else 0))
+    again = sum(one.tokens for one in told.values() if one.kind == DUPLICATE)
+    return {"waste": tuple(told.values()), "duplicate_tokens": again}
 
 
 def _settings(prompt: Prompt, request: Request) -> Mapping[str, Any]:
@@ -94,6 +129,40 @@ def _details(prompt: Prompt, count: Count) -> tuple[Detail, ...]:
         key = (detail.component, name)
         told[key] = told.get(key, 0) + detail.tokens
     return tuple(Detail(component, name, tokens) for (component, name), tokens in told.items())
+
+
+def _called(prompt: Prompt) -> tuple[str, ...]:
+    """Return the tools whose calls come back in this prompt for the first time, one name a call.
+
+    These are the calls of the newest answer in it: what follows are their results.
+    """
+    if not prompt.tools:
+        return ()
+    tools = {tool.name for tool in prompt.tools}
+    found: list[str] = []
+    answering = False
+    for message in reversed(prompt.messages):
+        spoken = message.role in ANSWERED
+        if answering and not spoken:
+            break
+        answering = answering or spoken
+        if spoken:
+            calls = [part.name for part in message.parts if part.kind == "call"]
+            found[:0] = [name if name in tools else OTHER for name in calls]
+    return tuple(found)
+
+
+def priced(record: CallRecord) -> CallRecord:
+    """Return a call's record with what it cost, where the list of prices is loaded and knows it."""
+    settings = state.settings
+    if settings is None or not settings.costs or not prices.loaded():
+        return record
+    known = cost.price(record, time.time_ns())
+    found = None if known is None else cost.spent(record, known)
+    if found is None:
+        return record
+    costs = {name: cost.usd(amount) for name, amount in found.components.items()}
+    return replace(record, cost=cost.usd(found.total), costs=costs)
 
 
 def _tellable(detail: Detail, tools: set[str]) -> bool:
@@ -140,10 +209,19 @@ def _limits(report: LimitReport) -> dict[str, Any]:
         "threshold": report.threshold,
         "decision": report.decision,
         "forecast": report.forecast,
+        **_interval(report.ahead),
         "exceeded": tuple(map(shown, report.exceeded)),
         "grew": tuple(f"{shown(name)} +{tokens}" for name, tokens in report.grew[:3]),
     }
     return {name: value for name, value in told.items() if value is not None and value != ()}
+
+
+def _interval(coming: Forecast | None) -> dict[str, Any]:
+    told = _ahead(coming)
+    if not told:
+        return {}
+    earliest, latest, grows = told.values()
+    return {"earliest": earliest, "latest": latest, "grows": grows or None}
 
 
 def shown(name: str) -> str:
@@ -151,13 +229,12 @@ def shown(name: str) -> str:
     return name if state.templates.public(name) else f"{SECTION}{OTHER}"
 
 
-def content(body: Mapping[str, Any]) -> str:
-    """Return the prompt's text for those who asked for it, cut at 64,000 characters with a mark."""
-    import json
+def content(body: Mapping[str, Any], most: int) -> str:
+    """Return the prompt's text for those who asked for it: JSON of at most ``most`` bytes.
 
+    The newest messages stay; what was left out or cut bears a mark, see `fitting.dumped`.
+    """
     whole = {
         key: body[key] for key in ("instructions", "system", "messages", "input") if key in body
     }
-    text = json.dumps(whole, ensure_ascii=False, default=lambda odd: f"<{type(odd).__name__}>")
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    return text if len(text) <= MOST_CONTENT else f"{text[:MOST_CONTENT]}…[cut]"
+    return dumped(whole, most)

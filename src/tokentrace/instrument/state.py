@@ -21,12 +21,14 @@ class Settings:
         sections: whether text is split by its own structure, or the names that may be told.
         capture_content: whether text goes onto spans.
         sdks: the SDKs to hook, None for all.
+        costs: whether what calls cost goes onto spans.
     """
 
     guard: Guard | None
     sections: bool | tuple[str, ...] = True
     capture_content: bool = False
     sdks: frozenset[str] | None = None
+    costs: bool = False
 
 
 settings: Settings | None = None
@@ -59,6 +61,7 @@ def settled(
         sections if isinstance(sections, bool) else _names(sections),
         capture_content or _config.read("TOKENTRACE_CAPTURE_CONTENT", _config.flag, False),
         None if sdks is None else frozenset(_names(sdks)),
+        _config.costs(),
     )
 
 

@@ -10,10 +10,15 @@ from typing import Any
 
 import msgspec
 
-from tokentrace.analysis import Finding, Judgement, Report, summary
+from tokentrace.analysis import Finding, Judgement, Report, spending, summary
 from tokentrace.analysis.judging import heaviest
 from tokentrace.analysis.optimising import sizes, triggers
+from tokentrace.analysis.rules.forecast import coming
 from tokentrace.analysis.shapes import Happening, Session, Turn
+from tokentrace.analysis.spending import Sheet
+from tokentrace.insights.cost import Bill, Missed, Spending, usd
+from tokentrace.insights.tools import Tool
+from tokentrace.outlook import Forecast
 from tokentrace.prompt import CallRecord, ContextRecord, Detail, Usage
 
 VERSION = 1
@@ -63,8 +68,15 @@ def _indented(value: Any, depth: int) -> str:
     return text.replace("\n", "\n" + " " * depth)
 
 
-def document(report: Report) -> dict[str, Any]:
-    """Return the document as plain data."""
+def document(report: Report, *, priced: bool | None = None) -> dict[str, Any]:
+    """Return the document as plain data.
+
+    Args:
+        report: what to show.
+        priced: look prices up; by default where the list is there and not switched off.
+    """
+    look_up = spending.listed() if priced is None else priced
+    sheets = [spending.sheet(session, look_up=look_up) for session in report.sessions]
     return {
         "version": VERSION,
         "verdict": report.verdict,
@@ -73,9 +85,12 @@ def document(report: Report) -> dict[str, Any]:
             for code, level, count in heaviest(report.judgements)
         ],
         "summary": _summary(report.sessions),
+        "cost": cost(spending.together(one.bill for one in sheets), spending.all_missed(sheets)),
         "sessions": [
-            _session(session, judged)
-            for session, judged in zip(report.sessions, report.judgements, strict=True)
+            _session(session, judged, sheet)
+            for session, judged, sheet in zip(
+                report.sessions, report.judgements, sheets, strict=True
+            )
         ],
         "problems": {
             "count": report.problems.count,
@@ -89,7 +104,8 @@ def _summary(sessions: Sequence[Session]) -> dict[str, Any]:
     return {**known, "utilization": _rounded(known["utilization"])}
 
 
-def _session(session: Session, judged: Judgement) -> dict[str, Any]:
+def _session(session: Session, judged: Judgement, sheet: Sheet) -> dict[str, Any]:
+    turns = zip(session.turns, sheet.turns, sheet.calls, sheet.main, strict=True)
     return {
         "id": session.id,
         "named": session.named,
@@ -98,7 +114,61 @@ def _session(session: Session, judged: Judgement) -> dict[str, Any]:
         "verdict": judged.verdict,
         "findings": [finding(found) for found in judged.findings],
         "summary": _summary([session]),
-        "turns": [_turn(turn) for turn in session.turns],
+        "forecast": _forecast(coming([turn for turn in session.turns if turn.main])),
+        "cost": cost(sheet.bill, sheet.missed),
+        "tools": [tool(one) for one in sheet.tools],
+        "turns": [_turn(*one) for one in turns],
+    }
+
+
+def cost(bill: Bill, missed: Missed | None = None) -> dict[str, Any]:
+    """Return what calls cost as plain data, in dollars; null is not known."""
+    known = bill.known > 0
+    lines = ("input", "drift", "output", "reasoning", "request", "rest")
+    cached = {"cache_read": bill.reads, "cache_write": bill.writes, "cache_saved": bill.saved}
+    told = {name: getattr(bill, name) for name in lines} | cached
+    return {
+        "total_usd": None if bill.total is None else usd(bill.total),
+        "components_usd": _dollars(bill.components),
+        **{f"{name}_usd": usd(amount) if known else None for name, amount in told.items()},
+        "cache_missed_usd": None if missed is None else usd(missed.cost),
+        "cache_missed_tokens": None if missed is None else missed.tokens,
+        "calls": bill.known,
+        "proportional": bill.proportional,
+        "unknown": [
+            {"provider": provider, "model": model, "reason": reason, "calls": count}
+            for (provider, model, reason), count in spending.reasons(bill).items()
+        ],
+    }
+
+
+def _dollars(amounts: Mapping[str, int]) -> dict[str, float]:
+    """Return amounts in dollars, the largest first."""
+    ordered = sorted(amounts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return {name: usd(amount) for name, amount in ordered}
+
+
+def tool(one: Tool) -> dict[str, Any]:
+    """Return what a tool took as plain data."""
+    known = asdict(one)
+    paid = known.pop("cost")
+    return {
+        **known,
+        "calls_per_thousand": _rounded(one.calls_per_thousand),
+        "cost_usd": None if paid is None else usd(paid),
+    }
+
+
+def _forecast(known: Forecast | None) -> dict[str, Any] | None:
+    """Return when the limit is reached, in turns from the last one on."""
+    if known is None:
+        return None
+    return {
+        "turns": _rounded(known.turns, 3),
+        "earliest": _rounded(known.earliest, 3),
+        "latest": _rounded(known.latest, 3),
+        "per_turn": _rounded(known.pace, 3),
+        "growth": {name: _rounded(pace, 3) for name, pace in known.growth},
     }
 
 
@@ -112,6 +182,9 @@ def finding(found: Finding) -> dict[str, Any]:
         "turns": list(found.turns),
         "component": found.component,
         "numbers": {name: _figure(value) for name, value in found.numbers.items()},
+        "tokens": found.tokens,
+        "cost_usd": _rounded(found.cost_usd, 9),
+        "confidence": found.confidence,
     }
 
 
@@ -134,7 +207,9 @@ def _figure(value: float) -> float:
     return value if isinstance(value, int) else round(value, 6)
 
 
-def _turn(turn: Turn) -> dict[str, Any]:
+def _turn(
+    turn: Turn, bill: Bill, paid: Sequence[Spending | None], of_main: Spending | None
+) -> dict[str, Any]:
     main = turn.main or CallRecord()
     return {
         "number": turn.number,
@@ -148,12 +223,13 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "forecast": _rounded(main.forecast),
         "components": _ordered(main.components),
         "cached": _ordered(main.cached),
-        "costs_usd": {name: _rounded(cost, 9) for name, cost in sorted(main.costs.items())},
+        "cost_usd": None if bill.total is None else usd(bill.total),
+        "costs_usd": _dollars(of_main.components if of_main else {}),
         "details": _details(main.details),
         "inclusions": turn.inclusions,
         "exclusions": _ordered(turn.exclusions),
         "events": [_event(event) for event in turn.events],
-        "calls": [_call(call) for call in turn.calls],
+        "calls": [_call(*one) for one in zip(turn.calls, paid, strict=True)],
         "contexts": [_context(context) for context in turn.contexts],
     }
 
@@ -184,7 +260,7 @@ def _usage(usage: Usage) -> dict[str, int | None]:
     }
 
 
-def _call(call: CallRecord) -> dict[str, Any]:
+def _call(call: CallRecord, paid: Spending | None) -> dict[str, Any]:
     return {
         "trace_id": call.trace_id,
         "span_id": call.span_id,
@@ -200,8 +276,11 @@ def _call(call: CallRecord) -> dict[str, Any]:
         "decision": call.decision,
         "compressed_tokens": call.compressed_tokens,
         "duplicate_tokens": call.duplicate_tokens,
+        "waste": [asdict(one) for one in call.waste],
         "cache_broken_by": call.cache_broken_by,
         "cache_reason": call.cache_reason,
+        "cost_usd": None if paid is None else usd(paid.total),
+        "called": list(call.called),
         "error_type": call.error_type,
     }
 

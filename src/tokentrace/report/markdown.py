@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tokentrace.analysis import Finding, Judgement, Report, Session, summary
+from tokentrace.analysis import Finding, Judgement, Report, Session, spending, summary
 from tokentrace.analysis.comparing import Comparison
 from tokentrace.report import cells, safe, words
 from tokentrace.report.comparing import alone, groups, row, verdict
+from tokentrace.report.costs import MISSING, lines, money, remarks
 
 LISTED = 20
 MARKS = {"healthy": "🟢", "degraded": "🟡", "failing": "🔴", "critical": "⛔"}
@@ -15,9 +16,28 @@ ESCAPED = str.maketrans({one: f"\\{one}" for one in "\\|`*_<>[]@#~"})
 HEAD = ("session", "verdict", "turns", "peak", "use", "excluded", "compressed")
 
 
-def render(report: Report) -> str:
-    """Return the verdict, a line a session (the newest 20) and their findings."""
-    return "\n".join(_report(report)) + "\n"
+def render(report: Report, *, costs: bool = False) -> str:
+    """Return the verdict, a line a session (the newest 20) and their findings; and the costs."""
+    paid = _costs(report) if costs else ()
+    return "\n".join([*_report(report), *paid]) + "\n"
+
+
+def _costs(report: Report) -> Iterator[str]:
+    """Yield what each session cost, and of what all cost, line by line."""
+    look_up = spending.listed(asked=True)
+    sheets = [spending.sheet(session, look_up=look_up) for session in report.sessions]
+    whole = spending.together(one.bill for one in sheets)
+    yield f"\n**cost {_name(money(whole.total))}**\n"
+    named = [(_name(name), _name(money(amount))) for name, amount in lines(whole)]
+    if whole.total is not None:
+        yield from _table(("component", "cost"), named)
+    if len(sheets) > 1:
+        yield ""
+        recent = list(zip(report.sessions, sheets, strict=True))[-LISTED:]
+        rows = [(_name(words.title(one)), _name(money(its.bill.total))) for one, its in recent]
+        yield from _table(("session", "cost"), rows)
+    said = [*remarks(whole, spending.all_missed(sheets)), *(() if look_up else (MISSING,))]
+    yield from (f"\n{_name(one)}" for one in said)
 
 
 def _report(report: Report) -> Iterator[str]:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from tokentrace import analysis
 from tokentrace.analysis import Judgement, Report, Thresholds
+from tokentrace.analysis.rules import forecast
 from tokentrace.analysis.shapes import (
     COMPRESSED,
     EXCLUDED,
@@ -24,14 +25,16 @@ from tokentrace.analysis.shapes import (
     Summary,
     Turn,
 )
-from tokentrace.report import cells, safe, verdicts, words
+from tokentrace.report import cells, costs, safe, verdicts, words
 
 SHOWN = 3  # sessions with a table of their own; of more, only the newest has one
 LISTED = 20
 EVENTS = 40
 PROBLEMS = 5
+FAR = 1_000  # turns: a limit that is further off is none
 GAP = 2
 OTHER = "other"
+NOTHING = costs.Wanted()
 ORDER: tuple[str, ...] = (
     "total",
     "limit",
@@ -45,13 +48,19 @@ ORDER: tuple[str, ...] = (
 ORDER += ("drift", "calls", "output")
 
 
-def render(report: Report, console: Console, explained: Thresholds | None = None) -> None:
+def render(
+    report: Report,
+    console: Console,
+    explained: Thresholds | None = None,
+    wanted: costs.Wanted = NOTHING,
+) -> None:
     """Print the report; it fits the width of ``console``.
 
     Args:
         report: what to show.
         console: where.
         explained: the thresholds that it was judged by, to have each finding explained.
+        wanted: what to show beside the turns.
     """
     shown = list(zip(report.sessions, report.judgements, strict=True))
     if len(shown) > SHOWN:
@@ -62,6 +71,10 @@ def render(report: Report, console: Console, explained: Thresholds | None = None
         verdicts.render(judged, console, explained)
         if explained:
             verdicts.explain(session, console)
+        if wanted != NOTHING:
+            costs.render(session, console, wanted)
+    if wanted.cost:
+        costs.overall(report, console)
     verdicts.overall(report, console)
     _problems(report, console)
 
@@ -172,7 +185,19 @@ def _sums(session: Session, total: Summary) -> list[str]:
     words.append(f"trend {total.increases}▲ {total.decreases}▼ {total.stable}=")
     if total.reported:
         words.append(f"reported {total.reported:,}, drift {total.drift:+,}")
-    return words
+    return [*words, *_ahead(session)]
+
+
+def _ahead(session: Session) -> Iterable[str]:
+    """Yield when the limit is reached and what grows the most, where that is known."""
+    coming = forecast.coming([turn for turn in session.turns if turn.main])
+    if coming is None or coming.turns > FAR:
+        return
+    until = f"{coming.earliest:,.0f} to {'∞' if coming.latest is None else f'{coming.latest:,.0f}'}"
+    yield f"limit in about {coming.turns:,.0f} turns ({until})"
+    if coming.growth:
+        name, pace = coming.growth[0]
+        yield f"{safe(name)} grows most, {pace:+,.0f} a turn"
 
 
 # ── the table of turns ───────────────────────────────────────────────────────────────────────────

@@ -14,11 +14,13 @@ from tokentrace.analysis import CODES, Finding, Judgement, Report, Session, Thre
 from tokentrace.analysis.findings import VERDICTS
 from tokentrace.analysis.optimising import Trigger, sizes, triggers
 from tokentrace.analysis.wording import turns
+from tokentrace.insights.waste import HIGH
 from tokentrace.report import cells, safe
 
 INDENT = 12  # under the level of a finding
 SIZES = 12
 TRIGGERS = 20
+SERVER = "server_context"
 SHARES = frozenset({"utilization", "threshold"})  # of the evidence
 
 
@@ -31,11 +33,22 @@ def render(judged: Judgement, console: Console, explained: Thresholds | None = N
     for found in judged.findings:
         head = Text(f"{found.level:<{INDENT}}", cells.VERDICT_STYLES[found.level])
         indented(safe(found.message, 400), console, head)
-        indented(f"{found.code} · {safe(found.remedy)}", console, style="dim")
+        indented(" · ".join(_means(found)), console, style="dim")
         for line in _explained(found, explained) if explained else ():
             indented(line, console, style="dim")
     if judged.findings:
         console.print()
+
+
+def _means(found: Finding) -> Iterator[str]:
+    """Yield a finding's code, what it costs, how sure it is, and what to do."""
+    yield found.code
+    if found.tokens is not None:
+        paid = found.cost_usd
+        yield "cost unknown" if paid is None else f"${paid:.6f} a turn"
+    if found.confidence != HIGH:
+        yield f"{found.confidence} confidence"
+    yield safe(found.remedy)
 
 
 def _explained(found: Finding, thresholds: Thresholds) -> Iterator[str]:
@@ -115,9 +128,29 @@ def explain(session: Session, console: Console) -> None:
     for name, budget in _budgets(session).items():
         console.print(Text(f"assembly {safe(name) or 'without a name'}: budget {budget:,} tokens"))
     console.print()
+    for line in _unseen(session):
+        indented(line, console)
     console.print(Text("component sizes in tokens", "bold"))
     console.print(_sizes(session))
     console.print()
+
+
+def _unseen(session: Session) -> Iterator[str]:
+    """Yield what prompts hold that no body shows, in words."""
+    calls = session.calls
+    beyond = sum(call.unattributed for call in calls)
+    hidden = sum(call.components.get(SERVER, 0) for call in calls)
+    if beyond:
+        yield (
+            f"unattributed: {beyond:,} tokens in {cells.many(sum(call.unattributed > 0 for call in calls), 'call')}"
+            " were reported beyond what was counted: text that the provider adds, or a count that is"
+            " too low; inside the bound of its count it is no finding"
+        )
+    if hidden:
+        yield (
+            f"{SERVER}: {hidden:,} tokens lie with the provider: an earlier response that the request"
+            " names, or tools that the provider runs; known from what it reported"
+        )
 
 
 def _trigger(trigger: Trigger) -> str:

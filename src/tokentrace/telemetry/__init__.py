@@ -27,7 +27,7 @@ from tokentrace.telemetry.sources import (
     shutdown,
 )
 from tokentrace.telemetry.spans import Awaited, Handle
-from tokentrace.values import foreign, text, whole
+from tokentrace.values import foreign, identity, text, whole
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -64,6 +64,7 @@ def open_call(
     parent: Context | Handle | None = None,
     attributes: Mapping[str, Any] = _NOTHING,
     sdk: str = "",
+    line: Any = None,
 ) -> Handle:
     """Start the span of a call with everything that is known before it.
 
@@ -75,11 +76,13 @@ def open_call(
         parent: another parent than the current span; then the span is our own.
         attributes: the session's own, cleaned here.
         sdk: whose client makes the call; two instrumentations around it are told once.
+        line: a `lineage.Lineage`, or None. A call without a parent is a trace of its own, linked to
+            the one before of its lineage, which remembers it.
     """
     theirs = attempt(peers.span_of, record) if parent is None and wanted() else None
     if theirs is None and not enabled():
         return Handle()
-    handle = _own(record, parent, attributes) if theirs is None else _on(theirs, record)
+    handle = _own(record, parent, attributes, line) if theirs is None else _on(theirs, record)
     handle.measured = True
     if theirs is not None:
         peers.tell(sdk)
@@ -103,7 +106,7 @@ def wanted() -> bool:
 
 
 def _own(
-    record: CallRecord, parent: Context | Handle | None, attributes: Mapping[str, Any]
+    record: CallRecord, parent: Context | Handle | None, attributes: Mapping[str, Any], line: Any
 ) -> Handle:
     """Start a span of our own, or wait for somebody's that comes late."""
     known = schema.dump(record) | foreign(attributes)
@@ -115,7 +118,11 @@ def _own(
         peers.expect(late)
         return late
     handle = Handle()
-    handle.start(name, "CLIENT", known, record, context=under)
+    root = line is not None and not _span_context(under).is_valid
+    links = [_link(line.last_span)] if root and line.last_span is not None else []
+    handle.start(name, "CLIENT", known, record, context=under, links=links)
+    if root and handle.span_context is not None:
+        line.last_span = handle.span_context
     return handle
 
 
@@ -179,7 +186,7 @@ def open_assembly(name: str, place: Any = None, *, current: bool = False) -> Han
 def _place(place: Any) -> dict[str, Any]:
     """Return the attributes of where something happens: session, agent, turn."""
     pairs = {
-        schema.CONVERSATION: text(getattr(place, "session", None)),
+        schema.CONVERSATION: identity(getattr(place, "session", None)),
         schema.AGENT: text(getattr(place, "agent", None)),
         schema.TURN: whole(getattr(place, "turn_number", None)),
     }
@@ -201,17 +208,18 @@ def emit(name: str, attributes: Mapping[str, Any], handle: Handle | None = None)
         return
     from opentelemetry import context, trace
 
-    known = schema.dump_event(name, attributes)
+    most = sources.most() if handle is None else handle.most
+    known = schema.bounded(schema.dump_event(name, attributes), most)
     where = handle.context if handle is not None else None
     where = context.get_current() if where is None else where
     if handle is not None:
         handle.event(name, known)
     else:
-        trace.get_current_span(where).add_event(name, known)
+        trace.get_current_span(where).add_event(name, dict(known))
     _log(name, known, where)
 
 
-def _log(name: str, attributes: dict[str, Any], where: Context) -> None:
+def _log(name: str, attributes: Mapping[str, Any], where: Context) -> None:
     logger = sources.logger()
     # Older loggers know neither events nor this question.
     if not hasattr(logger, "enabled"):
@@ -226,7 +234,7 @@ def _log(name: str, attributes: dict[str, Any], where: Context) -> None:
             context=where,
             severity_number=severity,
             severity_text=severity.name,
-            attributes=attributes,
+            attributes=dict(attributes),
             event_name=name,
         )
 

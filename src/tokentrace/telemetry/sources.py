@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokentrace import _config, schema
 from tokentrace._failsafe import attempt
-from tokentrace.telemetry import meters
+from tokentrace.telemetry import meters, weighing
 from tokentrace.telemetry.meters import Meters
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 1.0  # seconds
 CAPACITY = 128  # attributes a span, where its provider does not tell
+SHORTEST = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,15 @@ class _State:
     disabled: bool = False
     private: Private | None = None
     carrier: dict[str, str] | None = None
-    tracer: tuple[Any, Any, int] = (None, None, CAPACITY)
+    tracer: tuple[Any, Any, int, int] = (None, None, CAPACITY, 0)
+    most: int = _config.ATTRIBUTE_BYTES
     meters: tuple[Any, Meters | None] = (None, None)
     logger: tuple[Any, Any] = (None, None)
     lock: Any = field(default_factory=threading.Lock)
 
     def forget(self) -> None:
         """Ask for tracer, instruments and logger anew."""
-        self.tracer = (None, None, CAPACITY)
+        self.tracer = (None, None, CAPACITY, 0)
         self.meters = self.logger = (None, None)
         self.carrier = None
 
@@ -89,6 +91,7 @@ def configure(**changes: Any) -> None:
     if (before.exporter, before.service_name) != (settings.exporter, settings.service_name):
         shutdown()
     _state.disabled = _config.sdk_disabled()
+    _state.most = _config.attribute_bytes()
     _state.forget()
     # A first call may come from an exit handler, when a provider's own would no longer be heard.
     atexit.unregister(shutdown)
@@ -133,6 +136,24 @@ def room() -> int:
     return _state.tracer[2]
 
 
+def most() -> int:
+    """Return how many bytes a text on a span of the tracer in charge may take."""
+    return _state.tracer[3] or _state.most
+
+
+def most_of(limits: Any) -> int:
+    """Return how many bytes a text may take under a provider's own limits, which count characters.
+
+    Python's SDK cuts without a mark; so what it would cut, we do. Limits of under 64 leave no room
+    for a mark.
+    """
+    names = ("max_span_attribute_length", "max_attribute_length")
+    lengths: list[int] = [
+        length for name in names if (length := getattr(limits, name, None)) is not None
+    ]
+    return max(SHORTEST, min([*lengths, _state.most]))
+
+
 def flush(timeout: float = 4.0) -> bool:
     """Send what waits in the private providers; False when ``timeout`` seconds were not enough."""
     for work in CLOSING:
@@ -144,7 +165,9 @@ def reset() -> None:
     """Forget everything (tests)."""
     shutdown()
     _state.settings, _state.disabled = Settings(), False
+    _state.most = _config.ATTRIBUTE_BYTES
     _dropped.clear()
+    weighing.reset()
     meters.reset()
 
 
@@ -196,6 +219,7 @@ def _count_dropped(reason: str, items: int) -> None:
 def _after_fork() -> None:
     _state.lock = threading.Lock()
     _dropped.clear()
+    weighing.reset()
 
 
 if hasattr(os, "register_at_fork"):
@@ -230,7 +254,7 @@ def tracer() -> Any:
         made = provider and provider.get_tracer(schema.SCOPE, _version())
         limits = getattr(made, "_span_limits", None)
         room = getattr(limits, "max_span_attributes", None) or CAPACITY
-        _state.tracer = (provider, made, room)
+        _state.tracer = (provider, made, room, most_of(limits))
     return _state.tracer[1]
 
 

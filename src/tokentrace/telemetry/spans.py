@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tokentrace import schema
+from tokentrace.fitting import EVENT_BYTES, LINK_BYTES, SPAN_BYTES, weight
 from tokentrace.prompt import CallRecord, Record
-from tokentrace.telemetry import sources
+from tokentrace.telemetry import sources, weighing
 from tokentrace.values import error_type
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Handle:
         context: the context in which it is the current span; None where we did not make it so.
         measured: closing it with a call records the call's metrics.
         standard: the standard's own metrics are ours to record; False where another one does.
+        most: how many bytes of UTF-8 a text on it may take.
     """
 
     def __init__(self) -> None:
@@ -41,6 +43,8 @@ class Handle:
         self.measured = False
         self.standard = True
         self._room = sources.CAPACITY
+        self._weight = 0
+        self.most = sources.most()
         self._wall = sources.settings().wall()
         self._started = sources.settings().steady()
 
@@ -59,7 +63,7 @@ class Handle:
         self,
         name: str,
         kind: str,
-        attributes: dict[str, Any],
+        attributes: Mapping[str, Any],
         record: Record | None = None,
         **more: Any,
     ) -> None:
@@ -68,10 +72,12 @@ class Handle:
         if tracer is None:
             return
         otel = sources.otel()
-        self._room = sources.room()
+        self._room, self.most = sources.room(), sources.most()
         first = max(self._room - LATE, self._room // 2)
         if len(attributes) > first:
             attributes = schema.shrink(attributes, first)
+        attributes = self._fitting(attributes)
+        self._weight += SPAN_BYTES + len(name) + LINK_BYTES * len(more.get("links") or ())
         self._sent = set(attributes)
         self._record = record
         self.span = tracer.start_span(
@@ -89,6 +95,7 @@ class Handle:
         self.span, self._owned, self.standard = span, False, standard
         used = getattr(span, "attributes", None) or _NOTHING
         limits = getattr(span, "_limits", None)
+        self.most = sources.most_of(limits)
         limit = getattr(limits, "max_span_attributes", None) or sources.CAPACITY
         self._room = max(0, min(schema.MOST_ATTRIBUTES, limit - len(used) - LATE))
         self._theirs = frozenset(used)
@@ -133,7 +140,13 @@ class Handle:
             room = self._room - len(self._sent - known.keys())
             known = schema.shrink(known, room)
         self._sent |= known.keys()
-        self.span.set_attributes(known)
+        self.span.set_attributes(self._fitting(known))
+
+    def _fitting(self, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return attributes that no back end cuts, and weigh them."""
+        known = schema.bounded(attributes, self.most)
+        self._weight += weight(known)
+        return known
 
     def update(self, record: Record) -> None:
         """Set what is new in ``record`` since the last time."""
@@ -143,7 +156,9 @@ class Handle:
     def event(self, name: str, attributes: Mapping[str, Any]) -> None:
         """Put an event on the span."""
         if self.span is not None and self.recording:
-            self.span.add_event(name, dict(attributes))
+            known = self._fitting(attributes)
+            self._weight += len(name) + EVENT_BYTES
+            self.span.add_event(name, dict(known))
 
     def close(
         self,
@@ -188,6 +203,7 @@ class Handle:
                 if failure:
                     late[schema.ERROR_TYPE] = failure
                 self.set(late)
+                weighing.add(self.span, self._weight)
         finally:
             if self._owned:
                 self._end(failure, self._wall + lasted)
@@ -264,5 +280,7 @@ class Awaited(Handle):
         super().set(kept)
         if self.span is not None and self.recording:
             for name, attributes, time in self._events:
-                self.span.add_event(name, attributes, time)
+                self.span.add_event(name, dict(self._fitting(attributes)), time)
+            if self.ended:
+                weighing.add(self.span, self._weight)
         self._events.clear()

@@ -6,8 +6,16 @@ from collections.abc import Callable, Iterable
 
 from tokentrace.analysis.case import Case
 from tokentrace.analysis.findings import Finding
-from tokentrace.analysis.rules import content, growth, limits, relief
+from tokentrace.analysis.rules import content, drift, forecast, growth, limits, relief, waste
 
 Rule = Callable[[Case], Iterable[Finding]]
 
-RULES: tuple[Rule, ...] = (*limits.RULES, *growth.RULES, *relief.RULES, *content.RULES)
+RULES: tuple[Rule, ...] = (
+    *limits.RULES,
+    *growth.RULES,
+    *forecast.RULES,
+    *relief.RULES,
+    *content.RULES,
+    *waste.RULES,
+    *drift.RULES,
+)

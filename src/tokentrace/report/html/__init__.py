@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 
 from tokentrace import analysis
-from tokentrace.analysis import Comparison, Report, Session, Summary
+from tokentrace.analysis import Comparison, Report, Session, Summary, spending
 from tokentrace.analysis.findings import Judgement, gravity
 from tokentrace.report.html import embedding, filling
 from tokentrace.report.html.colours import Palette
@@ -48,9 +48,18 @@ class Entry:
     body: str = ""
 
 
-def render(report: Report, compared: Comparison | None = None) -> str:
-    """Return the page, with what changed since another run where ``compared`` is given."""
-    entries = list(_filled(_ordered(report)))
+def render(
+    report: Report, compared: Comparison | None = None, *, priced: bool | None = None
+) -> str:
+    """Return the page, with what changed since another run where ``compared`` is given.
+
+    Args:
+        report: what to show.
+        compared: what changed.
+        priced: look prices up; by default where the list is there and not switched off.
+    """
+    look_up = spending.listed() if priced is None else priced
+    entries = list(_filled(_ordered(report), look_up=look_up))
     total = analysis.summary(report.sessions)
     return filling.template("page.html").render(
         entries=entries[:LISTED],
@@ -86,27 +95,29 @@ def _ordered(report: Report) -> list[Entry]:
     ]
 
 
-def _filled(entries: Sequence[Entry]) -> Iterator[Entry]:
+def _filled(entries: Sequence[Entry], *, look_up: bool) -> Iterator[Entry]:
     """Yield the sessions with their sections, as long as there is room."""
     palette = Palette()
     room = ROOM
     for entry in entries:
-        body = _section(entry, palette) if room > 0 else ""
+        body = _section(entry, palette, look_up=look_up) if room > 0 else ""
         room -= len(body)
         shown = body if room > 0 or entry is entries[0] else ""
         room = room if shown else 0
         yield Entry(entry.key, entry.session, entry.total, entry.judgement, shown)
 
 
-def _section(entry: Entry, palette: Palette) -> str:
+def _section(entry: Entry, palette: Palette, *, look_up: bool) -> str:
     """Return a session's part of the page."""
     session = entry.session.last(TURNS)
     chart = embedding.chart(session, palette)
+    sheet = spending.sheet(entry.session, look_up=look_up)
     return filling.template("session.html").render(
         entry=entry,
         session=session,
         older=len(entry.session.turns) - len(session.turns),
         chart=chart,
+        sheet=sheet,
         places={turn.number: place for place, turn in reversed([*enumerate(session.turns)])},
         happened=sum(len(turn.events) for turn in session.turns),
         data=filling.raw(embedding.data(session, entry.judgement, chart)),

@@ -143,7 +143,8 @@ def _limit(turns: Sequence[Turn], top: int) -> str:
 def data(session: Session, judged: Judgement, chart: Chart) -> str:
     """Return a session as JSON that can stand inside a script element."""
     layers = [[layer.name, layer.slot, layer.tokens] for layer in chart.layers]
-    (plain,) = published.document(Report((session,), judgements=(judged,)))["sessions"]
+    one = Report((session,), judgements=(judged,))
+    (plain,) = published.document(one, priced=False)["sessions"]
     known = {
         "turns": [_turn(*pair) for pair in zip(plain["turns"], session.turns, strict=True)],
         "layers": layers,

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tokentrace.analysis import CODES, Happening, Session, Turn, wording
-from tokentrace.report import cells, comparing, safe, text, verdicts, words
+from tokentrace.report import cells, comparing, costs, safe, text, verdicts, words
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -52,7 +52,7 @@ def _templates() -> Environment:
         "title": words.title, "kind": words.kind, "what": words.numbers, "why": words.why, "counted": text.counted,
         "many": cells.many, "output": cells.output, "arrows": cells.ARROWS, "marks": MARKS,
         "models": models, "figure": verdicts.figure, "codes": CODES,
-        "alone": comparing.alone, "groups": comparing.groups,
+        "money": costs.money, "paid": costs.lines, "remarks": costs.remarks, "alone": comparing.alone, "groups": comparing.groups,
     }  # fmt: skip
     return made
 

@@ -1,0 +1,190 @@
+"""Builds and runs the programs that traces are looked at in: Collector, Jaeger and Prometheus.
+
+build   the OpenTelemetry Collector (two versions) and Jaeger from their Go modules, Prometheus from
+        Debian's packages; what is built already is kept
+up      starts them on free ports of loopback, waits until they answer, prints where they are
+down    ends exactly what `up` started
+test    up, then pytest tests/backends, then down, whatever happens
+
+Needs Python 3.11 and Go, nothing else. What is built lies in TOKENTRACE_BACKENDS_CACHE, by default
+~/.cache/tokentrace/backends, under a name that is made from all that went into it. With TEMPO_URL
+the tests ask that Tempo, too, and the Collector sends to TEMPO_ENDPOINT, by default its port 4317.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from backend_stack import building, running
+from backend_stack.processes import StackError, alive, born, end, end_old, owned, say, story
+
+TOP = building.HERE.parents[1]
+STATE = "state.json"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PYTHONS = (sys.executable, str(TOP / ".venv/bin/python"), str(TOP / ".nox/backends/bin/python"))
+
+
+def build(_options: argparse.Namespace) -> int:
+    """Build or install what is not there yet."""
+    building.everything()
+    return 0
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return what `up` left in a folder, empty where nothing was started."""
+    try:
+        return dict(json.loads((folder / STATE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+
+
+def ours(state: Mapping[str, Any]) -> list[tuple[int, str]]:
+    """Return the processes of a state that still run, the last started first."""
+    told = [(one["pid"], one["born"]) for one in reversed(state.get("running", ()))]
+    return [one for one in told if alive(*one)]
+
+
+def write(folder: Path, state: Mapping[str, Any], processes: Sequence[Any]) -> None:
+    """Leave word of what runs."""
+    told = [{"pid": one.pid, "born": born(one.pid)} for one in processes]
+    text = json.dumps({**state, "running": told}, indent=1)
+    (folder / STATE).write_text(text, encoding="utf-8")
+
+
+def up(options: argparse.Namespace) -> int:
+    """Start everything and leave it running."""
+    folder = Path(options.dir).resolve()
+    state = read(folder)
+    if not ours(state):
+        state = _up(folder, options.collector, options.rules)
+    for name, where in state["places"].items():
+        say(f"{name:<12}{where}")
+    endpoint = f"OTEL_EXPORTER_OTLP_ENDPOINT={state['places']['otlp_http']}"
+    say(f"\n{endpoint} tokentrace demo --exporter otlp")
+    return 0
+
+
+def _up(folder: Path, which: str, rules: Sequence[str]) -> dict[str, Any]:
+    found = building.everything()
+    folder.mkdir(parents=True, exist_ok=True)
+    programs, places = running.plan(found, which, rules, folder)
+    state = {"places": places, "found": asdict(found), "collector": which}
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        running.start_all(programs, folder, processes, apart=True)
+        write(folder, state, processes)
+    except BaseException:
+        end_all(processes)
+        raise
+    return state
+
+
+def end_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End processes of our own, the last started first; nothing interrupts that."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    for process in reversed(processes):
+        end(process)
+
+
+def down(options: argparse.Namespace) -> int:
+    """End what `up` started."""
+    folder = Path(options.dir).resolve()
+    found = ours(read(folder))
+    for pid, since in found:
+        end_old(pid, since)
+        say(f"process {pid} has ended")
+    (folder / STATE).unlink(missing_ok=True)
+    if not found:
+        say("nothing runs")
+    return 0
+
+
+def interpreter() -> str:
+    """Return a Python that has tokentrace, the demo's SDK and pytest.
+
+    Raises:
+        StackError: none is at hand.
+    """
+    for python in filter(shutil.which, PYTHONS):
+        command = [python, "-c", "import openai, pytest, tokentrace"]
+        if not subprocess.run(command, capture_output=True, check=False).returncode:
+            return python
+    raise StackError("no Python here that has tokentrace, openai and pytest", "run nox -s backends")
+
+
+def test(options: argparse.Namespace) -> int:
+    """Start everything, run the tests against it, end everything."""
+    python, found = interpreter(), building.everything()
+    processes: list[subprocess.Popen[bytes]] = []
+    with tempfile.TemporaryDirectory(prefix="tokentrace-backends-") as scratch:
+        folder = Path(scratch)
+        programs, places = running.plan(found, options.collector, (), folder)
+        try:
+            running.start_all(programs, folder, processes, apart=False)
+            write(folder, {"places": places, "found": asdict(found)}, processes)
+            tests = str(TOP / "tests" / "backends")
+            command = [python, "-m", "pytest", tests, *options.pytest]
+            told = os.environ | {"TOKENTRACE_BACKENDS": str(folder / STATE)}
+            with owned(command, env=told, cwd=TOP) as process:
+                code = process.wait()
+            for program in programs if code else ():
+                story(folder / f"{program.name}.log")
+        finally:
+            end_all(processes)
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    whole = argparse.ArgumentParser(
+        prog="scripts/backends",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = whole.add_subparsers(required=True, metavar="build|up|down|test")
+    added = {}
+    for does in (build, up, down, test):
+        told = (does.__doc__ or "").rstrip(".")
+        added[does] = commands.add_parser(does.__name__, help=told, description=told)
+        added[does].set_defaults(does=does)
+    for one in (added[up], added[test]):
+        rows = building.COLLECTORS
+        one.add_argument("--collector", choices=rows, default="newest", help="the one that runs")
+    for one in (added[up], added[down]):
+        help_text = "folder of logs and state (%(default)s)"
+        one.add_argument("--dir", default=TOP / ".backends", help=help_text)
+    rules = "files of rules for Prometheus"
+    added[up].add_argument("--rules", nargs="*", default=(), metavar="FILE", help=rules)
+    added[test].add_argument("pytest", nargs="*", help="arguments of pytest, behind --")
+    return whole
+
+
+def interrupted(number: int, _frame: object) -> None:
+    """Leave by an exception, so that everything is ended on the way."""
+    sys.exit(128 + number)
+
+
+def main() -> int:
+    """Run the command; return an exit code."""
+    options = parser().parse_args()
+    for number in SIGNALS:
+        signal.signal(number, interrupted)
+    try:
+        return int(options.does(options))
+    except StackError as error:
+        if error.log is not None:
+            story(error.log)
+        print(f"scripts/backends: {error}", file=sys.stderr)
+        return 1

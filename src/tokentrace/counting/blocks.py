@@ -1,0 +1,179 @@
+"""Blocks of a text by which it is known again, and what in it is written wastefully.
+
+A block is a few lines in a row. It ends at an empty line, or at a line that its own content picks, so
+that two copies of a text are cut alike wherever they stand and an edit touches only its own block.
+White space, quotes and braces around a line do not count, nor do JSON's escapes: a file inside a
+JSON string has the blocks of the file. Only salted marks are kept, never text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from typing import Any
+
+LEAST = 80  # characters of a block, white space at the ends of its lines left out
+ENOUGH = 120  # characters from which on a line may end a block
+MOST = 2_000  # characters after which any line does
+PICKED = 1  # of the marks of lines: every second may end a block
+LONG_LINE = 600  # characters from which on a line is cut at ends of sentences
+MOST_BLOCKS = 4_096  # a text
+LONGEST = 2_000_000  # characters of a text that is looked through
+MOST_JSON = 8  # blocks of JSON a text
+SHORTEST_RUN = 256  # characters of base64
+PROBE = 32  # characters
+
+SENTENCES = ("},", ". ", ", ")
+EDGES = " \t\r\n\\\"',{}[]"
+_ESCAPED = re.compile(r"(\\r\\n|\\n|\n)")
+_UNICODE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_OPENS = re.compile(r"[{\[]\r?\n[ \t]*[\"{\[\]}\w-]")
+_BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{{SHORTEST_RUN},}}={{0,2}}")
+_LINES64 = re.compile(r"(?:[A-Za-z0-9+/]{60,76}(?:\r?\n|\\n)){4,}[A-Za-z0-9+/]*={0,2}")
+_KINDS64 = (re.compile("[a-z]"), re.compile("[A-Z]"), re.compile("[0-9]"))
+
+Block = tuple[int, int, int]
+_READ = json.JSONDecoder().raw_decode
+
+
+def blocks(text: str) -> tuple[Block, ...]:
+    """Return mark, start and end in characters of a text's blocks, in order, at most 4,096."""
+    if len(text) < LEAST or len(text) > LONGEST:
+        return ()
+    lines, widths = _lines(text)
+    found: list[Block] = []
+    marks: list[int] = []
+    start = stop = at = size = 0
+    for line, bare, width in zip(lines, _bare(lines, text), widths, strict=False):
+        if bare:
+            mark = hash(bare)
+            marks.append(mark)
+            if not size:
+                start = at
+            stop = at + len(line)
+            size += len(bare)
+            full = size >= ENOUGH and (not mark & PICKED or size >= MOST)
+        else:
+            full = bool(size) and not line.strip()
+        at += len(line) + width
+        if full:
+            if size >= LEAST:
+                found.append((hash(tuple(marks)), start, stop))
+            marks, size = [], 0
+            if len(found) == MOST_BLOCKS:
+                break
+    if size >= LEAST:
+        found.append((hash(tuple(marks)), start, stop))
+    return tuple(found)
+
+
+def _lines(text: str) -> tuple[list[str], Iterable[int]]:
+    """Return a text's lines, and the width of what stands behind each."""
+    widths: Iterable[int] = repeat(1)
+    if "\\n" in text:
+        pieces = _ESCAPED.split(text)
+        lines, widths = pieces[::2], [*map(len, pieces[1::2]), 0]
+    else:
+        lines = text.split("\n")
+    if max(map(len, lines)) <= LONG_LINE:
+        return lines, widths
+    cut = [(_cut(line), width) for line, width in zip(lines, widths, strict=False)]
+    lines = [piece for (pieces, _), _ in cut for piece in pieces]
+    return lines, [w for (pieces, gap), last in cut for w in (*[gap] * (len(pieces) - 1), last)]
+
+
+def _cut(line: str) -> tuple[list[str], int]:
+    """Return the sentences, or the objects, of a long line, and how wide the gap between them is."""
+    if len(line) <= LONG_LINE:
+        return [line], 0
+    sign = next((sign for sign in SENTENCES if sign in line), SENTENCES[0])
+    return line.split(sign), len(sign)
+
+
+def _bare(lines: list[str], text: str) -> list[str]:
+    """Return what of each line is compared: its words, as they are before JSON escapes them."""
+    if "\\" in text:
+        lines = [_unescaped(line) if "\\" in line else line for line in lines]
+    return [line.strip(EDGES) for line in lines]
+
+
+def _unescaped(line: str) -> str:
+    line = line.replace('\\"', '"').replace("\\t", "\t").replace("\\/", "/")
+    if "\\u" in line:
+        line = _UNICODE.sub(lambda found: chr(int(found[1], 16)), line)
+    return line.replace("\\\\", "\\")
+
+
+def joined(found: Sequence[Block]) -> list[tuple[int, int]]:
+    """Return the stretches that blocks make, those that follow one another as one."""
+    stretches: list[tuple[int, int]] = []
+    for _, start, end in found:
+        if stretches and start - stretches[-1][1] <= 2:
+            stretches[-1] = (stretches[-1][0], end)
+        else:
+            stretches.append((start, end))
+    return stretches
+
+
+# ── JSON and base64 ──────────────────────────────────────────────────────────────────────────────
+
+
+def compacted(text: str) -> str | None:
+    """Return a text with its indented JSON written compactly; None where there is none.
+
+    Only the white space between tokens of JSON goes. What does not parse stays as it is.
+    """
+    if len(text) > LONGEST or not _indented(text):
+        return None
+    pieces: list[str] = []
+    done = 0
+    opened = _OPENS.search(text)
+    for _ in range(MOST_JSON):
+        if opened is None:
+            break
+        start = opened.start()
+        value, end = _read(text, start)
+        if end > start:
+            pieces += (text[done:start], _compact(value, text[start:end]))
+            done = end
+        opened = _OPENS.search(text, max(end, start + 1))
+    return "".join([*pieces, text[done:]]) if pieces else None
+
+
+def _indented(text: str) -> bool:
+    return "{\n" in text or "[\n" in text or "{\r\n" in text or "[\r\n" in text
+
+
+def _read(text: str, start: int) -> tuple[Any, int]:
+    """Return the value that begins at ``start`` and its end; the start where there is none."""
+    try:
+        return _READ(text, start)
+    except (ValueError, RecursionError):
+        return None, start
+
+
+def _compact(value: Any, raw: str) -> str:
+    ascii_only = "\\u" in raw
+    return json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
+
+
+def encoded(text: str) -> list[tuple[int, int]]:
+    """Return where base64 stands in a text: one run of 256 characters, or four lines of it."""
+    if len(text) < SHORTEST_RUN or not _dense(text):
+        return []
+    found = [match.span() for match in _BASE64.finditer(text)]
+    found = found or [match.span() for match in _LINES64.finditer(text)]
+    return [(start, end) for start, end in found if _mixed(text[start:end])]
+
+
+def _dense(text: str) -> bool:
+    """Whether a run without a space may be in a text: one of 256 characters holds a probe whole."""
+    probes = (text[at : at + PROBE] for at in range(0, len(text), SHORTEST_RUN // 2))
+    return any(" " not in probe and len(probe) == PROBE for probe in probes)
+
+
+def _mixed(run: str) -> bool:
+    """Whether a run has letters of both cases and digits: no hash, no path, no row of signs."""
+    return all(kind.search(run) for kind in _KINDS64) and len(set(run)) >= 24

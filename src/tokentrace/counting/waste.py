@@ -1,0 +1,279 @@
+"""What a prompt could do without, in tokens, found while its text is at hand. Only numbers are kept.
+
+Each text is looked at once: what was found lies with its message, or in the one store. What the
+messages of a conversation add up to lies with its snapshot, so a call with nothing new costs a
+look-up. Where the counter ran out of time nothing is told: the next call goes on.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tokentrace.counting import blocks
+from tokentrace.counting.claims import CLOSED, Claim
+from tokentrace.counting.memory import Snapshot
+from tokentrace.counting.rules import Scope
+from tokentrace.counting.store import STORE
+from tokentrace.counting.tally import Tally
+from tokentrace.outlook import Waste
+from tokentrace.prompt import Message, Part, Prompt
+
+DUPLICATE = "duplicate"
+JSON = "json"
+BASE64 = "base64"
+CARRIED = "carried"
+
+OLD = 5  # turns from which on the result of a tool counts as carried
+SMALL = 16  # tokens: less is not worth a word
+SHORT = 80  # characters of a text that is looked at
+WORTH_KEEPING = 512  # characters of a text whose finds are kept in the store, too
+MOST_MARKS = (
+    20_000  # of a conversation, about 1.3 MB for 4 MB of text: what is beyond is not known again
+)
+MOST_NAMES = 64
+SIMPLE = frozenset({"openai.embeddings", "openai.completions"})
+COMPONENTS = {"system": "system", "developer": "system", "user": "user"}
+RESULTS = "tool_results"
+ROLES = CLOSED | {"system", "user", "server_context"}
+LOOKED_AT = frozenset({"text", "result"})
+
+Key = tuple[object, ...]
+Found = dict[tuple[str, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Finds:
+    """What was found in one text.
+
+    Attributes:
+        found: tokens by kind and component.
+        blocks: see `blocks.blocks`.
+        contents: a salted mark of what each named component has in it.
+    """
+
+    found: tuple[tuple[tuple[str, str], int], ...] = ()
+    blocks: tuple[blocks.Block, ...] = ()
+    contents: tuple[tuple[str, int], ...] = ()
+
+
+NOTHING = Finds()
+
+
+@dataclass(slots=True, eq=False)
+class Sums:
+    """What the messages of a conversation add up to, grown by those that are new.
+
+    Attributes:
+        done: how many messages are in it.
+        seen: marks of their blocks.
+        found: tokens by kind and component.
+        newest: the part of ``found`` that is the newest user message's.
+        results: tokens of tools' results by now, and ahead of each of the last turns.
+        turns: how many user messages there were, and ahead of the first result.
+        contents: a salted mark of what each named component has in it.
+    """
+
+    done: int = 0
+    seen: set[int] = field(default_factory=set)
+    found: Found = field(default_factory=dict)
+    newest: Found = field(default_factory=dict)
+    results: int = 0
+    ahead: deque[int] = field(default_factory=lambda: deque(maxlen=OLD))
+    turns: int = 0
+    first: int | None = None
+    contents: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a prompt could do without, and what its named components hold.
+
+    Attributes:
+        waste: the largest first.
+        contents: a salted mark for each named component; it changes with the component's text.
+    """
+
+    waste: tuple[Waste, ...] = ()
+    contents: Mapping[str, int] = field(default_factory=dict)
+
+
+UNSEEN = Seen()
+
+
+def look(prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Seen:
+    """Return what a counted prompt could do without.
+
+    Args:
+        prompt: as counted.
+        scope: with the ruler that counted it; one that ran out of time is not asked for more.
+        snapshot: of the prompt's messages, where there is one.
+    """
+    if prompt.api in SIMPLE or getattr(scope.ruler, "skipped", False):
+        return UNSEEN
+    key = ("waste", scope.ruler.name, scope.lens.version)
+    known = snapshot if snapshot is not None and snapshot.messages is prompt.messages else None
+    if known is None:
+        return _seen(_grown(Sums(), prompt.messages, scope, key))
+    seen: Seen | None = known.kept.get(key)
+    if seen is None:
+        sums = _grown(_taken(known, key, prompt.messages), prompt.messages, scope, key)
+        if getattr(scope.ruler, "skipped", False):
+            return UNSEEN
+        seen = known.kept[key] = _seen(sums)
+        known.kept["sums", *key] = sums
+    return seen
+
+
+def _taken(snapshot: Snapshot, key: Key, messages: Sequence[Message]) -> Sums:
+    """Take over the sums of the snapshot before: of two threads only one gets them."""
+    sums: Sums | None = snapshot.behind.pop(("sums", *key), None)
+    snapshot.behind = {}
+    fits = sums is not None and sums.done == snapshot.same <= len(messages)
+    return sums if sums is not None and fits else Sums()
+
+
+def _grown(sums: Sums, messages: Sequence[Message], scope: Scope, key: Key) -> Sums:
+    """Add the messages that are not yet in ``sums``, and return it."""
+    for message in messages[sums.done :]:
+        _add(sums, message, scope, key)
+    sums.done = len(messages)
+    return sums
+
+
+def _add(sums: Sums, message: Message, scope: Scope, key: Key) -> None:
+    component = COMPONENTS.get(message.role, "history")
+    asks = component == "user" and any(part.kind != "result" for part in message.parts)
+    if asks:
+        sums.turns += 1
+        sums.ahead.append(sums.results)
+        sums.newest = {}
+    for part in message.parts:
+        if part.kind not in LOOKED_AT or len(part.text) < SHORT:
+            continue
+        own = RESULTS if part.kind == "result" else component
+        finds = _finds(message, part, own, scope, key)
+        again = _again(sums, finds)
+        held = (*finds.found, *(_repeated(part, own, again, scope) if again else ()))
+        for kind, tokens in held:
+            sums.found[kind] = sums.found.get(kind, 0) + tokens
+            if asks:
+                sums.newest[kind] = sums.newest.get(kind, 0) + tokens
+        for name, mark in finds.contents:
+            if name in sums.contents or len(sums.contents) < MOST_NAMES:
+                sums.contents[name] = sums.contents.get(name, 0) + mark
+    _carry(sums, message)
+
+
+def _carry(sums: Sums, message: Message) -> None:
+    """Add the tokens of a message's results, as they were counted with it."""
+    kept: tuple[Key, Tally] | None = message.memo.get("tally")
+    tokens = kept[1].components.get(RESULTS, 0) if kept is not None else 0
+    if tokens:
+        sums.results += tokens
+        sums.first = sums.turns if sums.first is None else sums.first
+
+
+# ── one text ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _finds(message: Message, part: Part, component: str, scope: Scope, key: Key) -> Finds:
+    """Return what is found in a text; it was looked at before, or is now."""
+    own = (*key, id(part))
+    known: Finds | None = message.memo.get(own)
+    if known is not None:
+        return known
+    text = part.text
+    shared = (*key, component, len(text), hash(text)) if len(text) >= WORTH_KEEPING else None
+    known = STORE.get(shared) if shared else None
+    if known is None:
+        known = _looked(text, component, scope)
+        if shared and not getattr(scope.ruler, "skipped", False):
+            STORE.put(shared, known, 200 + 120 * (len(known.blocks) + len(known.contents)))
+    message.memo[own] = known
+    return known
+
+
+def _looked(text: str, component: str, scope: Scope) -> Finds:
+    cut = blocks.blocks(text)
+    claims = scope.lens.claims(text, component)
+    found: Found = {}
+    for kind, at, tokens in (*_spaced(text, scope), *_encoded(text, scope)):
+        name = (kind, _owner(claims, at, component))
+        found[name] = found.get(name, 0) + tokens
+    contents = tuple(
+        (claim.name, hash(text[claim.start : claim.end]))
+        for claim in claims
+        if claim.name not in ROLES  # a role's tokens are more than what bears its name
+    )
+    if not (cut or found or contents):
+        return NOTHING
+    return Finds(tuple(found.items()), cut, contents)
+
+
+def _spaced(text: str, scope: Scope) -> Iterator[tuple[str, int, int]]:
+    """Yield what compact JSON would save: both texts are counted."""
+    compact = blocks.compacted(text)
+    if compact is not None:
+        saved = _tokens(text, scope) - _tokens(compact, scope)
+        if saved >= SMALL:
+            yield JSON, max(text.find("{"), text.find("["), 0), saved
+
+
+def _encoded(text: str, scope: Scope) -> Iterator[tuple[str, int, int]]:
+    for start, end in blocks.encoded(text):
+        yield BASE64, start, _tokens(text[start:end], scope)
+
+
+def _tokens(text: str, scope: Scope) -> int:
+    tokens: int = scope.ruler.tokens(text)[0]
+    return tokens
+
+
+def _owner(claims: Sequence[Claim], at: int, component: str) -> str:
+    """Return the component that owns the character at a position."""
+    place = bisect_right(claims, at, key=lambda claim: claim.start) - 1
+    if place >= 0 and at < claims[place].end:
+        return claims[place].name
+    return component
+
+
+def _again(sums: Sums, finds: Finds) -> list[blocks.Block]:
+    """Return the blocks that stood in the prompt before, and remember the others."""
+    seen = sums.seen
+    again = []
+    for block in finds.blocks:
+        if block[0] in seen:
+            again.append(block)
+        elif len(seen) < MOST_MARKS:
+            seen.add(block[0])
+    return again
+
+
+def _repeated(
+    part: Part, component: str, again: Sequence[blocks.Block], scope: Scope
+) -> Iterator[tuple[tuple[str, str], int]]:
+    """Yield the tokens of blocks that stand in the prompt once more."""
+    claims = scope.lens.claims(part.text, component)
+    for start, end in blocks.joined(again):
+        owner = _owner(claims, start, component)
+        yield (DUPLICATE, owner), _tokens(part.text[start:end], scope)
+
+
+# ── the whole prompt ─────────────────────────────────────────────────────────────────────────────
+
+
+def _seen(sums: Sums) -> Seen:
+    found = dict(sums.found)
+    for (kind, component), tokens in sums.found.items():
+        if component == "user":  # older user text is history
+            own = sums.newest.get((kind, component), 0)
+            found[kind, component] = own
+            found[kind, "history"] = found.get((kind, "history"), 0) + tokens - own
+    waste = [Waste(*name, tokens) for name, tokens in found.items() if tokens >= SMALL]
+    if len(sums.ahead) == OLD and sums.ahead[0] >= SMALL:
+        waste.append(Waste(CARRIED, RESULTS, sums.ahead[0], sums.turns - (sums.first or 0)))
+    waste.sort(key=lambda one: -one.tokens)
+    return Seen(tuple(waste), dict(sums.contents))

@@ -1,0 +1,397 @@
+"""What calls cost, and which part of a prompt costs it. Pure functions over records.
+
+Money is a whole number of `UNIT` parts of a dollar, so that the lines of a call add up to its cost
+without a rounding. `usd` makes dollars of it. What nobody knows is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tokentrace.prompt import CallRecord, Usage
+from tokentrace.providers.prices import UNIT, Price, Rates, price_of
+
+__all__ = [
+    "UNIT", "Bill", "Missed", "Price", "Spending", "agreed", "bill", "missed", "price", "price_of", "recorded", "sent",
+    "spent", "unknown", "usd",
+]  # fmt: skip
+
+# Why a call's cost is not known.
+NOT_SENT = "not sent"
+NO_USAGE = "no usage reported"
+ODD_USAGE = "odd usage"
+NO_PRICE = "no price"
+MEDIA = "media priced apart"
+
+# How cached tokens were laid over components.
+NONE = ""
+KNOWN = "known"
+PROPORTIONAL = "proportional"
+
+MEDIA_COMPONENT = "media"
+PLAIN_OUTPUT = frozenset({"text", "json"})
+LARGEST = 2**53
+TOLERANCE = UNIT // 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What one call cost, in `UNIT` parts of a dollar. The lines add up to ``total``.
+
+    Attributes:
+        components: by component, framing among them.
+        drift: what the provider reported beyond the counted tokens; below 0 where it reported less.
+        output: what was written, without ``reasoning``.
+        reasoning: what was thought.
+        request: a price for the call itself.
+        reads, writes: of the input, what was read from and written to the provider's cache.
+        saved: what reading from the cache cost less than plain input.
+        rest: what a record tells in its sum alone, where the list no longer says the same.
+        split: how cached tokens were laid over components: ``known`` (by the cache's own rules),
+            ``proportional`` (by size: where they lie is not known), empty where none were reported.
+    """
+
+    components: Mapping[str, int]
+    drift: int = 0
+    output: int = 0
+    reasoning: int = 0
+    request: int = 0
+    reads: int = 0
+    writes: int = 0
+    saved: int = 0
+    rest: int = 0
+    split: str = NONE
+
+    @property
+    def input(self) -> int:
+        """All components and the drift."""
+        return sum(self.components.values()) + self.drift
+
+    @property
+    def total(self) -> int:
+        """The whole call."""
+        return self.input + self.output + self.reasoning + self.request + self.rest
+
+
+def usd(amount: int) -> float:
+    """Return an amount in dollars; the nearest float there is."""
+    return amount / UNIT
+
+
+# ── one call ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def price(record: CallRecord, when: int = 0) -> Price | None:
+    """Return the price of a call's model on the day of the call, None where nobody knows it.
+
+    What the provider says it used goes before what was asked for. ``when`` is the day, in ns since
+    the epoch, of a call that does not tell.
+    """
+    usage = record.usage
+    tier = usage.tier or str(record.settings.get("service_tier") or "")
+    for model in dict.fromkeys((usage.response_model, record.model)):
+        found = price_of(record.provider, model, record.start or when, tier)
+        if found is not None:
+            return found
+    return None
+
+
+def spent(record: CallRecord, known: Price | None = None) -> Spending | None:
+    """Return what a call cost, None where that is not known; `unknown` says why.
+
+    Args:
+        record: the call, with the usage that the provider reported.
+        known: its price, where the caller has it; by default `price`.
+    """
+    if _why_not(record):
+        return None
+    found = price(record) if known is None else known
+    if found is None or _apart(record, found):
+        return None
+    return _spent(record, record.usage, found)
+
+
+def unknown(record: CallRecord) -> str:
+    """Return why a call's cost is not known, in a few words; empty where it is."""
+    reason = _why_not(record)
+    if reason:
+        return reason
+    found = price(record)
+    return NO_PRICE if found is None else _apart(record, found)
+
+
+def sent(record: CallRecord) -> bool:
+    """Whether a call left at all: what the guard refused costs nothing."""
+    return record.decision != "refuse"
+
+
+def recorded(record: CallRecord) -> Spending | None:
+    """Return what a record itself says that the call cost, None where it says nothing.
+
+    It tells the largest components and the total; what is between them is the rest.
+    """
+    if record.cost is None or record.cost < 0:
+        return None
+    components = {name: round(cost * UNIT) for name, cost in record.costs.items() if cost >= 0}
+    return Spending(components, rest=round(record.cost * UNIT) - sum(components.values()))
+
+
+def agreed(record: CallRecord, listed: Spending | None) -> Spending | None:
+    """Return a call's cost: as its record says, in all the lines of the list where they agree."""
+    told = recorded(record)
+    if told is None or (listed is not None and abs(told.total - listed.total) < TOLERANCE):
+        return listed
+    return told
+
+
+def _why_not(record: CallRecord) -> str:
+    usage = record.usage
+    if not sent(record):
+        return NOT_SENT
+    if usage.input is None or (usage.output is None and record.operation != "embeddings"):
+        return NO_USAGE
+    read, write, long = usage.cache_read or 0, usage.cache_write or 0, usage.cache_write_long or 0
+    sound = (
+        0 <= read <= usage.input - write
+        and 0 <= long <= write
+        and usage.input <= LARGEST
+        and 0 <= (usage.reasoning or 0) <= (usage.output or 0) <= LARGEST
+    )
+    return "" if sound else ODD_USAGE
+
+
+def _apart(record: CallRecord, found: Price) -> str:
+    """Return why a known price does not tell a call's cost."""
+    if found.media and record.components.get(MEDIA_COMPONENT):
+        return MEDIA
+    if not record.usage.output:
+        return ""
+    if found.steps[-1][1].output is None:
+        return NO_PRICE
+    kind = record.settings.get("output.type")
+    return MEDIA if found.drawn and kind not in PLAIN_OUTPUT else ""
+
+
+def _spent(record: CallRecord, usage: Usage, found: Price) -> Spending:
+    tokens, output = usage.input or 0, usage.output or 0
+    rates = found.at(tokens)
+    read, write = usage.cache_read or 0, usage.cache_write or 0
+    thought = usage.reasoning or 0
+    names = _sound(record.components)
+    drift = tokens - sum(names.values())
+    costs = {name: count * rates.input for name, count in names.items()}
+    costs[DRIFT] = drift * rates.input
+    if read or write:
+        room = {**names, DRIFT: max(0, drift)}
+        for rate, given in _laid(room, record.cached, usage, rates):
+            for name, count in given.items():
+                costs[name] += count * (rate - rates.input)
+    long = usage.cache_write_long or 0
+    return Spending(
+        costs,
+        drift=costs.pop(DRIFT),
+        output=(output - thought) * (rates.output or 0),
+        reasoning=thought * (rates.reasoning or 0),
+        request=rates.request,
+        reads=read * rates.read,
+        writes=(write - long) * rates.write + long * rates.write_long,
+        saved=read * (rates.input - rates.read),
+        split=KNOWN if record.cached and read else PROPORTIONAL if read or write else NONE,
+    )
+
+
+# ── cached tokens over components ────────────────────────────────────────────────────────────────
+
+DRIFT = "\0"  # no component's name
+
+
+def _sound(components: Mapping[str, int]) -> Mapping[str, int]:
+    """Return components, none where one is below nothing: then all of the input is drift."""
+    return components if not components or min(components.values()) >= 0 else {}
+
+
+def _laid(
+    room: dict[str, int], cached: Mapping[str, int], usage: Usage, rates: Rates
+) -> Iterator[tuple[int, Mapping[str, int]]]:
+    """Yield what was read and written as rates and tokens by component, or of `DRIFT`.
+
+    What is known of a component holds. The rest goes by size to those of which nothing is known,
+    and only what has no room there to the others.
+
+    Args:
+        room: tokens that may be cached, by component; what was laid is taken off.
+        cached: tokens read, by component, as far as they are known.
+        usage: what was read and written in all.
+        rates: what they cost.
+    """
+    read, long = usage.cache_read or 0, usage.cache_write_long or 0
+    if cached and read:
+        known = _known(room, cached, read)
+        yield rates.read, _taken(room, known)
+        read -= sum(known.values())
+        others = {name: count for name, count in room.items() if name not in known}
+        rest = shared(read, others)
+        yield rates.read, _taken(room, rest)
+        read -= sum(rest.values())
+    short = (usage.cache_write or 0) - long
+    for rate, amount in ((rates.read, read), (rates.write_long, long), (rates.write, short)):
+        if amount:
+            yield rate, _taken(room, shared(amount, room))
+
+
+def _taken(room: dict[str, int], given: Mapping[str, int]) -> Mapping[str, int]:
+    """Take tokens off the room that there is for more."""
+    for name, count in given.items():
+        room[name] -= count
+    return given
+
+
+def _known(room: Mapping[str, int], cached: Mapping[str, int], read: int) -> dict[str, int]:
+    """Return what is known to be read of each component, never more than was read in all."""
+    held: dict[str, int] = {}
+    for name, count in cached.items():
+        if name in room and count > 0:
+            held[name] = min(count, room[name], read)
+            read -= held[name]
+    return held
+
+
+def shared(amount: int, weights: Mapping[str, int]) -> dict[str, int]:
+    """Share whole things by weight, to each at most its weight; largest remainders decide."""
+    whole = sum(weights.values())
+    amount = min(amount, whole)
+    if amount <= 0:
+        return {}
+    given, rests = {}, []
+    for name, weight in weights.items():
+        given[name], rest = divmod(amount * weight, whole)
+        rests.append((-rest, name))
+    left = amount - sum(given.values())
+    for _, name in sorted(rests)[:left] if left else ():
+        given[name] += 1
+    return given
+
+
+# ── many calls ───────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class Bill:
+    """What calls cost together, in `UNIT` parts of a dollar.
+
+    Attributes:
+        components: by component, over all calls.
+        drift, output, reasoning, request, reads, writes, saved, rest: as in `Spending`.
+        known: how many calls these are.
+        unknown: how many calls are not in it, by provider, model and reason. Calls that were never
+            sent are in neither.
+        proportional: of the known calls, those whose cached tokens were laid by size.
+    """
+
+    components: dict[str, int] = field(default_factory=dict)
+    drift: int = 0
+    output: int = 0
+    reasoning: int = 0
+    request: int = 0
+    reads: int = 0
+    writes: int = 0
+    saved: int = 0
+    rest: int = 0
+    known: int = 0
+    unknown: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    proportional: int = 0
+
+    @property
+    def input(self) -> int:
+        """All components and the drift."""
+        return sum(self.components.values()) + self.drift
+
+    @property
+    def total(self) -> int | None:
+        """The sum of the lines; None where no call's cost is known."""
+        lines = self.input + self.output + self.reasoning + self.request + self.rest
+        return lines if self.known else None
+
+    def add(self, one: Spending) -> None:
+        """Add a call's cost."""
+        mine = self.components
+        for name, amount in one.components.items():
+            mine[name] = mine.get(name, 0) + amount
+        self.drift += one.drift
+        self.output += one.output
+        self.reasoning += one.reasoning
+        self.request += one.request
+        self.reads += one.reads
+        self.writes += one.writes
+        self.saved += one.saved
+        self.rest += one.rest
+        self.known += 1
+        self.proportional += one.split == PROPORTIONAL
+
+    def note(self, record: CallRecord, found: Spending | None, reason: str = "") -> None:
+        """Add a call's cost, or say that it is not known, and why."""
+        if found is not None:
+            self.add(found)
+            return
+        why = reason or unknown(record)
+        if why != NOT_SENT:
+            self.unknown[record.provider, record.model, why] += 1
+
+    def merge(self, other: Bill) -> None:
+        """Add another bill."""
+        for name, amount in other.components.items():
+            self.components[name] = self.components.get(name, 0) + amount
+        for name in SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.unknown.update(other.unknown)
+
+
+SUMS = (
+    *("drift", "output", "reasoning", "request", "reads", "writes", "saved", "rest"),
+    *("known", "proportional"),
+)
+
+
+def bill(records: Iterable[CallRecord]) -> Bill:
+    """Return what calls cost together."""
+    made = Bill()
+    for record in records:
+        made.note(record, spent(record))
+    return made
+
+
+# ── what the cache missed ────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Tokens that could have been read from the cache and were paid again.
+
+    Attributes:
+        tokens: how many, at most.
+        cost: what they cost more than reading them, in `UNIT` parts of a dollar.
+    """
+
+    tokens: int
+    cost: int
+
+
+def missed(record: CallRecord, before: CallRecord) -> Missed | None:
+    """Return what a call paid again that the call before it had left in the provider's cache.
+
+    Only where the numbers say so: what that call read or wrote, less what this one read. Where a
+    component is known to have broken the prefix, all that this prompt can share with the one before.
+    None where a cost or the cached tokens are not known; nothing missed is 0 tokens.
+    """
+    found = price(record)
+    now, then = record.usage, before.usage
+    if found is None or _why_not(record) or _why_not(before) or now.cache_read is None:
+        return None
+    most = min(now.input or 0, then.input or 0)
+    kept = (then.cache_read or 0) + (then.cache_write or 0)
+    tokens = max(0, (most if record.cache_broken_by else min(kept, most)) - now.cache_read)
+    rates = found.at(now.input or 0)
+    paid = rates.write if now.cache_write else rates.input
+    return Missed(tokens, tokens * max(0, paid - rates.read))

@@ -1,0 +1,123 @@
+"""Blocks by which a text is known again; indented JSON and base64 in text."""
+
+from __future__ import annotations
+
+import base64
+import json
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokentrace.counting import blocks
+
+RANDOM = Random(7)
+WORDS = [
+    "pod",
+    "node",
+    "limit",
+    "cache",
+    "replica",
+    "canary",
+    "rollout",
+    "budget",
+    "probe",
+    "region",
+    "shard",
+    "queue",
+]
+
+
+def line():
+    """Return a line of prose of about sixty characters."""
+    return " ".join(RANDOM.choice(WORDS) + str(RANDOM.randrange(99)) for _ in range(8))
+
+
+DOCUMENT = "\n".join(line() for _ in range(200))
+
+
+def again(first, second):
+    """Return the share of the first text's characters that stand in the second."""
+    known = {mark for mark, _, _ in blocks.blocks(second)}
+    held = [(start, end) for mark, start, end in blocks.blocks(first) if mark in known]
+    return sum(end - start for start, end in held) / len(first)
+
+
+def test_a_copy_is_known_wherever_it_stands():
+    """Behind another beginning, before another end, and indented."""
+    indented = "\n".join(f"    {one}" for one in DOCUMENT.split("\n"))
+    assert again(DOCUMENT, f"Here it is:\n\n{DOCUMENT}\n\nbye") > 0.95
+    assert again(DOCUMENT, f"See {line()}\n{DOCUMENT}\n{line()}") > 0.7
+    assert again(DOCUMENT, indented) > 0.95
+
+
+def test_a_copy_inside_json_is_known():
+    """A file that a tool returns as a string of JSON is the file."""
+    quoted = 'she said "no"\tand C:\\temp\n' + DOCUMENT + "\nGr\u00fc\u00dfe \u2713 " + line()
+    for ascii_only in (True, False):
+        wrapped = json.dumps({"path": "/a", "content": quoted}, ensure_ascii=ascii_only)
+        assert again(wrapped, quoted) > 0.7
+
+
+def test_an_edit_costs_its_own_block():
+    """One changed line in two hundred leaves most of the copy known."""
+    lines = DOCUMENT.split("\n")
+    edited = "\n".join([*lines[:90], line(), *lines[91:]])
+    assert 0.7 < again(edited, DOCUMENT) < 1
+
+
+def test_other_text_is_not_known():
+    """Neither other prose nor short lines that stand in every manifest."""
+    assert again(DOCUMENT, "\n".join(line() for _ in range(40))) == 0
+    assert blocks.blocks("}\n{\n  name: a\n---\n" * 3) == ()
+    assert blocks.blocks("yes") == ()
+
+
+def test_one_long_line_has_blocks_too():
+    """A paragraph is cut at its sentences, compact JSON at its objects."""
+    prose = ". ".join(line() for _ in range(100))
+    assert again(prose, f"He wrote this. {prose}. And that was it.") > 0.7
+    records = json.dumps([{"name": line(), "n": n} for n in range(100)], separators=(",", ":"))
+    assert again(records, '{"items":' + records + "}") > 0.7
+
+
+@given(st.text(alphabet='ab \n\\"nu{},.0', max_size=2_000))
+@settings(deadline=None)
+def test_blocks_lie_inside_the_text_in_order(text):
+    """Whatever the text: stretches have a start, an end and no overlap."""
+    at = 0
+    for _, start, end in blocks.blocks(text):
+        assert at <= start < end <= len(text)
+        at = end
+
+
+def test_joined_blocks_are_one_stretch():
+    """Blocks with a line's end between them follow one another."""
+    assert blocks.joined([(1, 0, 10), (2, 11, 20), (3, 40, 50)]) == [(0, 20), (40, 50)]
+
+
+def test_indented_json_is_written_compactly():
+    """Alone, inside prose, and with what is no JSON around it."""
+    data = {"a": [1, 2.5, {"b": "x y"}], "c": None}
+    pretty, compact = json.dumps(data, indent=2), json.dumps(data, separators=(",", ":"))
+    assert blocks.compacted(pretty) == compact
+    assert (
+        blocks.compacted(f"go() {{\n  x\n}}\n{pretty}\nend") == f"go() {{\n  x\n}}\n{compact}\nend"
+    )
+
+
+def test_what_is_no_indented_json_stays():
+    """Compact JSON, code and broken JSON are left alone."""
+    for text in ('{"a": 1}', "f(x) {\n  return\n}", '{\n "a": 1', "prose", "[\n" * 2_000):
+        assert blocks.compacted(text) is None
+
+
+def test_base64_is_found_and_other_runs_are_not():
+    """A payload in one run or in lines; no hexadecimal, no path, no row of signs, no prose."""
+    payload = base64.b64encode(RANDOM.randbytes(600)).decode()
+    ((start, end),) = blocks.encoded(f"data: {payload} end")
+    assert (start, end) == (6, 6 + len(payload))
+    lines = "\n".join(payload[at : at + 76] for at in range(0, len(payload), 76))
+    assert len(blocks.encoded(f"cert\n{lines}\n")) == 1
+    for other in (RANDOM.randbytes(300).hex(), "=" * 900, "a/b" * 200, DOCUMENT, "x" * 999):
+        assert blocks.encoded(other) == []
