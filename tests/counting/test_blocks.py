@@ -12,7 +12,20 @@ from hypothesis import strategies as st
 from tokentrace.counting import blocks
 
 RANDOM = Random(7)
-WORDS = ["pod", "node", "limit", "cache", "replica", "canary", "rollout", "budget", "probe", "region", "shard", "queue"]
+WORDS = [
+    "pod",
+    "node",
+    "limit",
+    "cache",
+    "replica",
+    "canary",
+    "rollout",
+    "budget",
+    "probe",
+    "region",
+    "shard",
+    "queue",
+]
 
 
 def line():

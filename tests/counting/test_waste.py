@@ -16,7 +16,20 @@ from tokentrace.counting.tags import Tag
 from tokentrace.counting.text import ruler
 
 RANDOM = Random(3)
-WORDS = ["pod", "node", "limit", "cache", "replica", "canary", "rollout", "budget", "probe", "region", "shard", "queue"]
+WORDS = [
+    "pod",
+    "node",
+    "limit",
+    "cache",
+    "replica",
+    "canary",
+    "rollout",
+    "budget",
+    "probe",
+    "region",
+    "shard",
+    "queue",
+]
 
 
 def prose(lines=40):
