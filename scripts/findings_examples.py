@@ -49,6 +49,7 @@ def built() -> Iterator[Session]:
     yield talk([300 + 10 * (n % 3) for n in range(12)])
     yield talk([*LEVEL[:7], 4_000, 4_200, 3_900, 5_600, 5_500, 5_900, 5_700])
     yield drifting(talk([1_000 * n for n in range(1, 6)], model="example-1"), 57)
+    yield unread([3_000, 3_400, 3_900])
     yield talk([8_200, 8_400, 8_300, 8_600])
     yield talk([4_000] * 3, {n: (compression(2_000, 1_990),) for n in (1, 2)})
     yield talk([6_000, 7_500, 8_300, 8_700, 9_000], dict.fromkeys((2, 3, 4), (EXCLUDED,)))
@@ -68,6 +69,15 @@ def drifting(session: Session, beyond: int) -> Session:
         call = replace(turn.calls[0], usage=Usage(input=turn.total + beyond))
         turns.append(replace(turn, calls=(call,), main=call))
     return replace(session, turns=tuple(turns))
+
+
+def unread(totals: Sequence[int]) -> Session:
+    """Return a conversation that goes on, of which a provider with a cache read nothing."""
+    turns = []
+    for turn in talk(totals, model="gpt-4.1", provider="openai", lineage="l1").turns:
+        call = replace(turn.calls[0], usage=Usage(input=turn.total, cache_read=0))
+        turns.append(replace(turn, calls=(call,), main=call))
+    return Session("example", turns=tuple(turns))
 
 
 def compression(before: int, after: int) -> Happening:
