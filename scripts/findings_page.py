@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from tokentrace.analysis import CODES, Thresholds
+from tokentrace.analysis import CODES, Finding, Thresholds
 from tokentrace.analysis.thresholds import DEFAULTS
+
+sys.path.insert(0, str(Path(__file__).parent))
+from findings_examples import examples
 
 PAGE = Path(__file__).parents[1] / "docs" / "findings.md"
 
@@ -14,14 +19,25 @@ PAGE = Path(__file__).parents[1] / "docs" / "findings.md"
 def codes() -> str:
     """Return a section a code: levels, meaning, remedy, thresholds."""
     sections = []
+    shown = examples()
     for name, code in CODES.items():
         lines = [f"### {name}", "", f"*{', '.join(code.levels)}*. {code.means}", ""]
         lines.append(f"What to do: {code.remedy}.")
         if code.thresholds:
             told = ", ".join(f"`{one}`" for one in code.thresholds)
             lines += ["", f"Thresholds: {told}."]
+        if name in shown:
+            lines += ["", "```text", *example(shown[name]), "```"]
         sections.append("\n".join(lines))
     return "\n\n".join(sections)
+
+
+def example(found: Finding) -> Iterator[str]:
+    """Yield what a run says of a finding: its message, and where there are any tokens and money."""
+    yield f"{found.level}: {found.message}"
+    if found.tokens is not None:
+        cost = "unknown" if found.cost_usd is None else f"{found.cost_usd:.6f}"
+        yield f"tokens {found.tokens:,} · cost_usd {cost} · confidence {found.confidence}"
 
 
 def thresholds() -> str:

@@ -37,3 +37,9 @@ def test_codes_name_thresholds_that_there_are(script):
     named = {one for code in script.CODES.values() for one in code.thresholds}
     assert named <= script.DEFAULTS.keys()
     assert named == script.DEFAULTS.keys()
+
+
+def test_every_code_has_an_example_from_a_run(script):
+    """What a finding says is shown as it was said, whatever the salt of this process is."""
+    shown = script.examples()
+    assert {code for code in script.CODES if not code.startswith("cache.")} <= shown.keys()

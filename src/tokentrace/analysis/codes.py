@@ -190,6 +190,21 @@ CODES: dict[str, Code] = {
         "offer these tools only where they are needed, or shorten their descriptions",
         ("uncalled", *WASTED),
     ),
+    "cache.broken": Code(
+        NOTED,
+        "The same component, or the same switch of model or setting, broke the prefix that the"
+        " provider had cached, more than once. Only breaks that the reported tokens confirm count:"
+        " what was evicted or expired is nobody's fault.",
+        "move it behind what stays the same, or keep its text as it is",
+        WASTED,
+    ),
+    "cache.unused": Code(
+        NOTED,
+        "Three or more prompts in a line have much in common, enough for the provider to keep it, and"
+        " nothing was ever read from its cache. Only where the provider reports cached tokens.",
+        "send what stays the same first, and calls that share it soon after one another",
+        ("wasteful",),
+    ),
     "count.drift": Code(
         (DEGRADED,),
         "More than one call in ten of a model was reported outside the bound of its count, at least"

@@ -130,7 +130,8 @@ class Lens:
         hit: called with each tag that a spread text holds, once a text.
 
     Attributes:
-        version: changes with the tags and the section setting, and with nothing else.
+        version: changes with the tags, the section setting and whether somebody wants to see sections:
+            what was counted without him was not shown to him. It changes with nothing else.
     """
 
     __slots__ = (
@@ -159,7 +160,7 @@ class Lens:
         self._shortest = min((len(tag.text.strip()) for tag in self._tags), default=0)
         # One number for the first 0, 1, 2 … tags, so that a tag more leaves the others' as it is.
         self._numbers = list(accumulate(self._tags, _number, initial=0))
-        self.version = hash((self._setting, self._numbers[-1]))
+        self.version = hash((self._setting, self._numbers[-1], saw is None))
 
     def _is_wanted(self, name: str) -> bool:
         return names.section(name) in self._setting  # type: ignore[operator]

@@ -151,8 +151,8 @@ class Case:
     rule: Caching
     before: Reading
     now: Reading
-    found: Difference | None
-    shared: int
+    found: Difference | None = None
+    shared: int = 0
     marks: tuple[int, ...] = ()
     slack: float = 0.0
     life: float | None = None

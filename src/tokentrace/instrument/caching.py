@@ -52,6 +52,7 @@ class Layout:
         inner: the texts of messages that are more than one component's, by index.
         total: tokens of the whole prompt, as counted.
         ahead: tokens that stand before the messages and the leading system text.
+        same: how many messages are those of the prompt before, from the first on.
     """
 
     model: tuple[str, str] = ("", "")
@@ -65,6 +66,16 @@ class Layout:
     inner: Mapping[int, tuple[Run, ...]] = field(default_factory=dict)
     total: int = 0
     ahead: int = 0
+    same: int = 0
+
+    def continues(self, before: Layout) -> bool:
+        """Whether it is the prompt before, with or without more at its end."""
+        return self.same == len(before.sizes) and (
+            self.asked,
+            self.leading,
+            self.model,
+            self.switches,
+        ) == (before.asked, before.leading, before.model, before.switches)
 
     def pieces(self, start: int, end: int, newest: int) -> list[Piece]:
         """Return messages as pieces; user text before message ``newest`` is history."""
@@ -153,11 +164,6 @@ def _layout(known: Own, rule: Caching, tokens: Tokens, before: Layout) -> Layout
     marks, messages = hashes_of(prompt), prompt.messages[:LONGEST]
     same = common(before.marks, marks) // WIDTH
     fresh = messages[same:]
-    inner = {at: runs for at, runs in before.inner.items() if at < same}
-    for at, message in enumerate(fresh, same):
-        runs = message.memo.get("runs", ())
-        if len(runs) > 1 and len(inner) < DIVIDED and len({run[0] for run in runs}) > 1:
-            inner[at] = runs
     asked = hash((SALT, fingerprint(prompt)))
     alike = asked == before.asked
     return Layout(
@@ -169,10 +175,21 @@ def _layout(known: Own, rule: Caching, tokens: Tokens, before: Layout) -> Layout
         leading(messages) // WIDTH,
         before.mains[:same] + [_main(message) for message in fresh],
         before.sizes[:same] + [size_of(message) for message in fresh],
-        inner,
+        _inner(before, same, fresh) if fresh or same < len(before.sizes) else before.inner,
         sum(tokens.values()),
         sum(prefix.around(prompt, tokens).values()),
+        same,
     )
+
+
+def _inner(before: Layout, same: int, fresh: Sequence[Message]) -> dict[int, tuple[Run, ...]]:
+    """Return the texts of messages that are more than one component's."""
+    inner = {at: runs for at, runs in before.inner.items() if at < same}
+    for at, message in enumerate(fresh, same):
+        runs = message.memo.get("runs", ())
+        if len(runs) > 1 and len(inner) < DIVIDED and len({run[0] for run in runs}) > 1:
+            inner[at] = runs
+    return inner
 
 
 def _switches(prompt: Prompt, rule: Caching) -> Mapping[str, Any]:
@@ -209,7 +226,9 @@ def _cached(
     """Return tokens read from cache by component, under the names that the record bears."""
     goal = now.read * sum(tokens.values()) / now.input
     walked = prefix.walked(prompt, tokens, goal, tools_first=rule.order[0] == TOOLS)
-    whole, read = state.templates.fold(tokens), state.templates.fold(walked)
+    whole, read = tokens, walked
+    if not record.components.keys() >= tokens.keys():  # some names stay here
+        whole, read = state.templates.fold(tokens), state.templates.fold(walked)
     shares = {name: min(1.0, part / whole[name]) for name, part in read.items() if whole.get(name)}
     return cache.apportioned(now.read, record.components, shares, now.input)
 
@@ -224,21 +243,23 @@ def _case(known: Own, rule: Caching, before: Past, now: Past) -> Case:
     """
     layout, reading, count = now.layout, now.reading, known.count
     factor = reading.input / max(1, layout.total)
-    found, shared = _difference(known, rule, before.layout, layout)
-    reach = factor * _reach(rule, known.prompt.messages, layout)
-    held = (end for end, at in before.kept if end >= reach and _lives(rule, reading.at - at))
-    slack = 0.01 if count.method == EXACT else count.error / max(1, count.total)
-    return Case(
+    life = _life(rule, known.request.body, reading.at - before.reading.at)
+    shared = layout.ahead + sum(layout.sizes[: layout.same])
+    case = Case(
         rule,
         before.reading,
         reading,
-        found.scaled(factor) if found else None,
-        round(factor * shared),
-        tuple(held),
-        min(LARGEST_SLACK, slack),
-        _life(rule, known.request.body, reading.at - before.reading.at),
-        before.doubted,
+        shared=round(factor * shared),
+        slack=0.01 if count.method == EXACT else min(LARGEST_SLACK, count.error / count.total),
+        life=life,
+        doubted=before.doubted,
     )
+    if layout.continues(before.layout):
+        return case
+    found = _difference(known, rule, before.layout, layout)
+    reach = factor * _reach(rule, known.prompt.messages, layout)
+    held = (end for end, at in before.kept if end >= reach and _lives(rule, reading.at - at))
+    return replace(case, found=found.scaled(factor) if found else None, marks=tuple(held))
 
 
 def _reach(rule: Caching, messages: Sequence[Message], layout: Layout) -> int:
@@ -276,22 +297,17 @@ def _longer(body: Any) -> bool:
     return False
 
 
-def _difference(
-    known: Own, rule: Caching, before: Layout, now: Layout
-) -> tuple[Difference | None, int]:
-    """Return where a prompt first differs from the last, and how many tokens stand ahead of that."""
-    same = common(before.marks, now.marks) // WIDTH
+def _difference(known: Own, rule: Caching, before: Layout, now: Layout) -> Difference | None:
+    """Return where a prompt first differs from the last."""
     if before.model != now.model:
-        return Difference("", cache.MODEL, again=now.total), 0
-    newest = prefix.newest(known.prompt.messages)
-    system = sum(now.sizes[: now.leading])
-    head = now.ahead + system
-    talk = _talk(before, now, same, newest)
+        return Difference("", cache.MODEL, again=now.total)
+    head = now.ahead + sum(now.sizes[: now.leading])
     again = sum(now.sizes[now.leading :][: _again(before, now)])
     found = _head(rule, before, now, again) or _switched(before, now, head, again)
-    if found is None:
-        found = talk.behind(head) if talk else None
-    return found, now.ahead + sum(now.sizes[:same])
+    if found is not None:
+        return found
+    found = _talk(before, now, prefix.newest(known.prompt.messages))
+    return found.behind(head) if found else None
 
 
 def _head(rule: Caching, before: Layout, now: Layout, again: int) -> Difference | None:
@@ -328,10 +344,10 @@ def _switched(before: Layout, now: Layout, head: int, again: int) -> Difference 
     return None
 
 
-def _talk(before: Layout, now: Layout, same: int, newest: int) -> Difference | None:
+def _talk(before: Layout, now: Layout, newest: int) -> Difference | None:
     """Return the first difference among the messages behind the leading ones."""
-    length = WIDTH * same
-    if same < now.leading or length in {len(before.marks), len(now.marks)}:
+    same = now.same
+    if same < now.leading or same in {len(before.sizes), len(now.sizes)}:
         return None
     old = before.pieces(same, len(before.sizes), len(before.sizes))
     found = cache.difference(old, now.pieces(same, len(now.sizes), newest), grows=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from tokentrace.analysis.case import Case
 from tokentrace.analysis.findings import Finding
-from tokentrace.analysis.rules import content, drift, forecast, growth, limits, relief, waste
+from tokentrace.analysis.rules import cache, content, drift, forecast, growth, limits, relief, waste
 
 Rule = Callable[[Case], Iterable[Finding]]
 
@@ -17,5 +17,6 @@ RULES: tuple[Rule, ...] = (
     *relief.RULES,
     *content.RULES,
     *waste.RULES,
+    *cache.RULES,
     *drift.RULES,
 )
