@@ -137,7 +137,12 @@ def held() -> tuple[Session, ...]:
 def serve(number: int, talk: list[dict[str, Any]]) -> None:
     """Serve one turn: rules and the hour in the system text, a question, maybe a tool."""
     system = f"<rules>\n{RUNBOOK}\n</rules>\n<now>hour {number}</now>"
-    talk.append({"role": "user", "content": f"Question {number}: {'and then, ' * 15 * number}?"})
+    talk.append(
+        {
+            "role": "user",
+            "content": f"Question {number}: {' '.join(f'n{number}x{n}' for n in range(16 * number))}?",
+        }
+    )
     if number in RESULTS:
         function = {"name": "look", "arguments": "{}"}
         use = {"id": f"c{number}", "type": "function", "function": function}
