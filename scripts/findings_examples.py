@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -123,6 +124,7 @@ TOOLS = [
 
 def held() -> tuple[Session, ...]:
     """Return a conversation of 12 turns of a wasteful agent with a model that is played."""
+    logging.getLogger("tokentrace").addHandler(logging.NullHandler())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         guard = tokentrace.Guard(limit=LIMIT)
