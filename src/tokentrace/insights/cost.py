@@ -34,6 +34,7 @@ MEDIA_COMPONENT = "media"
 PLAIN_OUTPUT = frozenset({"text", "json"})
 LARGEST = 2**53
 TOLERANCE = UNIT // 10**9
+FINE = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +135,13 @@ def recorded(record: CallRecord) -> Spending | None:
     """
     if record.cost is None or record.cost < 0:
         return None
-    components = {name: round(cost * UNIT) for name, cost in record.costs.items() if cost >= 0}
-    return Spending(components, rest=round(record.cost * UNIT) - sum(components.values()))
+    components = {name: _amount(cost) for name, cost in record.costs.items() if cost >= 0}
+    return Spending(components, rest=_amount(record.cost) - sum(components.values()))
+
+
+def _amount(dollars: float) -> int:
+    """Return dollars as an amount; a float holds fifteen decimals of it."""
+    return round(dollars * FINE) * (UNIT // FINE)
 
 
 def agreed(record: CallRecord, listed: Spending | None) -> Spending | None:
