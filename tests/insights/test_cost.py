@@ -123,14 +123,6 @@ def test_lines_add_up_to_the_price_of_the_usage(held, drift, numbers, cached):
     assert min(found.components.values(), default=0) >= 0
 
 
-@given(st.integers(0, 10**9), st.dictionaries(st.text(max_size=3), st.integers(0, 10**9)))
-def test_sharing_gives_all_and_nobody_too_much(amount, weights):
-    """Shares add up to what there is, and none is larger than its weight."""
-    given_out = cost.shared(amount, weights)
-    assert sum(given_out.values()) == min(amount, sum(weights.values()))
-    assert all(given_out[name] <= weights[name] for name in given_out)
-
-
 ODD = {
     "negative input": Usage(-1, 2),
     "negative output": Usage(10, -2),
