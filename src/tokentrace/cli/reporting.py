@@ -63,24 +63,36 @@ def report(
         typer.echo(json.schema(), nl=False)
         return
     beside = costs.Wanted(cost=cost, tools=tools)
-    _check(as_json, markdown, as_page, explain=explain, against=bool(against))
-    _check_beside(beside, markdown=markdown, against=bool(against))
+    _check(as_json, markdown, as_page, explain=explain, against=bool(against), beside=beside)
     by = judging(threshold or (), phase or (), fail_on)
     telling = Telling(_form(as_json, markdown, as_page), as_page, explain, beside)
     sources = paths or [home()]
     wanted = backends.question([*sources, *(against or ())], wanted, "" if against else session)
     read = partial(_read, log_format=log_format, progress=not (as_json or markdown), wanted=wanted)
+    told = partial(_told, session=session, last=last, by=by, telling=telling)
+    raise typer.Exit(by.code(told(sources, against or (), read)))
+
+
+def _told(
+    sources: Sequence[str],
+    against: Sequence[str],
+    read: Callable[..., Gathered],
+    *,
+    session: str,
+    last: int | None,
+    by: Judging,
+    telling: Telling,
+) -> str:
+    """Read and tell; return the gravest verdict."""
     with collecting_less(), Records() as kept:
         problems = Problems()
         found = read(sources, problems, kept)
         if found.spilled and not against:
             places = _places(found.ids, session)
-            verdict = telling.tell(Chosen(found, places, problems, by, last))
-        else:
-            plain = _unjudged(tuple(found), problems)
-            base = _base(against, plain, read) if against else None
-            verdict = _whole(plain, base, session, last, by=by, telling=telling)
-    raise typer.Exit(by.code(verdict))
+            return telling.tell(Chosen(found, places, problems, by, last))
+        plain = _unjudged(tuple(found), problems)
+        base = _base(against, plain, read) if against else None
+        return _whole(plain, base, session, last, by=by, telling=telling)
 
 
 @contextmanager
@@ -116,24 +128,28 @@ def _whole(
     return shown.verdict
 
 
-def _check(as_json: bool, markdown: bool, as_page: str, *, explain: bool, against: bool) -> None:
+def _check(
+    as_json: bool,
+    markdown: bool,
+    as_page: str,
+    *,
+    explain: bool,
+    against: bool,
+    beside: costs.Wanted,
+) -> None:
     """Raise InputError for options that say two things at once."""
     if as_json and markdown:
         raise InputError("not together with --markdown", source="--json")
     if explain and (markdown or against):
         other = "--markdown" if markdown else "--against"
         raise InputError(f"not together with {other}", source="--explain")
-    if as_page == "-" and (as_json or markdown):
-        raise InputError("one document at a time", source="--html -", mend="give --html a file")
-
-
-def _check_beside(beside: costs.Wanted, *, markdown: bool, against: bool) -> None:
-    """Raise InputError for what a comparison or Markdown does not show."""
     if against and beside != costs.Wanted():
         asked = "--cost" if beside.cost else "--tools"
         raise InputError("not together with --against", source=asked)
     if beside.tools and markdown:
         raise InputError("not together with --markdown", source="--tools")
+    if as_page == "-" and (as_json or markdown):
+        raise InputError("one document at a time", source="--html -", mend="give --html a file")
 
 
 def _form(as_json: bool, markdown: bool, as_page: str) -> str:
