@@ -17,6 +17,7 @@ from tokentrace.cli import (
     demo,
     doctor,
     models,
+    query,
     reporting,
     run,
     scenario,
@@ -88,6 +89,7 @@ def _complain(text: str) -> None:
 for command, examples in (
     (reporting.report, reporting.EXAMPLES),
     (watching.watch, watching.EXAMPLES),
+    (query.query, query.EXAMPLES),
     (counting.count, counting.EXAMPLES),
     (models.models, models.EXAMPLES),
     (run.run, run.EXAMPLES),

@@ -60,16 +60,16 @@ def report(
     by = judging(threshold or (), phase or (), fail_on)
     form = _form(as_json, markdown) if quiet or not as_page else ""
     telling = Telling(form, as_page, explain)
-    read = partial(_read, log_format=log_format, progress=not quiet)
+    reading = partial(read, log_format=log_format, progress=not quiet)
     with collecting_less(), Records() as kept:
         problems = Problems()
-        found = read(paths or [_home()], problems, kept)
+        found = reading(paths or [home()], problems, kept)
         if found.spilled and not against:
             places = _places(found.ids, session)
             verdict = telling.tell(Chosen(found, places, problems, by, last))
         else:
             plain = _unjudged(tuple(found), problems)
-            base = _base(against, plain, read) if against else None
+            base = _base(against, plain, reading) if against else None
             verdict = _whole(plain, base, session, last, by=by, telling=telling)
     raise typer.Exit(by.code(verdict))
 
@@ -144,9 +144,14 @@ def _print(
         comparing.render(compared, showing.Output())
 
 
-def _read(
+def read(
     paths: Sequence[str], problems: Problems, kept: Records, *, log_format: str, progress: bool
 ) -> Gathered:
+    """Return the sessions of ``paths``, with a bar where it takes a while.
+
+    Raises:
+        InputError: nothing is there, or nothing that can be read.
+    """
     from tokentrace import analysis, readers
 
     with showing.bar(paths, wanted=progress) as seen:
@@ -212,7 +217,7 @@ def _compared(base: Report, shown: Report, wanted: str, by: Judging) -> Comparis
 # ── which sessions ───────────────────────────────────────────────────────────────────────────────
 
 
-def _home() -> str:
+def home() -> str:
     """Return the local trace folder; say what to do when there is none."""
     folder = _config.folder()
     if not Path(folder).exists():

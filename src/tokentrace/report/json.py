@@ -21,7 +21,9 @@ from tokentrace.report.spooling import Spool
 VERSION = 1
 MS = 1_000_000
 ENCODER = msgspec.json.Encoder()
-OTHERWISE = re.compile(rb"(?:^|[:,[])-?(?:0\.0000|[\d.]+e)")  # what may be a number of another spelling
+OTHERWISE = re.compile(
+    rb"(?:^|[:,[])-?(?:0\.0000|[\d.]+e)"
+)  # what may be a number of another spelling
 
 
 def schema() -> str:
