@@ -82,7 +82,9 @@ def _fill(file: Path, paths: Sequence[str], log_format: str, *, keep: bool, quie
         if folder:
             cache.keep(file, folder, known, skipped)
     if skipped:
-        typer.echo(f"tokentrace: {skipped:,} damaged records skipped", err=True)
+        from tokentrace.report import cells
+
+        typer.echo(f"tokentrace: {cells.many(skipped, 'damaged record')} skipped", err=True)
 
 
 def _made(file: Path, paths: Sequence[str], log_format: str, by: Judging, *, quiet: bool) -> int:
