@@ -18,7 +18,7 @@ GUARDING = {"guard", "lineage"}
 PLACES = {"turns", "_told", "_sessions", "_tags", "context", "_assembly"}
 SENDING = {"telemetry"}
 RECORD = FOLLOWING | GUARDING | PLACES | SENDING | {"instrument"}
-READ = {"readers", "analysis", "report"}
+READ = {"readers", "analysis", "query", "report"}
 EDGES = {
     "boot",
     "cli",
@@ -62,6 +62,7 @@ ROOMS = {
     "instrument": CORE | RECORD,
     "readers": CORE - {"counting"},
     "analysis": CORE - {"counting", "dialects"} | {"readers"},
+    "query": CORE - {"counting", "dialects"} | {"analysis", "readers"},
     "report": CORE - {"counting", "dialects"} | {"analysis", "readers"},
 }
 
@@ -71,6 +72,7 @@ LIBRARIES = {
     "backports": {"readers"},
     "compression": {"readers"},
     "genai_prices": {"providers"},
+    "duckdb": {"query"},
     "jinja2": {"report"},
     "markupsafe": {"report"},
     "msgspec": {
@@ -86,6 +88,7 @@ LIBRARIES = {
     "openai": {"demo"},
     "opentelemetry": SENDING
     | {"_scope", "turns", "instrument", "instrumentor", "testing", "watch", "readers"},
+    "pyarrow": {"query"},
     "pytest": {"pytest_plugin"},
     "sentencepiece": {"counting"},
     "rich": {"report", "cli", "demo", "doctor", "scenario"},

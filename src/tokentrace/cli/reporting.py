@@ -68,15 +68,17 @@ def report(
     telling = Telling(_form(as_json, markdown, as_page), as_page, explain, beside)
     sources = paths or [home()]
     wanted = backends.question([*sources, *(against or ())], wanted, "" if against else session)
-    read = partial(_read, log_format=log_format, progress=not (as_json or markdown), wanted=wanted)
+    reading = partial(
+        read, log_format=log_format, progress=not (as_json or markdown), wanted=wanted
+    )
     told = partial(_told, session=session, last=last, by=by, telling=telling)
-    raise typer.Exit(by.code(told(sources, against or (), read)))
+    raise typer.Exit(by.code(told(sources, against or (), reading)))
 
 
 def _told(
     sources: Sequence[str],
     against: Sequence[str],
-    read: Callable[..., Gathered],
+    reading: Callable[..., Gathered],
     *,
     session: str,
     last: int | None,
@@ -86,12 +88,12 @@ def _told(
     """Read and tell; return the gravest verdict."""
     with collecting_less(), Records() as kept:
         problems = Problems()
-        found = read(sources, problems, kept)
+        found = reading(sources, problems, kept)
         if found.spilled and not against:
             places = _places(found.ids, session)
             return telling.tell(Chosen(found, places, problems, by, last))
         plain = _unjudged(tuple(found), problems)
-        base = _base(against, plain, read) if against else None
+        base = _base(against, plain, reading) if against else None
         return _whole(plain, base, session, last, by=by, telling=telling)
 
 
@@ -187,15 +189,20 @@ def _print(
         comparing.render(compared, showing.Output())
 
 
-def _read(
+def read(
     paths: Sequence[str],
     problems: Problems,
     kept: Records,
     *,
     log_format: str,
     progress: bool,
-    wanted: Wanted | None,
+    wanted: Wanted | None = None,
 ) -> Gathered:
+    """Return the sessions of ``paths``, with a bar where it takes a while.
+
+    Raises:
+        InputError: nothing is there, or nothing that can be read.
+    """
     from tokentrace import analysis, readers
 
     with showing.bar(paths, wanted=progress) as seen:
