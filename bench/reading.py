@@ -13,59 +13,22 @@ import io
 import json
 import random
 import resource
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from otlp_lines import attributes, span
 from tokentrace import schema
 from tokentrace.prompt import CallRecord, ContextRecord, Event, Record, Usage
 
 BEGIN = 1_760_000_000 * 10**9
 SECOND = 10**9
 NAMES = ("system", "tools", "user", "history", "tool_results", "code_snippets", "framing")
-
-
-def value(raw: Any) -> dict[str, Any]:
-    """Return a value as on the wire."""
-    if isinstance(raw, bool):
-        return {"boolValue": raw}
-    if isinstance(raw, int):
-        return {"intValue": str(raw)}
-    if isinstance(raw, float):
-        return {"doubleValue": raw}
-    if isinstance(raw, tuple):
-        return {"arrayValue": {"values": [value(one) for one in raw]}}
-    return {"stringValue": raw}
-
-
-def attributes(pairs: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return attributes as on the wire."""
-    return [{"key": key, "value": value(raw)} for key, raw in pairs.items()]
-
-
-def span(record: Record) -> dict[str, Any]:
-    """Return a record as a span."""
-    events = [
-        {
-            "name": one.name,
-            "timeUnixNano": str(one.time),
-            "attributes": attributes(schema.dump_event(one.name, one.attributes)),
-        }
-        for one in record.events
-    ]
-    return {
-        "traceId": record.trace_id,
-        "spanId": record.span_id,
-        "parentSpanId": record.parent_id,
-        "name": "chat gpt-5-mini" if isinstance(record, CallRecord) else "assemble_context agent",
-        "startTimeUnixNano": str(record.start),
-        "endTimeUnixNano": str(record.end),
-        "attributes": attributes(schema.dump(record)),
-        "events": events,
-        "status": {},
-    }
 
 
 def turn(session: int, number: int, noise: random.Random) -> Iterator[Record]:

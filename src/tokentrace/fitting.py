@@ -194,9 +194,10 @@ def shares(sizes: Sequence[int], room: int) -> list[int]:
 
 def weight(attributes: Mapping[str, Any]) -> int:
     """Return about how many bytes attributes take in OTLP's protobuf form."""
-    total = 0
+    total = PAIR_BYTES * len(attributes)
     for key, value in attributes.items():
-        total += PAIR_BYTES + len(key) + heft(value)
+        kind = type(value)
+        total += len(key) + (3 if kind is int else heft(value))
     return total
 
 

@@ -520,15 +520,13 @@ def _call(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
 
 def bounded(attributes: Mapping[str, Value], most: int) -> Mapping[str, Value]:
     """Return attributes none of which takes more than ``most`` bytes in UTF-8; cuts bear a mark."""
+    quarter = most // 4  # a character is at most four bytes
     short = {
-        key: _short(key, value, most) for key, value in attributes.items() if _long(value, most)
+        key: _short(key, value, most)
+        for key, value in attributes.items()
+        if (type(value) is str and len(value) > quarter) or type(value) is tuple
     }
     return {**attributes, **short} if short else attributes
-
-
-def _long(value: Value, most: int) -> bool:
-    """Whether a value may be too long, at a glance: a character is at most four bytes."""
-    return (type(value) is str and 4 * len(value) > most) or type(value) is tuple
 
 
 def _short(key: str, value: Value, most: int) -> Value:
