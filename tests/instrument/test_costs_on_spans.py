@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tokentrace import schema, testing
+from tokentrace import dialects, schema, testing
 from tokentrace.insights import cost, tools
+from tokentrace.instrument import records
 from tokentrace.providers import prices
 
 openai = pytest.importorskip("openai")
@@ -143,3 +144,32 @@ def test_a_new_question_brings_no_call_back():
     talk = [{"role": "user", "content": "go"}, *called(look()), {"role": "assistant", "content": "done"},
             {"role": "user", "content": "and now?"}]  # fmt: skip
     assert asked(testing.openai_chat("ok", prompt_tokens=20), talk, tools=[LOOK])[0].called == ()
+
+
+def test_tools_that_a_server_listed_are_told():
+    """A call of a tool of an MCP server has its name where the server's list stands in the request."""
+    listed = {"type": "mcp_list_tools", "id": "l", "server_label": "hub",
+              "tools": [{"name": "search", "input_schema": {"type": "object", "properties": {}}}]}  # fmt: skip
+    done = {
+        "type": "mcp_call",
+        "id": "c",
+        "server_label": "hub",
+        "name": "search",
+        "arguments": "{}",
+        "output": "ok",
+    }
+    body = {"model": "gpt-4.1", "tools": [{"type": "mcp", "server_label": "hub", "server_url": "x"}],
+            "input": [{"role": "user", "content": "go"}, listed, done]}  # fmt: skip
+    prompt = dialects.find("openai.responses").parse(body)
+    assert [tool.name for tool in prompt.tools] == ["mcp__hub"]
+    assert records._called(prompt) == ("search",)
+
+
+def test_a_toolset_of_anthropic_is_named_by_its_server():
+    """A server's tools as a whole are a row of the table."""
+    body = {
+        "model": "claude-sonnet-4-5",
+        "tools": [{"type": "mcp_toolset", "mcp_server_name": "git"}],
+    }
+    (tool,) = dialects.find("anthropic.messages").parse(body).tools
+    assert tools.group_of(tool.name) == "git"

@@ -323,15 +323,19 @@ def missed(record: CallRecord, before: CallRecord) -> Missed | None:
 
     Only where the numbers say so: what that call read or wrote, less what this one read. Where a
     component is known to have broken the prefix, all that this prompt can share with the one before.
-    None where a cost or the cached tokens are not known; nothing missed is 0 tokens.
+    None where their cost or the cached tokens are not known; nothing missed is 0 tokens.
     """
-    found = price(record)
     now, then = record.usage, before.usage
-    if found is None or _why_not(record) or _why_not(before) or now.cache_read is None:
+    if now.cache_read is None or _why_not(record) or _why_not(before):
         return None
     most = min(now.input or 0, then.input or 0)
     kept = (then.cache_read or 0) + (then.cache_write or 0)
     tokens = max(0, (most if record.cache_broken_by else min(kept, most)) - now.cache_read)
+    if not tokens:
+        return Missed(0, 0)
+    found = price(record)
+    if found is None:
+        return None
     rates = found.at(now.input or 0)
     paid = rates.write if now.cache_write else rates.input
     return Missed(tokens, tokens * max(0, paid - rates.read))
