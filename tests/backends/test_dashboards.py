@@ -161,6 +161,7 @@ def test_every_panel_has_data_where_there_is_any(tmp_path):
     """With each counter growing, no query of the dashboard is an error, and none stays empty."""
     with serving() as port, prometheus(tmp_path, f"127.0.0.1:{port}", "6s") as url:
         eventually(lambda: unanswered(url), [])
+        assert unanswered(url) == []
 
 
 @needs_prometheus
@@ -196,3 +197,4 @@ def test_a_session_is_found_in_tempo(title, agent):
         return real_backends.ask(f"{TEMPO}/api/search", **asked).get("traces", [])
 
     eventually(lambda: bool(traces()), wanted=True)
+    assert traces()
