@@ -20,7 +20,7 @@ import yaml
 
 import real_backends
 from dashboards import RULES, filled, queries, recording
-from real_backends import STATE, TEMPO, eventually
+from real_backends import STATE, TEMPO, assert_soon
 
 PROMETHEUS = shutil.which("prometheus")
 AGENT = str(Path(__file__).with_name("agent.py"))
@@ -160,7 +160,7 @@ needs_stack = pytest.mark.skipif(not STATE, reason="no back ends run here: scrip
 def test_every_panel_has_data_where_there_is_any(tmp_path):
     """With each counter growing, no query of the dashboard is an error, and none stays empty."""
     with serving() as port, prometheus(tmp_path, f"127.0.0.1:{port}", "6s") as url:
-        eventually(lambda: unanswered(url), [])
+        assert_soon(lambda: unanswered(url), [])
 
 
 @needs_prometheus
@@ -177,9 +177,9 @@ def test_an_agent_is_on_the_dashboard(tmp_path, backends):
         return [title for title in empty if not MAY_BE_EMPTY.match(title)]
 
     with prometheus(tmp_path, urlsplit(backends.metrics).netloc, "10s") as url:
-        eventually(lambda: up(url), wanted=True)
+        assert_soon(lambda: up(url), wanted=True)
         real_backends.run(AGENT, service, OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf", **sent)
-        eventually(missing, [])
+        assert_soon(missing, [])
         assert 0 < value(url, shown) <= value(url, counted)
 
 
@@ -195,4 +195,4 @@ def test_a_session_is_found_in_tempo(title, agent):
         asked = {"q": query, "start": now - 3600, "end": now + 60, "spss": 100}
         return real_backends.ask(f"{TEMPO}/api/search", **asked).get("traces", [])
 
-    eventually(lambda: bool(traces()), wanted=True)
+    assert_soon(lambda: bool(traces()), wanted=True)
