@@ -18,7 +18,7 @@ GUARDING = {"guard", "lineage"}
 PLACES = {"turns", "_told", "_sessions", "_tags", "context", "_assembly"}
 SENDING = {"telemetry"}
 RECORD = FOLLOWING | GUARDING | PLACES | SENDING | {"instrument"}
-READ = {"readers", "analysis", "report"}
+READ = {"readers", "analysis", "query", "report"}
 EDGES = {
     "boot",
     "cli",
@@ -60,6 +60,7 @@ ROOMS = {
     "instrument": CORE | RECORD,
     "readers": CORE - {"counting"},
     "analysis": CORE - {"counting", "dialects"} | {"readers"},
+    "query": CORE - {"counting", "dialects"} | {"analysis", "readers"},
     "report": CORE - {"counting", "dialects"} | {"analysis", "readers"},
 }
 
@@ -68,6 +69,7 @@ LIBRARIES = {
     "anthropic": set(),
     "backports": {"readers"},
     "compression": {"readers"},
+    "duckdb": {"query"},
     "jinja2": {"report"},
     "markupsafe": {"report"},
     "msgspec": {
@@ -83,6 +85,7 @@ LIBRARIES = {
     "openai": {"demo"},
     "opentelemetry": SENDING
     | {"_scope", "turns", "instrument", "instrumentor", "testing", "watch", "readers"},
+    "pyarrow": {"query"},
     "pytest": {"pytest_plugin"},
     "sentencepiece": {"counting"},
     "rich": {"report", "cli", "demo", "doctor", "scenario"},

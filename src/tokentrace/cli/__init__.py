@@ -18,6 +18,7 @@ from tokentrace.cli import (
     differing,
     doctor,
     models,
+    query,
     reporting,
     run,
     scenario,
@@ -89,6 +90,7 @@ def _complain(text: str) -> None:
 for command, examples in (
     (reporting.report, reporting.EXAMPLES),
     (watching.watch, watching.EXAMPLES),
+    (query.query, query.EXAMPLES),
     (counting.count, counting.EXAMPLES),
     (differing.diff, differing.EXAMPLES),
     (models.models, models.EXAMPLES),

@@ -60,20 +60,20 @@ def report(
         typer.echo(json.schema(), nl=False)
         return
     _check(as_json, markdown, as_page, explain=explain, against=bool(against))
+    quiet, problems = as_json or markdown, Problems()
     by = judging(threshold or (), phase or (), fail_on)
     telling = Telling(_form(as_json, markdown, as_page), as_page, explain)
     sources = paths or [home()]
     wanted = backends.question([*sources, *(against or ())], wanted, "" if against else session)
-    read = partial(_read, log_format=log_format, progress=not (as_json or markdown), wanted=wanted)
+    reading = partial(read, log_format=log_format, progress=not quiet, wanted=wanted)
     with collecting_less(), Records() as kept:
-        problems = Problems()
-        found = read(sources, problems, kept)
+        found = reading(sources, problems, kept)
         if found.spilled and not against:
             places = _places(found.ids, session)
             verdict = telling.tell(Chosen(found, places, problems, by, last))
         else:
             plain = _unjudged(tuple(found), problems)
-            base = _base(against, plain, read) if against else None
+            base = _base(against, plain, reading) if against else None
             verdict = _whole(plain, base, session, last, by=by, telling=telling)
     raise typer.Exit(by.code(verdict))
 
@@ -149,15 +149,20 @@ def _print(
         comparing.render(compared, showing.Output())
 
 
-def _read(
+def read(
     paths: Sequence[str],
     problems: Problems,
     kept: Records,
     *,
     log_format: str,
     progress: bool,
-    wanted: Wanted | None,
+    wanted: Wanted | None = None,
 ) -> Gathered:
+    """Return the sessions of ``paths``, with a bar where it takes a while.
+
+    Raises:
+        InputError: nothing is there, or nothing that can be read.
+    """
     from tokentrace import analysis, readers
 
     with showing.bar(paths, wanted=progress) as seen:

@@ -12,6 +12,7 @@ from tokentrace.prompt import CallRecord, Event, Record
 from tokentrace.values import OTHER
 
 INT64 = 2**63
+MINUS_INT64 = -INT64
 HEX = frozenset("0123456789abcdef")
 
 
@@ -82,7 +83,7 @@ def integer(raw: int | str) -> int:
         value = int(raw)
     except ValueError:
         raise DamagedError(f"{raw[:40] if isinstance(raw, str) else raw!r} is no integer") from None
-    if not -INT64 <= value < INT64:
+    if not MINUS_INT64 <= value < INT64:
         raise DamagedError("an integer of over 64 bits")
     return value
 

@@ -273,8 +273,12 @@ def _attributes(pairs: list[Attribute] | None) -> dict[str, Any]:
         value = pair.value
         if value is None:
             continue
-        text = value.string_value
-        found[pair.key] = text if text is not None else _value(value)
+        if (text := value.string_value) is not None:
+            found[pair.key] = text
+        elif (raw := value.int_value) is not None:
+            found[pair.key] = integer(raw)
+        else:
+            found[pair.key] = _value(value)
     return found
 
 

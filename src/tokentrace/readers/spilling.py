@@ -26,11 +26,12 @@ class Records:
     """Records by the order in which they came, each as it was given.
 
     Args:
-        most: how many are kept in memory; with one more all of them go into a file.
+        most: how many are kept in memory, `MOST` where nothing is said; with one more all of them
+            go into a file.
     """
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, most: int | None = None) -> None:
+        self._most = MOST if most is None else most
         self._held: list[Record] = []
         self._odd: dict[int, Record] = {}  # with texts that are no Unicode
         self._ends = array("Q")
