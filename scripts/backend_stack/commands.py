@@ -66,7 +66,10 @@ def up(options: argparse.Namespace) -> int:
     """Start everything and leave it running."""
     folder = Path(options.dir).resolve()
     state = read(folder)
-    if not ours(state):
+    left = ours(state)
+    if not left or len(left) < len(state["running"]):
+        for one in left:
+            end_old(*one)
         state = _up(folder, options.collector, options.rules)
     for name, where in state["places"].items():
         say(f"{name:<12}{where}")

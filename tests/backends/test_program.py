@@ -49,15 +49,16 @@ def test_the_manifest_holds_what_the_configuration_uses():
     """Each component of collector-config.yaml is in the manifest, and little else is."""
     config = yaml.safe_load((TOP / "collector-config.yaml").read_text(encoding="utf-8"))
     kinds = ("receivers", "processors", "connectors", "exporters", "extensions")
-    used = {name.partition("/")[0].replace("_", "") for kind in kinds for name in config[kind]}
+    renamed = {"otlp_grpc": "otlp"}  # its module kept the old name
+    types = {name.partition("/")[0] for kind in kinds for name in config[kind]}
+    used = {renamed.get(name, name).replace("_", "") for name in types}
     manifest = yaml.safe_load(building.manifest("newest"))
     built = {
         re.sub(r"(receiver|processor|connector|exporter|extension)$", "", one["gomod"].split("/")[-1].split()[0])
         for kind in kinds
         for one in manifest[kind]
     }  # fmt: skip
-    renamed = {"otlpgrpc": "otlp", "signaltometrics": "signaltometrics"}
-    assert {renamed.get(name, name) for name in used} == built - {"file"}
+    assert used == built - {"file"}
 
 
 def test_jaegers_version_is_that_of_its_module():
@@ -157,36 +158,55 @@ def test_a_program_that_ends_at_once_is_told_with_its_log(tmp_path):
     assert told.value.log.read_text(encoding="utf-8") == "no such thing\n"
 
 
-SERVER = "import http.server as h, sys; h.HTTPServer(('127.0.0.1', int(sys.argv[1])), h.SimpleHTTPRequestHandler).serve_forever()"
+SERVER = (
+    "import http.server as h, sys\n"
+    "h.HTTPServer(('127.0.0.1', int(sys.argv[1])), h.SimpleHTTPRequestHandler).serve_forever()\n"
+)
 
 
-def test_down_ends_what_up_started_and_nothing_else(tmp_path, capsys):
+@pytest.fixture
+def servers(tmp_path):
+    """Give two servers that run, and have them ended."""
+    started = []
+    for name, port in running.free_ports(["a", "b"]).items():
+        command = (sys.executable, "-c", SERVER, str(port))
+        program = running.Program(name, command, f"http://127.0.0.1:{port}/")
+        started.append(running.start(program, tmp_path, apart=True))
+    yield started
+    for process in started:
+        processes.end(process)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="no /proc: a process's start is not told")
+def test_down_ends_what_up_started_and_nothing_else(servers, tmp_path, capsys):
     """The processes of a state end; one that merely has the number of an old one lives on."""
-    ports = running.free_ports(["a", "b"])
-    started = [
-        running.start(
-            running.Program(name, (sys.executable, "-c", SERVER, str(port)), f"http://127.0.0.1:{port}/"),
-            tmp_path,
-            apart=True,
-        )
-        for name, port in ports.items()
-    ]  # fmt: skip
-    mine, another = started
-    try:
-        commands.write(tmp_path, {"places": {}}, started)
-        state = (tmp_path / commands.STATE).read_text(encoding="utf-8")
-        told = state.replace(processes.born(another.pid), "1") if Path("/proc").exists() else state
-        (tmp_path / commands.STATE).write_text(told, encoding="utf-8")
-        options = commands.parser().parse_args(["down", "--dir", str(tmp_path)])
-        assert commands.down(options) == 0
-        assert not processes.alive(mine.pid, processes.born(mine.pid))
-        assert another.poll() is None or not Path("/proc").exists()
-        assert f"process {mine.pid} has ended" in capsys.readouterr().out
-        assert not (tmp_path / commands.STATE).exists()
-        assert commands.down(options) == 0
-    finally:
-        for process in started:
-            processes.end(process)
+    mine, another = servers
+    commands.write(tmp_path, {"places": {}}, servers)
+    state = tmp_path / commands.STATE
+    told = state.read_text(encoding="utf-8").replace(processes.born(another.pid), "1")
+    state.write_text(told, encoding="utf-8")
+    options = commands.parser().parse_args(["down", "--dir", str(tmp_path)])
+    assert commands.down(options) == 0
+    assert capsys.readouterr().out == f"process {mine.pid} has ended\n"
+    assert another.poll() is None
+    assert not state.exists()
+    assert commands.down(options) == 0
+    assert capsys.readouterr().out == "nothing runs\n"
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_up_starts_anew_where_something_is_missing(servers, tmp_path, monkeypatch, capsys, lost):
+    """What runs as a whole is only told of; what lacks a part is ended and started again."""
+    started = []
+    places = {"places": {"otlp_http": "http://127.0.0.1:1"}}
+    monkeypatch.setattr(commands, "_up", lambda *_: started.append(1) or places)
+    commands.write(tmp_path, places, servers)
+    for process in servers[:lost]:
+        processes.end(process)
+    assert commands.up(commands.parser().parse_args(["up", "--dir", str(tmp_path)])) == 0
+    assert len(started) == bool(lost)
+    assert [process.poll() is None for process in servers] == [not lost] * 2
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1 " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", ["INT", "TERM"])
