@@ -12,7 +12,7 @@ Paths = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PATH",
-        help="OTLP-JSON files, folders of them, logs of agents, or - for standard input. "
+        help="OTLP files, JSON or protobuf, folders of them, logs of agents, or - for standard input. "
         "Default: the local trace folder.",
         show_default=False,
     ),
