@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import real_backends
-from real_backends import TEMPO, eventually
+from real_backends import TEMPO, assert_soon
 from tokentrace import cli
 from tokentrace.readers.backends import jaeger
 
@@ -57,7 +57,7 @@ def test_jaeger_gives_the_report_of_the_file(backends, run, page, monkeypatch):
     assert json.loads(expected)["summary"]["calls"] > 1
     monkeypatch.setattr(jaeger, "LIMIT", page)
     path = f"jaeger:{backends.jaeger}"
-    eventually(lambda: report(path, "--json", "--session", session), expected)
+    assert_soon(lambda: report(path, "--json", "--session", session), expected)
 
 
 def test_jaeger_is_told_what_it_lacks(backends, run):
@@ -75,4 +75,4 @@ def test_tempo_gives_the_report_of_the_file(run):
     folder, session = run
     expected = report(folder, "--json", "--session", session)
     assert json.loads(expected)["summary"]["calls"] > 1
-    eventually(lambda: report(f"tempo:{TEMPO}", "--json", "--session", session), expected)
+    assert_soon(lambda: report(f"tempo:{TEMPO}", "--json", "--session", session), expected)

@@ -695,3 +695,19 @@ def test_the_last_hour_is_asked_for_by_default(many):
     asked = cli.backends.asked(timeout=9.0)
     assert asked.end - asked.start == HOUR
     assert readers.backends.lately().end >= asked.end
+
+
+# ── questions in SQL ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_back_end_is_asked_in_sql(many):
+    """`tokentrace query` reads back ends with the same options; there is nothing to keep tables beside."""
+    pytest.importorskip("duckdb")
+    words = ["query", "select count(*) as calls from calls"]
+    with standing(Jaeger(many(3))) as end:
+        paths = [f"jaeger:{end.url.replace('://', '://ann:s3cret@')}", *RANGE, "--json"]
+        found = CliRunner().invoke(cli.app, [*words, *paths])
+        refused = complaint(CliRunner().invoke(cli.app, [*words, *paths, "--parquet"]))
+    assert json.loads(found.stdout) == [{"calls": 3}]
+    assert "leave nothing to come back to" in refused
+    assert "s3cret" not in refused

@@ -12,8 +12,8 @@ Paths = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PATH",
-        help="OTLP-JSON files, folders of them, logs of agents, jaeger:URL, tempo:URL, or - for "
-        "standard input. "
+        help="OTLP files, JSON or protobuf, folders of them, logs of agents, jaeger:URL, tempo:URL, "
+        "or - for standard input. "
         "Default: the local trace folder.",
         show_default=False,
     ),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tokentrace.cli import options, showing
+from tokentrace.analysis import Gathered
+from tokentrace.cli import backends, options, showing
 from tokentrace.cli.judging import Judging, judging
 from tokentrace.cli.reporting import collecting_less, home, read
 from tokentrace.errors import InputError
+from tokentrace.readers.backends import Wanted
 
 EXAMPLES = (
     "[bold]Examples[/bold]\n\n"
@@ -23,26 +26,31 @@ EXAMPLES = (
 )
 
 
+Sql = Annotated[
+    str, typer.Argument(metavar="SQL", help="One SELECT, as DuckDB has it.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON list of objects.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Kept = Annotated[
+    bool,
+    typer.Option(
+        "--parquet", help="Keep the tables as Parquet beside PATH, and take them from there."
+    ),
+]
+AsSchema = Annotated[bool, typer.Option("--schema", help="Print tables and columns and leave.")]
+
+
+@backends.asking
 def query(
-    sql: Annotated[
-        str, typer.Argument(metavar="SQL", help="One SELECT, as DuckDB has it.", show_default=False)
-    ] = "",
+    sql: Sql = "",
     paths: options.Paths = None,
     *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON list of objects.")
-    ] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    parquet: Annotated[
-        bool,
-        typer.Option(
-            "--parquet", help="Keep the tables as Parquet beside PATH, and take them from there."
-        ),
-    ] = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Kept = False,
     log_format: options.LogFormat = "",
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print tables and columns and leave.")
-    ] = False,
+    schema: AsSchema = False,
+    wanted: Wanted | None = None,
 ) -> None:
     """Ask sessions, turns, calls, components, events and findings in SQL."""
     from tokentrace.query import engine
@@ -57,7 +65,9 @@ def query(
     with tempfile.TemporaryDirectory(prefix="tokentrace-") as folder:
         file = Path(folder) / "tables.duckdb"
         quiet = as_json or as_csv
-        _fill(file, paths or [home()], log_format, keep=parquet, quiet=quiet)
+        sources = paths or [home()]
+        asked = backends.question(sources, wanted, "")
+        _fill(file, sources, log_format, asked, keep=parquet, quiet=quiet)
         with engine.locked(file) as connection:
             found = engine.ask(connection, sql)
             if not quiet:
@@ -67,7 +77,15 @@ def query(
                 typer.echo(piece, nl=False)
 
 
-def _fill(file: Path, paths: Sequence[str], log_format: str, *, keep: bool, quiet: bool) -> None:
+def _fill(
+    file: Path,
+    paths: Sequence[str],
+    log_format: str,
+    wanted: Wanted | None,
+    *,
+    keep: bool,
+    quiet: bool,
+) -> None:
     """Make the database: out of tables that were kept, or out of records."""
     from tokentrace.query import cache, engine
 
@@ -78,7 +96,8 @@ def _fill(file: Path, paths: Sequence[str], log_format: str, *, keep: bool, quie
     if folder and skipped is not None:
         engine.restore(file, folder)
     else:
-        skipped = _made(file, paths, log_format, by, quiet=quiet)
+        reading = partial(read, paths, log_format=log_format, progress=not quiet, wanted=wanted)
+        skipped = _made(file, reading, by, quiet=quiet)
         if folder:
             cache.keep(file, folder, known, skipped)
     if skipped:
@@ -87,7 +106,7 @@ def _fill(file: Path, paths: Sequence[str], log_format: str, *, keep: bool, quie
         typer.echo(f"tokentrace: {cells.many(skipped, 'damaged record')} skipped", err=True)
 
 
-def _made(file: Path, paths: Sequence[str], log_format: str, by: Judging, *, quiet: bool) -> int:
+def _made(file: Path, reading: Callable[..., Gathered], by: Judging, *, quiet: bool) -> int:
     """Fill a database out of records; return how much was skipped."""
     from tokentrace import analysis
     from tokentrace.query import engine
@@ -96,7 +115,7 @@ def _made(file: Path, paths: Sequence[str], log_format: str, by: Judging, *, qui
 
     problems = Problems()
     with collecting_less(), Records() as kept:
-        found = read(paths, problems, kept, log_format=log_format, progress=not quiet)
+        found = reading(problems, kept)
 
         def judged() -> Iterator[tuple[analysis.Session, analysis.Judgement]]:
             with showing.counting("tables", len(found), wanted=not quiet) as step:

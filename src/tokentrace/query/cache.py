@@ -13,20 +13,22 @@ from tokentrace.errors import InputError
 from tokentrace.query import engine
 from tokentrace.query.tables import TABLES, VERSION
 from tokentrace.readers import lines
+from tokentrace.readers.backends import is_backend
 
 ABOUT = "made.json"
-INSIDE = "tokentrace.parquet"  # of a folder
 BESIDE = ".parquet"  # behind a file's name
+INSIDE = f"tokentrace{BESIDE}"  # of a folder
 
 
 def place(paths: Sequence[str]) -> Path:
     """Return the folder in which the tables of ``paths`` are kept: beside the first of them.
 
     Raises:
-        InputError: one of them is standard input.
+        InputError: one of them is standard input, or a back end.
     """
-    if lines.STDIN in paths:
-        raise InputError("standard input leaves nothing to come back to", source="--parquet")
+    if lines.STDIN in paths or any(map(is_backend, paths)):
+        text = "standard input and back ends leave nothing to come back to"
+        raise InputError(text, source="--parquet")
     first = Path(paths[0])
     return first / INSIDE if first.is_dir() else first.with_name(f"{first.name}{BESIDE}")
 

@@ -36,7 +36,7 @@ def render(tally: Tally, worst: Best, console: Console) -> None:
     console.print(table(worst, console))
     more = tally.count - len(list(worst))
     hint = "The first of them follows; --session ID shows another, --json and --html more."
-    console.print(Text(f"and {more:,} more sessions. {hint}", "dim"), soft_wrap=True)
+    console.print(Text(f"and {cells.many(more, 'more session')}. {hint}", "dim"), soft_wrap=True)
     console.print()
     _codes(tally, console)
 
@@ -51,10 +51,11 @@ def _sums(tally: Tally) -> list[str]:
         else f", at most {cells.percent(total.utilization)} of a limit"
     )
     happened = {
-        "warning": total.warnings, "call over the limit": total.exceeded, "refusal": total.refusals,
-        "failure": total.failures, "exclusion": total.exclusions, "compression": total.compressions,
+        "warning": total.warnings, "refusal": total.refusals, "failure": total.failures,
+        "exclusion": total.exclusions, "compression": total.compressions,
     }  # fmt: skip
-    counted = [cells.many(count, what) for what, count in happened.items() if count]
+    counted = [f"{total.exceeded:,} over the limit"] if total.exceeded else []
+    counted += [cells.many(count, what) for what, count in happened.items() if count]
     return [
         f"{cells.many(tally.count, 'session')} · {cells.many(total.turns, 'turn')}, {cells.many(total.calls, 'call')}",
         f"{sent}{reported}, {total.output:,} output",
