@@ -15,7 +15,7 @@ from tokentrace.query.tables import TABLES, VERSION
 from tokentrace.readers import lines
 
 ABOUT = "made.json"
-INSIDE = "tokentrace.parquet"  # of a folder
+INSIDE = "tables.parquet"  # of a folder
 BESIDE = ".parquet"  # behind a file's name
 
 
