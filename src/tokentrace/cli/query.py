@@ -45,25 +45,31 @@ def query(
     ] = False,
 ) -> None:
     """Ask sessions, turns, calls, components, events and findings in SQL."""
-    from tokentrace.query import engine
-    from tokentrace.report import answers
-
     if schema:
         _schema()
         return
     if as_json and as_csv:
         raise InputError("not together with --csv", source="--json")
+    form = "json" if as_json else "csv" if as_csv else ""
+    _ask(sql, paths or [], form, log_format, keep=parquet)
+
+
+def _ask(sql: str, paths: Sequence[str], form: str, log_format: str, *, keep: bool) -> None:
+    """Print what a statement gives."""
+    from tokentrace.query import engine
+    from tokentrace.report import answers
+
     engine.check(sql)
     with tempfile.TemporaryDirectory(prefix="tokentrace-") as folder:
         file = Path(folder) / "tables.duckdb"
-        quiet = as_json or as_csv
-        _fill(file, paths or [home()], log_format, keep=parquet, quiet=quiet)
+        _fill(file, paths or [home()], log_format, keep=keep, quiet=bool(form))
         with engine.locked(file) as connection:
             found = engine.ask(connection, sql)
-            if not quiet:
+            if not form:
                 answers.render(found.names, found, showing.Output())
                 return
-            for piece in (answers.as_json if as_json else answers.as_csv)(found.names, found):
+            write = answers.as_json if form == "json" else answers.as_csv
+            for piece in write(found.names, found):
                 typer.echo(piece, nl=False)
 
 
