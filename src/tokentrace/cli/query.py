@@ -53,36 +53,43 @@ def query(
     wanted: Wanted | None = None,
 ) -> None:
     """Ask sessions, turns, calls, components, events and findings in SQL."""
-    from tokentrace.query import engine
-    from tokentrace.report import answers
-
     if schema:
         _schema()
         return
     if as_json and as_csv:
         raise InputError("not together with --csv", source="--json")
+    form = "json" if as_json else "csv" if as_csv else ""
+    sources = paths or [home()]
+    asked = backends.question(sources, wanted, "")
+    fill = partial(_fill, paths=sources, log_format=log_format, wanted=asked)
+    _ask(sql, form, partial(fill, keep=parquet, quiet=bool(form)))
+
+
+def _ask(sql: str, form: str, fill: Callable[[Path], None]) -> None:
+    """Print what a statement gives on the database that ``fill`` makes."""
+    from tokentrace.query import engine
+    from tokentrace.report import answers
+
     engine.check(sql)
     with tempfile.TemporaryDirectory(prefix="tokentrace-") as folder:
         file = Path(folder) / "tables.duckdb"
-        quiet = as_json or as_csv
-        sources = paths or [home()]
-        asked = backends.question(sources, wanted, "")
-        _fill(file, sources, log_format, asked, keep=parquet, quiet=quiet)
+        fill(file)
         with engine.locked(file) as connection:
             found = engine.ask(connection, sql)
-            if not quiet:
+            if not form:
                 answers.render(found.names, found, showing.Output())
                 return
-            for piece in (answers.as_json if as_json else answers.as_csv)(found.names, found):
+            write = answers.as_json if form == "json" else answers.as_csv
+            for piece in write(found.names, found):
                 typer.echo(piece, nl=False)
 
 
 def _fill(
     file: Path,
+    *,
     paths: Sequence[str],
     log_format: str,
     wanted: Wanted | None,
-    *,
     keep: bool,
     quiet: bool,
 ) -> None:

@@ -17,7 +17,7 @@ from tokentrace.readers.backends import is_backend
 
 ABOUT = "made.json"
 BESIDE = ".parquet"  # behind a file's name
-INSIDE = f"tokentrace{BESIDE}"  # of a folder
+INSIDE = f"tables{BESIDE}"  # of a folder
 
 
 def place(paths: Sequence[str]) -> Path:
