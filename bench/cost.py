@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import os
 import statistics
 import subprocess
@@ -22,6 +21,8 @@ import time
 import warnings
 from collections.abc import Callable
 from typing import Any
+
+import table_of
 
 WORDS = "the pod restarts because its memory limit is lower than what the cache needs at start "
 
@@ -141,11 +142,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TOKENTRACE_DIR"] = folder
         table = measure(options.rounds)
-    if options.json:
-        print(json.dumps(table, indent=1))
-        return
-    for name, row in table.items():
-        print(f"{name:24}" + "".join(f"{key:>18} {value:8.3f}" for key, value in row.items()))
+    table_of.show(table, as_json=options.json, cell="8.3f")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ turn 13. ``new conversations`` have one call each; ``chained`` ones keep their c
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import random
@@ -25,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import table_of
 
 import tokentrace
 from conversations import Conversation, Provider, log, prose
@@ -183,11 +184,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TOKENTRACE_DIR"] = folder
         table = dict(rows(options.seeds))
-    if options.json:
-        print(json.dumps(table, indent=1))
-        return
-    for name, found in table.items():
-        print(f"{name:44}" + "".join(f"{key:>10} {value:>7}" for key, value in found.items()))
+    table_of.show(table, as_json=options.json, cell=">7")
 
 
 if __name__ == "__main__":

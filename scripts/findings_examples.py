@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -133,6 +134,7 @@ TOOLS = [
 
 def held() -> tuple[Session, ...]:
     """Return a conversation of 12 turns of a wasteful agent with a model that is played."""
+    logging.getLogger("tokentrace").addHandler(logging.NullHandler())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         guard = tokentrace.Guard(limit=LIMIT)
@@ -147,7 +149,12 @@ def held() -> tuple[Session, ...]:
 def serve(number: int, talk: list[dict[str, Any]]) -> None:
     """Serve one turn: rules and the hour in the system text, a question, maybe a tool."""
     system = f"<rules>\n{RUNBOOK}\n</rules>\n<now>hour {number}</now>"
-    talk.append({"role": "user", "content": f"Question {number}: {'and then, ' * 15 * number}?"})
+    talk.append(
+        {
+            "role": "user",
+            "content": f"Question {number}: {' '.join(f'n{number}x{n}' for n in range(16 * number))}?",
+        }
+    )
     if number in RESULTS:
         function = {"name": "look", "arguments": "{}"}
         use = {"id": f"c{number}", "type": "function", "function": function}

@@ -61,7 +61,7 @@ def ask(url: str, **parameters: Any) -> Any:
         return json.load(reply)
 
 
-def eventually(look: Callable[[], Any], wanted: Any) -> None:
+def assert_soon(look: Callable[[], Any], wanted: Any) -> None:
     """Look again and again until what is seen is what is wanted; else fail with what was seen."""
     deadline = time.monotonic() + PATIENCE
     seen = look()

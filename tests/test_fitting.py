@@ -119,6 +119,27 @@ def test_details_are_cut_by_entries():
     assert entries[-1] == f"+{60 - len(entries) + 1}"
 
 
+@pytest.mark.parametrize("key", [schema.DETAILS, f"{schema.PREFIX}of_tomorrow"])
+def test_lists_of_ours_in_json_are_cut_by_entries(key):
+    """Whatever list of ours is too long stays a list; what it had lost before is counted again."""
+    entries = [["carried", f"component_{n}", 10_000 - n] for n in range(90)]
+    long = json.dumps([*entries, "+4"])
+    written = schema.bounded({key: long}, 500)[key]
+    *kept, gone = json.loads(written)
+    assert bytes_of(written) <= 500
+    assert kept == entries[: len(kept)]
+    assert gone == f"+{94 - len(kept)}"
+    assert schema.bounded({key: written}, 500)[key] == written
+
+
+@pytest.mark.parametrize("text", ["[" * 900, "[1, " + "x" * 900, "[" + "9" * 900])
+def test_what_looks_like_a_list_and_is_none_is_cut_as_a_text(text):
+    """A text of somebody's that begins like a list is cut, with the mark of texts."""
+    known = fitting.cut_list(text, 256)
+    assert bytes_of(known) <= 256
+    assert known.endswith(f"of {len(text)} bytes]")
+
+
 def test_numbers_are_never_cut():
     """Only texts and lists of texts have a bound."""
     assert within(123_456, 64) == 123_456

@@ -18,7 +18,7 @@ GUARDING = {"guard", "lineage"}
 PLACES = {"turns", "_told", "_sessions", "_tags", "context", "_assembly"}
 SENDING = {"telemetry"}
 RECORD = FOLLOWING | GUARDING | PLACES | SENDING | {"instrument"}
-READ = {"readers", "analysis", "report"}
+READ = {"readers", "analysis", "query", "report"}
 EDGES = {
     "boot",
     "cli",
@@ -62,13 +62,17 @@ ROOMS = {
     "instrument": CORE | RECORD,
     "readers": CORE - {"counting"},
     "analysis": CORE - {"counting", "dialects"} | {"readers"},
-    "report": CORE - {"counting", "dialects"} | {"analysis"},
+    "query": CORE - {"counting", "dialects"} | {"analysis", "readers"},
+    "report": CORE - {"counting", "dialects"} | {"analysis", "readers"},
 }
 
 # library -> rooms that may import it; a library that is not named here is nobody's
 LIBRARIES = {
     "anthropic": set(),
+    "backports": {"readers"},
+    "compression": {"readers"},
     "genai_prices": {"providers"},
+    "duckdb": {"query"},
     "jinja2": {"report"},
     "markupsafe": {"report"},
     "msgspec": {
@@ -83,7 +87,8 @@ LIBRARIES = {
     },
     "openai": {"demo"},
     "opentelemetry": SENDING
-    | {"_scope", "turns", "instrument", "instrumentor", "testing", "watch"},
+    | {"_scope", "turns", "instrument", "instrumentor", "testing", "watch", "readers"},
+    "pyarrow": {"query"},
     "pytest": {"pytest_plugin"},
     "sentencepiece": {"counting"},
     "rich": {"report", "cli", "demo", "doctor", "scenario"},

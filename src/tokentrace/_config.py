@@ -21,6 +21,8 @@ TOKENTRACE_CAPTURE_CONTENT   1 puts prompt text on spans                        
 TOKENTRACE_COSTS             0 keeps costs off spans, and the list of prices unloaded    1
 TOKENTRACE_ATTRIBUTE_BYTES   longest text on a span, in bytes of UTF-8, 256 or more      2000
 TOKENTRACE_TOKENIZERS        tokenizer files by model, as JSON: {"qwen*": "path"}        none
+TOKENTRACE_HEADER            header sent to jaeger:URL and tempo:URL, as Name: value     none
+TOKENTRACE_ALLOW_PRIVATE     1 lets these be addresses of private networks               0
 TOKENTRACE_STRICT            1 raises our own internal errors (for our tests)            0
 ===========================  ==========================================================  =========
 

@@ -7,10 +7,12 @@ their place, so that JSON stays JSON.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 GONE = "…"
+LEFT_OUT = re.compile(r"\+\d{1,9}")
 DEEPEST = 32
 LEAST_ENTRY = 160  # bytes that an entry of a list is given before others go
 LEAST_FIELD = 48  # the same for a field
@@ -60,6 +62,32 @@ def cut_entries(entries: Sequence[str], most: int) -> tuple[str, ...]:
         room -= sizes[count]
         count += 1
     return (*entries[:count], f"+{len(entries) - count}")
+
+
+def cut_list(text: str, most: int) -> str:
+    """Return a list in JSON of at most ``most`` bytes: its first entries, ``"+n"`` for n left out.
+
+    What was left out of it before is counted, too. A text that is no such list is cut as a text.
+    """
+    if len(utf8(text)) <= most:
+        return text
+    try:
+        entries = json.loads(text)
+    except (ValueError, RecursionError):
+        entries = None
+    if not isinstance(entries, list):
+        return cut(text, most)
+    gone = 0
+    if entries and isinstance(entries[-1], str) and LEFT_OUT.fullmatch(entries[-1]):
+        gone = int(entries.pop())
+    room, kept = most - len(f'["+{gone + len(entries)}"]'), []
+    for piece in map(_json, entries):
+        room -= len(utf8(piece)) + 1
+        if room < 0:
+            break
+        kept.append(piece)
+    kept.append(f'"+{gone + len(entries) - len(kept)}"')
+    return f"[{','.join(kept)}]"
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────

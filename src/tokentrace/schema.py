@@ -21,6 +21,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tokentrace.fitting import cut_list
 from tokentrace.names import normalise
 from tokentrace.prompt import CallRecord, ContextRecord, Event, Record, Usage
 from tokentrace.values import (
@@ -334,13 +335,26 @@ def _shares(attributes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return components, cached and costs as they stand in attributes."""
     found: dict[str, dict[str, Any]] = {"components": {}, "cached": {}, "costs": {}}
     for key, value in attributes.items():
-        if not key.startswith(COMPONENT):
-            continue
-        name, dot, end = key.removeprefix(COMPONENT).rpartition(".")
-        if dot and end in ENDS:
-            field, convert = ENDS[end]
+        if key.startswith(COMPONENT) and (place := _share(key)):
+            field, name, convert = place
             if (known := convert(value)) is not None:
                 found[field][name] = known
+    return found
+
+
+Share = tuple[str, str, Callable[[Any], Any]]
+_known_shares: dict[str, Share | None] = {}
+
+
+def _share(key: str) -> Share | None:
+    """Return which share of which component an attribute is, and how it is read."""
+    if key in _known_shares:
+        return _known_shares[key]
+    name, dot, end = key.removeprefix(COMPONENT).rpartition(".")
+    found = (ENDS[end][0], name, ENDS[end][1]) if dot and end in ENDS else None
+    if len(_known_shares) >= 4_096:
+        _known_shares.clear()
+    _known_shares[key] = found
     return found
 
 
@@ -375,6 +389,9 @@ EVENTS: dict[str, dict[str, str]] = {
 }
 
 
+_SHORT = {event: {full: name for name, full in fields.items()} for event, fields in EVENTS.items()}
+
+
 def dump_event(name: str, attributes: Mapping[str, Any]) -> dict[str, Value]:
     """Return an event's attributes under their full names, cleaned.
 
@@ -392,7 +409,7 @@ def dump_event(name: str, attributes: Mapping[str, Any]) -> dict[str, Value]:
 
 def load_event(event: Event) -> Event:
     """Return ``event`` with the short names that `dump_event` was given."""
-    short = {full: name for name, full in EVENTS.get(event.name, {}).items()}
+    short = _SHORT.get(event.name, {})
     attributes = {short.get(key, key): value for key, value in event.attributes.items()}
     return Event(event.name, attributes, event.time)
 
@@ -452,22 +469,53 @@ def load(
         facts: ``trace_id``, ``span_id``, ``parent_id``, ``start`` and ``end`` in ns, ``service``,
             ``events`` (`Event`).
     """
-    facts["events"] = tuple(load_event(event) for event in facts.get("events", ()))
+    if events := facts.get("events", ()):
+        facts["events"] = tuple(map(load_event, events))
     if INCLUDED in attributes:
         named = {"name": name.removeprefix(ASSEMBLE).strip()}
         return ContextRecord(**{**named, **_read(attributes, CONTEXT), **facts})
     if TOKENS not in attributes and attributes.get(OPERATION) not in OPERATIONS:
         return None
-    plain = {**_read(attributes, CALL), **_shares(attributes), **facts}
+    plain, usage, settings = _call(attributes)
     if error:
         plain.setdefault("error_type", "_OTHER")
     return CallRecord(
         **plain,
-        settings=_read(attributes, SETTINGS),
+        **facts,
+        settings=settings,
         details=load_details(attributes.get(DETAILS)),
         waste=load_waste(attributes.get(WASTE)),
-        usage=Usage(**_read(attributes, USAGE)),
+        usage=Usage(**usage) if usage else EMPTY_USAGE,
     )
+
+
+EMPTY_USAGE = Usage()
+_PLACES = {
+    key: (place, name, convert)
+    for place, table in enumerate((CALL, USAGE, SETTINGS))
+    for name, key, convert in table
+}
+
+
+def _call(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the fields of a call, of its usage and of its settings that are there and of their type.
+
+    One walk over the attributes: a report reads millions of them.
+    """
+    call: dict[str, Any] = {"components": {}, "cached": {}, "costs": {}}
+    usage: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    places = (call, usage, settings)
+    for key, value in attributes.items():
+        if (field := _PLACES.get(key)) is not None:
+            place, name, convert = field
+            if value is not None and (known := convert(value)) is not None:
+                places[place][name] = known
+        elif key.startswith(COMPONENT) and (share := _share(key)):
+            field_name, name, convert = share
+            if (known := convert(value)) is not None:
+                call[field_name][name] = known
+    return call, usage, settings
 
 
 def bounded(attributes: Mapping[str, Value], most: int) -> Mapping[str, Value]:
@@ -484,8 +532,8 @@ def _long(value: Value, most: int) -> bool:
 
 
 def _short(key: str, value: Value, most: int) -> Value:
-    if key == DETAILS and isinstance(value, str) and len(value) > most:
-        return dump_details(load_details(value), most)
+    if key.startswith(PREFIX) and isinstance(value, str) and value.startswith("["):
+        return cut_list(value, most)
     return within(value, most)
 
 

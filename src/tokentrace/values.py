@@ -38,6 +38,8 @@ def text(value: Any) -> str | None:
 
     One lone surrogate in a span's name or event loses the whole batch it leaves with.
     """
+    if type(value) is str and len(value) <= MOST_CHARACTERS and value.isprintable():
+        return value  # nearly all that a report reads
     if not isinstance(value, str):
         return None
     if len(value) > MOST_CHARACTERS:
@@ -65,6 +67,8 @@ def identity(value: Any) -> str | None:
 
 def whole(value: Any) -> int | None:
     """Return an integer inside 64 bits; None for what is none."""
+    if type(value) is int and -INT64 <= value <= INT64:
+        return value
     if isinstance(value, int):
         if -INT64 <= value <= INT64:
             return int(value)
@@ -161,9 +165,9 @@ def spelled(name: str) -> str:
     return known
 
 
-def dump_details(details: Sequence[Detail], most: int = MOST_DETAIL_BYTES) -> str:
+def dump_details(details: Sequence[Detail]) -> str:
     """Return ``[["tools","kubectl",123],…,"+4"]``: the largest first, ``+4`` when four were cut."""
-    room = most - 16
+    room = MOST_DETAIL_BYTES - 16
     pieces: list[str] = []
     for detail in sorted(details, key=lambda one: -one.tokens):
         # Normalised names need no escaping, and are a byte a character.
@@ -207,8 +211,8 @@ def _waste(entry: Any) -> Waste | None:
 
 def load_details(raw: Any) -> tuple[Detail, ...]:
     """Read what `dump_details` wrote; entries of another shape are passed over."""
-    found = (_detail(entry) for entry in _entries(raw))
-    return tuple(detail for detail in found if detail is not None)
+    found = map(_detail, _entries(raw))
+    return tuple([detail for detail in found if detail is not None])
 
 
 def _entries(raw: Any) -> list[Any]:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from tokentrace import analysis, schema
 from tokentrace.analysis import CODES, VERDICTS, Phase, Session, Thresholds, Turn
+from tokentrace.analysis.case import case
 from tokentrace.analysis.findings import gravity
 from tokentrace.errors import InputError
 from tokentrace.prompt import CallRecord, Event, Usage
+from tokentrace.report.verdicts import figure
 
 ZIGZAG = [4_000, 5_000, 4_500, 5_200, 4_300, 5_100, 4_400, 5_000, 4_600, 5_100, 4_500, 5_000]
 RISING = [1_000 + 500 * n for n in range(12)]
@@ -175,8 +177,33 @@ def test_a_phase_has_expectations(made):
     found = [x for x in analysis.judge(made.talk([3_000, 5_000, 7_000, 6_000]), phases=phases).findings
              if x.code == "phase.exceeded"]  # fmt: skip
     assert [(x.turns, x.numbers) for x in found] == [
-        ((2,), {"reached": 0.5, "expected": 0.4}), ((3,), {"reached": 7_000, "expected": 6_000})]  # fmt: skip
+        ((2,), {"utilization": 0.5, "expected_utilization": 0.4}), ((3,), {"reached": 7_000, "expected": 6_000})]  # fmt: skip
     assert "phase early" in found[0].message
+
+
+def test_shares_of_a_phase_are_shown_as_shares(made):
+    """The evidence of a share is a percentage, that of tokens a number."""
+    phases = [Phase("late", 1, 2, max_utilization=0.9, max_total=9_050)]
+    (share, tokens) = (
+        x for x in analysis.judge(made.talk([3_000, 9_100]), phases=phases).findings
+        if x.code == "phase.exceeded"
+    )  # fmt: skip
+    assert {name: figure(name, value) for name, value in share.numbers.items()} == {
+        "utilization": "91.0%", "expected_utilization": "90.0%"}  # fmt: skip
+    assert {name: figure(name, value) for name, value in tokens.numbers.items()} == {
+        "reached": "9,100", "expected": "9,050"}  # fmt: skip
+
+
+def test_the_peak_is_of_what_was_sent_as_the_rules_see_it(made):
+    """A refused turn is no peak of a session in which others were sent; alone it is what there is."""
+    refused = made.turn(3, 12_000, decision="refuse", error_type="tokentrace.TokenLimitExceeded")
+    sent = made.talk([3_000, 9_100, 1])
+    mixed = made.joined(sent, t3=refused)
+    total = analysis.summary([mixed])
+    assert (total.peak, total.peak_turn, total.utilization) == (9_100, 2, 0.91)
+    assert total.utilization == case(mixed, analysis.Thresholds()).peak
+    alone = analysis.summary([analysis.Session("t", turns=(refused,)), sent])
+    assert (alone.peak, alone.peak_turn, alone.utilization) == (12_000, 3, 1.2)
 
 
 # ── growth ───────────────────────────────────────────────────────────────────────────────────────

@@ -12,7 +12,7 @@ import pytest
 
 import real_backends
 from backend_stack import building, processes, running
-from real_backends import eventually, run, spans, tagged, trace
+from real_backends import assert_soon, run, spans, tagged, trace
 
 real_backends.required()
 
@@ -61,7 +61,7 @@ def test_the_configuration_starts_and_counts(backends, which, tmp_path):
             found = re.findall(wanted, text(f"{at['PROMETHEUS']}/metrics"), re.MULTILINE)
             return sorted((decision, int(number)) for decision, number in found)
 
-        eventually(counted, [("ok", 1), ("ok", 3), ("refuse", 1), ("warn", 1)])
+        assert_soon(counted, [("ok", 1), ("ok", 3), ("refuse", 1), ("warn", 1)])
     log = (tmp_path / "own.log").read_text(encoding="utf-8")
     assert "Everything is ready" in log
     assert "\terror\t" not in log
@@ -86,8 +86,8 @@ def test_what_is_remarkable_is_kept_and_the_rest_sampled(backends, agent, tmp_pa
             )
             return sum(map(int, found))
 
-        eventually(decided, len(agent.calls))
-        eventually(lambda: len(tagged(backends, "sampled")), 3)
+        assert_soon(decided, len(agent.calls))
+        assert_soon(lambda: len(tagged(backends, "sampled")), 3)
         kept = [trace(backends, one) for one in tagged(backends, "sampled")]
     told = [
         {pair["key"]: pair["value"] for pair in span["attributes"]}
@@ -113,7 +113,7 @@ def test_metrics_know_what_sampling_left_out(backends, tmp_path):
             found = re.findall(r"^tokentrace_span_calls_total\S* (\d+)$", page, re.MULTILINE)
             return sum(map(int, found))
 
-        eventually(counted, 6)
+        assert_soon(counted, 6)
 
 
 def test_prometheus_takes_its_configuration(backends, tmp_path):

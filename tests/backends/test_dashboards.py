@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.parse import urlencode, urlsplit
-from urllib.request import urlopen
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+import real_backends
 from dashboards import RULES, filled, queries, recording
+from real_backends import STATE, TEMPO, eventually
 
 PROMETHEUS = shutil.which("prometheus")
-TEMPO = os.environ.get("TEMPO_URL", "")
-STACK = os.environ.get("TOKENTRACE_BACKENDS", "")  # the state of `scripts/backends`
-MAY_BE_EMPTY = re.compile("Cost|Components by cost|Lost on the way|Pending and firing")
-PATIENCE = 120  # seconds, on a loaded machine
+AGENT = str(Path(__file__).with_name("agent.py"))
 PROMQL = dict(queries("expr"))
 TRACEQL = dict(queries("query"))
+# What a small agent shows none of: prices, a cache, losses, alarms.
+MAY_BE_EMPTY = re.compile("Cost|Components by cost|Tokens as reported B|Lost on the way|Pending")
 # A label's values in the counters below; everything else is called `some`.
 VALUES = {
     "le": ["0.5", "0.95", "+Inf"],
@@ -122,24 +119,23 @@ def prometheus(folder: Path, target: str, minute: str) -> Iterator[str]:
             process.wait(60)
 
 
-def up(url: str) -> list[dict]:
-    """Return the targets that were up a hurried minute ago: from then on new counters are noticed."""
+def ask(url: str, query: str) -> list[dict]:
+    """Return what Prometheus answers now; it says 400 to what is no PromQL."""
+    return real_backends.ask(f"{url}/api/v1/query", query=query)["data"]["result"]
+
+
+def up(url: str) -> bool:
+    """Whether the target was up a hurried minute ago: from then on new counters are noticed."""
     try:
-        return ask(url, "up offset 10s == 1")
+        return bool(ask(url, "up offset 10s == 1"))
     except OSError:  # it starts
-        return []
+        return False
 
 
 def value(url: str, query: str) -> float:
     """Return the one number that Prometheus answers."""
     (one,) = ask(url, query)
     return float(one["value"][1])
-
-
-def ask(url: str, query: str) -> list[dict]:
-    """Return what Prometheus answers now; it says 400 to what is no PromQL."""
-    with urlopen(f"{url}/api/v1/query?{urlencode({'query': query})}", timeout=60) as answer:
-        return json.load(answer)["data"]["result"]
 
 
 def unanswered(url: str, **values: str) -> list[str]:
@@ -153,55 +149,50 @@ def unanswered(url: str, **values: str) -> list[str]:
         return list(PROMQL)  # it starts
 
 
-def awaited(fulfilled: Callable[[], bool]) -> None:
-    """Wait until something is so, or patience is at its end."""
-    end = time.monotonic() + PATIENCE
-    while not fulfilled() and time.monotonic() < end:
-        time.sleep(1)
-
-
 needs_prometheus = pytest.mark.skipif(
     PROMETHEUS is None, reason="no Prometheus: apt-get install prometheus"
 )
+needs_stack = pytest.mark.skipif(not STATE, reason="no back ends run here: scripts/backends test")
 
 
 @needs_prometheus
+@needs_stack
 def test_every_panel_has_data_where_there_is_any(tmp_path):
     """With each counter growing, no query of the dashboard is an error, and none stays empty."""
     with serving() as port, prometheus(tmp_path, f"127.0.0.1:{port}", "6s") as url:
-        awaited(lambda: not unanswered(url))
-        assert unanswered(url) == []
+        eventually(lambda: unanswered(url), [])
 
 
 @needs_prometheus
-@pytest.mark.skipif(not STACK, reason="no Collector runs: scripts/backends test")
-def test_the_demo_is_on_the_dashboard(tmp_path):
-    """What the demo sends through the Collector is shown: every panel but prices, losses and alerts."""
-    places = json.loads(Path(STACK).read_text("utf-8"))["places"]
-    target = urlsplit(places["metrics"]).netloc
-    sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": places["otlp_http"]}
-    sent |= {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "TOKENTRACE_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "tokentrace", "demo", "--exporter", "otlp"]
-    counted = "sum(tokentrace_span_calls_total{service_name='tokentrace-demo'})"
-    shown = "sum(sum_over_time(tokentrace:calls:increase1m{service_name='tokentrace-demo'}[10m]))"
+@needs_stack
+def test_an_agent_is_on_the_dashboard(tmp_path, backends):
+    """What an agent sends through the Collector is shown: every panel but prices, losses and alerts."""
+    service = f"dashboard-{time.time_ns()}"  # nobody else's sums are touched
+    sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": backends.otlp_http}
+    counted = f"sum(tokentrace_span_calls_total{{service_name='{service}'}})"
+    shown = f"sum(sum_over_time(tokentrace:calls:increase1m{{service_name='{service}'}}[10m]))"
 
-    def missing() -> set[str]:
-        empty = unanswered(url, service="tokentrace-demo")
-        return {title for title in empty if not MAY_BE_EMPTY.match(title)}
+    def missing() -> list[str]:
+        empty = unanswered(url, service=service)
+        return [title for title in empty if not MAY_BE_EMPTY.match(title)]
 
-    with prometheus(tmp_path, target, "10s") as url:
-        awaited(lambda: up(url))
-        subprocess.run(command, check=True, env=os.environ | sent, timeout=120, capture_output=True)
-        awaited(lambda: not missing())
-        assert missing() == set()
+    with prometheus(tmp_path, urlsplit(backends.metrics).netloc, "10s") as url:
+        eventually(lambda: up(url), wanted=True)
+        real_backends.run(AGENT, service, OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf", **sent)
+        eventually(missing, [])
         assert 0 < value(url, shown) <= value(url, counted)
 
 
-@pytest.mark.skipif(not TEMPO, reason="no Tempo: TEMPO_URL is not set")
+@needs_stack
+@pytest.mark.skipif(not TEMPO, reason="no Tempo here: TEMPO_URL is not set")
 @pytest.mark.parametrize("title", TRACEQL)
-def test_tempo_reads_every_query_about_a_session(title):
-    """Each TraceQL query of the dashboard is answered with traces, not with an error."""
-    now = int(time.time())
-    asked = {"q": filled(TRACEQL[title]), "start": now - 3600, "end": now, "spss": 100}
-    with urlopen(f"{TEMPO.rstrip('/')}/api/search?{urlencode(asked)}", timeout=60) as answer:
-        assert isinstance(json.load(answer).get("traces", []), list)
+def test_a_session_is_found_in_tempo(title, agent):
+    """Each TraceQL query of the dashboard finds the agent's session."""
+    query = filled(TRACEQL[title], service=agent.service, session=agent.sessions[0])
+
+    def traces() -> list[dict]:
+        now = int(time.time())
+        asked = {"q": query, "start": now - 3600, "end": now + 60, "spss": 100}
+        return real_backends.ask(f"{TEMPO}/api/search", **asked).get("traces", [])
+
+    eventually(lambda: bool(traces()), wanted=True)

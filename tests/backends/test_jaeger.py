@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import real_backends
-from real_backends import ask, eventually, spans, tagged, trace
+from real_backends import ask, assert_soon, spans, tagged, trace
 from tokentrace import readers, schema
 from tokentrace.prompt import CallRecord
 
@@ -28,7 +28,7 @@ def matches(call, facts):
 
 def test_services_and_operations_are_listed(backends, demo):
     """Jaeger lists the service, and its operations by their standard names."""
-    eventually(lambda: demo.service in ask(f"{backends.jaeger}/api/v3/services")["services"], True)
+    assert_soon(lambda: demo.service in ask(f"{backends.jaeger}/api/v3/services")["services"], True)
     expected = {
         ("invoke_agent devops", "internal"),
         ("assemble_context devops", "internal"),
@@ -40,7 +40,7 @@ def test_services_and_operations_are_listed(backends, demo):
         told = ask(url, service=demo.service)["operations"]
         return {(one["name"], one["spanKind"]) for one in told}
 
-    eventually(operations, expected)
+    assert_soon(operations, expected)
 
 
 @pytest.mark.parametrize("facts", [
@@ -55,13 +55,13 @@ def test_turns_are_found_by_decision_and_band(backends, demo, facts):
     assert expected > 0
     for name in demo.sessions:
         both = {"gen_ai__conversation__id": name, **facts}
-        eventually(lambda both=both: len(tagged(backends, demo.service, **both)), expected)
+        assert_soon(lambda both=both: len(tagged(backends, demo.service, **both)), expected)
 
 
 def test_a_refused_call_is_found_and_is_an_error(backends, agent):
     """The refusal is found by its decision; its span is an error of ours and used no token."""
     asked = {"tokentrace__guard__decision": "refuse"}
-    eventually(lambda: len(tagged(backends, agent.service, **asked)), 1)
+    assert_soon(lambda: len(tagged(backends, agent.service, **asked)), 1)
     (found,) = tagged(backends, agent.service, **asked)
     (call,) = [one for one in spans(trace(backends, found)) if one["name"].startswith("chat")]
     told = {one["key"]: one["value"] for one in call["attributes"]}
@@ -74,7 +74,7 @@ def test_a_refused_call_is_found_and_is_an_error(backends, agent):
 def traces_of(backends, service, session, count):
     """Return the traces of a session once all of them are there, as resource spans."""
     asked = {"gen_ai__conversation__id": session}
-    eventually(lambda: len(tagged(backends, service, **asked)), count)
+    assert_soon(lambda: len(tagged(backends, service, **asked)), count)
     return [trace(backends, one) for one in sorted(tagged(backends, service, **asked))]
 
 
@@ -140,6 +140,6 @@ def test_tempos_exporter_sends_the_same(backends, demo, tmp_path):
 
     expected = numbers(demo.calls)
     for name in demo.sessions:
-        eventually(
+        assert_soon(
             lambda name=name: numbers(one for one in sent() if one.session == name), expected
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 import real_backends
-from real_backends import eventually, run, sums
+from real_backends import ask, assert_soon, run, sums
 from tokentrace import schema
 from tokentrace.prompt import CallRecord, Usage
 from tokentrace.report.html import colours
@@ -57,7 +58,7 @@ def test_calls_are_counted_by_decision_and_band(backends, demo):
         demo.calls,
         lambda call: {(call.model, call.decision, schema.band(call.utilization)): 1},
     )
-    eventually(lambda: sums(backends, query, *labels), times(2, told))
+    assert_soon(lambda: sums(backends, query, *labels), times(2, told))
 
 
 def test_components_add_up_in_prometheus_too(backends, demo):
@@ -65,7 +66,7 @@ def test_components_add_up_in_prometheus_too(backends, demo):
     service = '{service_name="tokentrace-demo"}'
     query = f"tokentrace_span_component_tokens_total{service}"
     told = totals(demo.calls, lambda call: folded(call.components))
-    eventually(lambda: by_name(sums(backends, query, "tokentrace_component_name")), times(2, told))
+    assert_soon(lambda: by_name(sums(backends, query, "tokentrace_component_name")), times(2, told))
     whole = sums(backends, f"sum(tokentrace_span_component_tokens_total{service})")
     assert whole == sums(backends, f"sum(tokentrace_span_input_tokens_total{service})")
 
@@ -81,7 +82,7 @@ def test_tokens_of_spans_are_summed_by_model(backends, demo, name, of):
     """Each sum over spans is that of the trace file, twice."""
     told = totals(demo.calls, lambda call: {call.model: of(call)})
     query = f'{name}{{job="tokentrace-demo"}}'
-    eventually(lambda: by_name(sums(backends, query, MODEL)), times(2, told))
+    assert_soon(lambda: by_name(sums(backends, query, MODEL)), times(2, told))
 
 
 def test_drift_is_summed_on_both_sides_of_zero(backends, agent):
@@ -94,7 +95,7 @@ def test_drift_is_summed_on_both_sides_of_zero(backends, agent):
     }
     assert all(told.values())
     query = f'sum by (__name__) ({{__name__=~"{stem}_.*", job="careful"}})'
-    eventually(lambda: by_name(sums(backends, query, "__name__")), told)
+    assert_soon(lambda: by_name(sums(backends, query, "__name__")), told)
 
 
 def test_refused_calls_are_counted(backends, agent):
@@ -102,7 +103,7 @@ def test_refused_calls_are_counted(backends, agent):
     query = 'sum by (tokentrace_guard_decision) (tokentrace_span_calls_total{job="careful"})'
     told = totals(agent.calls, lambda call: {call.decision: 1})
     assert {"ok", "warn", "refuse"} <= set(told)
-    eventually(lambda: by_name(sums(backends, query, "tokentrace_guard_decision")), told)
+    assert_soon(lambda: by_name(sums(backends, query, "tokentrace_guard_decision")), told)
 
 
 # ── the library's own metrics ────────────────────────────────────────────────────────────────────
@@ -121,7 +122,7 @@ def test_usage_arrives_under_its_standard_name(backends, demo):
         found = sums(backends, query, "gen_ai_token_type", "instance")
         return sorted((kind, value) for (kind, _), value in found.items())
 
-    eventually(seen, expected)
+    assert_soon(seen, expected)
 
 
 @pytest.mark.parametrize(("name", "label", "of"), [
@@ -134,7 +135,7 @@ def test_metrics_of_the_library_arrive_with_their_sums(backends, demo, name, lab
     """Each metric that tokentrace itself sends has the sums of the trace file, twice."""
     query = f'sum by ({label}) ({name}{{job="tokentrace-demo"}})'
     told = times(2, totals(demo.calls, of))
-    eventually(lambda: by_name(sums(backends, query, label)), told)
+    assert_soon(lambda: by_name(sums(backends, query, label)), told)
 
 
 # ── spans made by hand ───────────────────────────────────────────────────────────────────────────
@@ -162,7 +163,7 @@ def test_costs_are_summed_by_component(backends):
     send(backends, "costly", 4)
     query = 'tokentrace_span_component_cost_USD_total{job="costly"}'
     told = {"history": 2.0, "system": 1.0}
-    eventually(lambda: by_name(sums(backends, query, "tokentrace_component_name")), told)
+    assert_soon(lambda: by_name(sums(backends, query, "tokentrace_component_name")), told)
 
 
 def test_many_senders_at_once_lose_nothing(backends):
@@ -173,7 +174,7 @@ def test_many_senders_at_once_lose_nothing(backends):
         'sum({__name__=~"tokentrace_span_(calls|input_tokens)_total", job="crowd"}) by (__name__)'
     )
     told = {"tokentrace_span_calls_total": 200, "tokentrace_span_input_tokens_total": 20_000}
-    eventually(lambda: by_name(sums(backends, query, "__name__")), told)
+    assert_soon(lambda: by_name(sums(backends, query, "__name__")), told)
 
 
 def test_spans_without_a_model_are_counted_as_unknown(backends):
@@ -186,4 +187,31 @@ def test_spans_without_a_model_are_counted_as_unknown(backends):
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": backends.otlp_http}
     run("-c", code, **settings)
     query = 'tokentrace_span_calls_total{job="nameless"}'
-    eventually(lambda: by_name(sums(backends, query, MODEL)), {"unknown": 1})
+    assert_soon(lambda: by_name(sums(backends, query, MODEL)), {"unknown": 1})
+
+
+# ── the page ─────────────────────────────────────────────────────────────────────────────────────
+
+PAGE = (real_backends.TOP / "docs" / "backends.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("query", re.findall(r"```promql\n(.+?)\n```", PAGE, re.DOTALL))
+def test_the_queries_of_the_page_tell_something(backends, demo, agent, query):
+    """Each query that the page shows yields shares between none and all."""
+    assert_soon(lambda: bool(sums(backends, query)), wanted=True)
+    assert all(0 <= share <= 1 for share in sums(backends, query).values())
+
+
+def test_the_series_of_the_page_are_those_that_are_there(backends, demo, agent):
+    """Every series of ours that the page lists exists, and every one that exists is listed."""
+    send(backends, "listed", 1)
+    ends = r"_(?:sum|count|bucket)$"
+    named = set(re.findall(r"^\| `((?:tokentrace|gen_ai)_\w+)`", PAGE, re.MULTILINE))
+    listed = {re.sub(ends, "", name) for name in named}
+
+    def there():
+        found = ask(f"{backends.prometheus}/api/v1/label/__name__/values")["data"]
+        ours = (name for name in found if name.startswith(("tokentrace_", "gen_ai_")))
+        return {re.sub(ends, "", name) for name in ours}
+
+    assert_soon(there, listed)

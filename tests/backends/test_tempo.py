@@ -7,7 +7,7 @@ import time
 import pytest
 
 import real_backends
-from real_backends import TEMPO, ask, eventually
+from real_backends import TEMPO, ask, assert_soon
 
 real_backends.required()
 if not TEMPO:
@@ -41,9 +41,9 @@ def test_turns_are_found_by_decision_and_band(agent):
     """Refusals are found by their decision, and calls near the limit by their utilization."""
     chosen = f'resource.service.name = "{agent.service}"'
     refused = f'{{ {chosen} && span.tokentrace.guard.decision = "refuse" }}'
-    eventually(lambda: len(found(refused)), 1)
+    assert_soon(lambda: len(found(refused)), 1)
     near = turns(agent, lambda call: (call.utilization or 0) > 0.8)
-    eventually(
+    assert_soon(
         lambda: len(found(f"{{ {chosen} && span.tokentrace.limit.utilization > 0.8 }}")), near
     )
 
@@ -55,14 +55,14 @@ def test_turns_are_found_by_the_size_of_a_component(demo, place):
     session = f'span.gen_ai.conversation.id = "{demo.sessions[place]}"'
     query = f"{{ {session} && span.tokentrace.component.tool_results.tokens > 1000 }}"
     assert 0 < expected < 25
-    eventually(lambda: len(found(query)), expected)
+    assert_soon(lambda: len(found(query)), expected)
 
 
 @pytest.mark.parametrize("place", [0, 1], ids=["grpc", "http"])
 def test_a_session_has_a_trace_for_each_turn(demo, place):
     """Each of 25 turns has a root of its own."""
     session = f'span.gen_ai.conversation.id = "{demo.sessions[place]}"'
-    eventually(lambda: len(found(f'{{ {session} && name =~ "invoke_agent.*" }}')), 25)
+    assert_soon(lambda: len(found(f'{{ {session} && name =~ "invoke_agent.*" }}')), 25)
 
 
 @pytest.mark.parametrize("component", ["tools", "history"])
@@ -72,4 +72,4 @@ def test_components_are_summed_by_tempo_itself(demo, component):
     attribute = f"span.tokentrace.component.{component}.tokens"
     query = f"{{ {session} }} | sum_over_time({attribute}) by (resource.service.name)"
     expected = sum(call.components.get(component, 0) for call in demo.calls)
-    eventually(lambda: measured(query), {demo.service: expected})
+    assert_soon(lambda: measured(query), {demo.service: expected})

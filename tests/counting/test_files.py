@@ -26,7 +26,7 @@ BODY = {"model": MODEL, "messages": [{"role": "user", "content": TEXT}]}
 def unloaded(monkeypatch):
     """Begin without any file, and forget what the test loaded."""
     monkeypatch.setattr(tokenizers, "_rulers", {})
-    monkeypatch.setattr(tokenizers, "_loading", set())
+    monkeypatch.setattr(tokenizers._loads, "under_way", set())
     tokenizers._entries.cache_clear()
     tokenizers._matching.cache_clear()
     yield

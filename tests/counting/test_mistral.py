@@ -40,11 +40,10 @@ def chat(*texts, **extra):
 def unloaded(monkeypatch):
     """Run as if nothing were loaded, and put everything back afterwards."""
     monkeypatch.setattr(tekken, "_rulers", {})
+    monkeypatch.setattr(tekken._loads, "under_way", set())
     tekken.found.cache_clear()
-    tekken.load_in_background.cache_clear()
     yield
     tekken.found.cache_clear()
-    tekken.load_in_background.cache_clear()
 
 
 @pytest.fixture
@@ -198,11 +197,11 @@ def test_count_loads_the_vocabulary(installed):
 def test_a_call_never_waits_for_the_vocabulary(installed, monkeypatch):
     """Inside a call loading begins aside; the call is counted with what is there."""
     begun = []
-    monkeypatch.setattr(tekken.threading, "Thread", lambda **kwargs: begun.append(kwargs) or Idle())
+    monkeypatch.setattr(threading, "Thread", lambda **kwargs: begun.append(kwargs) or Idle())
     _, first = counter.measure(body(TEXT), api="mistral.chat", budget_s=0.1)
     _, second = counter.measure(body(TEXT), api="mistral.chat", budget_s=0.1)
     assert first.tokenizer == second.tokenizer == "o200k_base"
-    assert [one["target"] for one in begun] == [tekken.load]
+    assert [one["name"] for one in begun] == ["tokentrace-tekken"]
     tekken.load()
     _, third = counter.measure(body(TEXT), api="mistral.chat", budget_s=0.1)
     assert third.tokenizer == tekken.NAME

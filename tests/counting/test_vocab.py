@@ -52,7 +52,7 @@ def pack(source, folder):
 def fresh(monkeypatch):
     """Run with no vocabulary loaded, and put the loaded ones back afterwards."""
     monkeypatch.setattr(vocab, "_loaded", {})
-    monkeypatch.setattr(vocab, "_loading", set())
+    monkeypatch.setattr(vocab._loads, "under_way", set())
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_no_thread_to_be_had(monkeypatch, fresh):
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     vocab.load_in_background("cl100k_base")
-    assert vocab._loading == set()
+    assert vocab._loads.under_way == set()
     assert not vocab.loaded("cl100k_base")
 
 
@@ -234,15 +234,15 @@ import os, threading, sys
 from tokentrace.counting import vocab
 held, go = threading.Event(), threading.Event()
 def hold():
-    with vocab._lock:
+    with vocab._loads.lock:
         held.set()
         go.wait()
 threading.Thread(target=hold).start()
 held.wait()
-vocab._loading.add("cl100k_base")
+vocab._loads.under_way.add("cl100k_base")
 child = os.fork()
 if child == 0:
-    fine = vocab._loading == set() and len(vocab.load("cl100k_base").encode("a b")) == 2
+    fine = vocab._loads.under_way == set() and len(vocab.load("cl100k_base").encode("a b")) == 2
     os._exit(0 if fine else 1)
 go.set()
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -253,11 +253,11 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_child_forgets_loads_of_the_parent(fresh, monkeypatch):
     """After a fork the lock is new and no load is thought to be on its way."""
-    monkeypatch.setattr(vocab, "_lock", before := threading.RLock())
-    vocab._loading.add("cl100k_base")
-    vocab._after_fork()
-    assert vocab._lock is not before
-    assert vocab._loading == set()
+    monkeypatch.setattr(vocab._loads, "lock", before := threading.RLock())
+    vocab._loads.under_way.add("cl100k_base")
+    vocab._loads.renew()
+    assert vocab._loads.lock is not before
+    assert vocab._loads.under_way == set()
 
 
 def test_exit_during_a_background_load():

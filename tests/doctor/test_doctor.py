@@ -126,6 +126,14 @@ def test_our_log_is_still_while_doctor_looks(one_check, monkeypatch, caplog):
     assert [record.message for record in caplog.records] == ["again"]
 
 
+def test_a_secret_in_a_variable_is_not_shown(one_check, monkeypatch):
+    """Of a header that is sent along only that it is set is told, also to scripts."""
+    monkeypatch.setenv("TOKENTRACE_HEADER", "Authorization: Bearer s3cret")
+    (found,) = doctor.examine("env.value", doctor.Machine())
+    assert "TOKENTRACE_HEADER=…" in found.what
+    assert "s3cret" not in repr(found)
+
+
 def test_the_whole_of_it_as_a_user_runs_it(tmp_path):
     """On a healthy machine every code is in the document, no fault, and nothing on stderr."""
     clean = {name: text for name, text in os.environ.items() if name != "TOKENTRACE_STRICT"}

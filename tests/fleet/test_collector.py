@@ -166,17 +166,19 @@ def arrived(folder):
     )
 
 
-def wait_for(wanted, folder):
+def arriving(wanted, folder):
+    """Return the names of the spans in the sink, as soon as they are those that were wanted."""
     deadline = time.monotonic() + PATIENCE
     while arrived(folder) != wanted and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert arrived(folder) == wanted
+    return arrived(folder)
 
 
 def test_spans_go_through_the_gateway(run, ports, tmp_path, monkeypatch):
     """What an agent sends to the gateway reaches the sampler that its balancer has found."""
     with run("sink", run.sink), run("gateway", FLEET / "gateway.yaml"):
-        wait_for(talk(ports["GATEWAY_HTTP_PORT"], monkeypatch), tmp_path)
+        wanted = talk(ports["GATEWAY_HTTP_PORT"], monkeypatch)
+        assert arriving(wanted, tmp_path) == wanted
 
 
 def test_spans_wait_on_disk_while_the_gateway_is_away(run, ports, tmp_path, monkeypatch):
@@ -185,4 +187,4 @@ def test_spans_wait_on_disk_while_the_gateway_is_away(run, ports, tmp_path, monk
         wanted = talk(ports["SIDECAR_HTTP_PORT"], monkeypatch)
     assert arrived(tmp_path) == []
     with run("sink", run.sink), run("sidecar", FLEET / "sidecar.yaml"):
-        wait_for(wanted, tmp_path)
+        assert arriving(wanted, tmp_path) == wanted

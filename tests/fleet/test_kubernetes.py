@@ -27,16 +27,20 @@ OURS = re.compile(r"GATEWAY_\w+|SAMPL\w+|QUEUE_\w+|HEALTH_\w+|COLLECTOR_\w+|TEMP
 
 
 @pytest.fixture(scope="session")
-def validate():
+def complaint():
     kubernetes = pytest.importorskip(
         "kubernetes_validate", reason="kubernetes-validate is not installed: nox -s fleet"
     )
 
-    def validate(one, version=NEWEST):
-        kubernetes.validate(one, version or kubernetes.latest_version(), strict=True)
+    def complaint(one, version=NEWEST):
+        """Return what a version of Kubernetes would not take of an object, empty where it takes all."""
+        try:
+            kubernetes.validate(one, version or kubernetes.latest_version(), strict=True)
+        except kubernetes.ValidationError as error:
+            return error.message
+        return ""
 
-    validate.error = kubernetes.ValidationError
-    return validate
+    return complaint
 
 
 def pods():
@@ -56,21 +60,18 @@ def collector(spec):
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("one", OBJECTS)
-def test_objects_fit_their_schemas(validate, one, version):
+def test_objects_fit_their_schemas(complaint, one, version):
     """Each object is what Kubernetes 1.29 and the newest one take, without unknown fields."""
-    validate(one, version)
+    assert complaint(one, version) == ""
 
 
-def test_a_misspelt_field_is_found(validate):
-    """The check can fail: an unknown field and a value of a wrong type are refused."""
-    (deployment, *_) = (
-        param.values[0] for param in OBJECTS if param.values[0]["kind"] == "Deployment"
-    )
-    for key, value in (("replcas", 2), ("replicas", "two")):
-        broken = copy.deepcopy(deployment)
-        broken["spec"][key] = value
-        with pytest.raises(validate.error):
-            validate(broken)
+@pytest.mark.parametrize(("key", "value"), [("replcas", 2), ("replicas", "two")])
+def test_a_misspelt_field_is_found(complaint, key, value):
+    """The check can fail: an unknown field and a value of a wrong type are named."""
+    known = (param.values[0] for param in OBJECTS)
+    broken = copy.deepcopy(next(one for one in known if one["kind"] == "Deployment"))
+    broken["spec"][key] = value
+    assert str(key if key == "replcas" else value) in complaint(broken)
 
 
 @pytest.mark.parametrize(("spec", "config"), list(pods()))

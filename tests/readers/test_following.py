@@ -36,6 +36,21 @@ def test_lines_come_once_and_whole(log):
     )  # fmt: skip
 
 
+def test_the_mark_at_a_files_start_is_no_text(log):
+    """A byte order mark is left out at the top of each file, even in pieces, and nowhere else."""
+    path, tail = log
+    mark = b"\xef\xbb\xbf"
+    path.write_bytes(mark[:2])
+    before = list(tail.lines())
+    with path.open("ab") as file:
+        file.write(mark[2:] + b"one\n" + mark + b"two\n")
+    first = [text for _, text in tail.lines()]
+    path.rename(path.with_suffix(".1"))
+    path.write_bytes(mark + b"three\n")
+    assert (before, first) == ([], [b"one", mark + b"two"])
+    assert [text for _, text in tail.lines()] == [b"three"]
+
+
 def test_a_file_that_comes_later(log):
     """A file need not exist yet."""
     path, tail = log

@@ -161,18 +161,38 @@ def test_colour_marks_danger(report, monkeypatch):
     assert "\x1b[1;31mrefuse" in page
 
 
-def test_many_sessions_are_an_overview_and_the_newest(make):
-    """Of many sessions each has a line, only the newest a table, and old ones are counted."""
+def test_many_sessions_are_sums_and_the_worst(make):
+    """Of many sessions the worst have a line, the first of them a table, and the rest is counted."""
     call, _ = make
     found = analysis.sessions(
-        call(1, session=f"s-{n:02}", span_id=f"{n + 1:016x}", start=n) for n in range(25)
+        call(
+            1, session=f"s-{n:02}", span_id=f"{n + 1:016x}", start=n,
+            **({"tokens": 130_000} if n == 7 else {}),
+        )
+        for n in range(25)
+    )  # fmt: skip
+    page = shown(analysis.Report(found))
+    assert page.startswith("25 sessions · 25 turns, 25 calls\n")
+    assert "s-24 · devops" not in page
+    assert "and 5 more sessions" in page
+    assert "s-07 · devops" in page
+    lines = page.splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith("session "))
+    assert [line.split()[0] for line in lines[first + 1 : first + 3]] == ["s-07", "s-24"]
+    assert "\ns-04 " not in page
+    assert "limit.exceeded" in page.partition("finding")[2]
+
+
+def test_few_sessions_are_an_overview_and_the_newest(make):
+    """Of some sessions each has a line, only the newest a table."""
+    call, _ = make
+    found = analysis.sessions(
+        call(1, session=f"s-{n:02}", span_id=f"{n + 1:016x}", start=n) for n in range(9)
     )
     page = shown(analysis.Report(found))
     assert page.count("\nturn ") == 1
-    assert "and 5 older sessions" in page
-    assert "s-24 · devops" in page
-    assert "\ns-05 " in page
-    assert "\ns-04 " not in page
+    assert "s-08 · devops" in page
+    assert "\ns-00 " in page or page.startswith("session")
 
 
 def test_events_are_bounded_and_the_rest_is_counted(make):

@@ -11,17 +11,20 @@ from dataclasses import dataclass, field
 from tokentrace.analysis.case import Case, Phase, Phases
 from tokentrace.analysis.codes import CODES
 from tokentrace.analysis.comparing import Comparison, compare
+from tokentrace.analysis.differing import Difference, differ
 from tokentrace.analysis.findings import VERDICTS, Finding, Judgement, worst
-from tokentrace.analysis.grouping import sessions, summary
+from tokentrace.analysis.gathering import Gathered, sessions
+from tokentrace.analysis.grouping import summary
 from tokentrace.analysis.judging import judge, judgement
 from tokentrace.analysis.rules import RULES
 from tokentrace.analysis.shapes import Happening, Session, Summary, Turn
+from tokentrace.analysis.tally import Best, Entry, Tally
 from tokentrace.analysis.thresholds import Thresholds, thresholds
 from tokentrace.readers import Problems
 
 __all__ = [
-    "CODES", "RULES", "VERDICTS", "Case", "Comparison", "Finding", "Happening", "Judgement", "Phase", "Phases", "Report",
-    "Session", "Summary", "Thresholds", "Turn", "compare", "judge", "judgement", "sessions", "summary", "thresholds", "worst",
+    "CODES", "RULES", "VERDICTS", "Best", "Case", "Comparison", "Difference", "Entry", "Finding", "Gathered", "Happening", "Judgement", "Phase", "Phases", "Report",
+    "Session", "Summary", "Tally", "Thresholds", "Turn", "compare", "differ", "judge", "judgement", "sessions", "summary", "thresholds", "worst",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Records → sessions → turns: pure functions, no I/O.
+"""The records of a session → its turns: pure functions, no I/O. `gathering` says whose records are.
 
 A session is one conversation with a name; calls without one are grouped by their lineage. A turn is
 one user input and all calls that serve it. What a span says (delta, trend) is taken; what it leaves
@@ -48,83 +48,46 @@ KINDS = {
 Key = tuple[bool, str]  # whether it is a given name, and the name
 
 
-def sessions(records: Iterable[Record]) -> tuple[Session, ...]:
-    """Return the conversations in ``records``, which may come in any order, oldest first.
-
-    A span that was read twice counts once.
-    """
-    groups: dict[Key, list[CallRecord]] = defaultdict(list)
-    rooms: dict[Key, list[ContextRecord]] = defaultdict(list)
-    places: dict[tuple[str, str], Key] = {}
-    ordered = sorted(_once(records), key=_when)
-    heads = _heads(call for call in ordered if isinstance(call, CallRecord))
-    for call in ordered:
-        if isinstance(call, CallRecord):
-            key = _key(call)
-            key = heads.get(key, key)
-            groups[key].append(call)
-            places.setdefault((call.trace_id, call.parent_id), key)
-            places.setdefault((call.trace_id, ""), key)
-    for context in ordered:
-        if isinstance(context, ContextRecord):
-            rooms[_owner(context, places)].append(context)
-    built = (_session(key, groups[key], rooms[key]) for key in {**groups, **rooms})
-    return tuple(sorted(built, key=lambda session: (session.start, session.id)))
-
-
-def _once(records: Iterable[Record]) -> Iterator[Record]:
-    seen: set[tuple[str, str]] = set()
-    for record in records:
-        place = (record.trace_id, record.span_id)
-        if place not in seen:
-            yield record
-        if record.span_id:
-            seen.add(place)
-
-
-def _when(record: Record) -> tuple[int, int, str]:
+def when(record: Record) -> tuple[int, int, str]:
+    """Return a record's place in time."""
     return record.start, record.end, record.span_id
 
 
-def _key(call: CallRecord) -> Key:
-    if call.session:
-        return True, call.session
-    return False, call.lineage or call.trace_id or call.span_id
+def key_of(record: Record) -> Key:
+    """Return whose a call is, by its name or its lineage, or an assembly by its name."""
+    if record.session or isinstance(record, ContextRecord):
+        return True, record.session
+    return False, record.lineage or record.trace_id or record.span_id
 
 
-def _heads(calls: Iterable[CallRecord]) -> dict[Key, Key]:
-    """Return, for lineages without a name, that of the conversation in whose turns they served."""
-    heads: dict[Key, Key] = {}
+def heads(calls: Iterable[tuple[Key, str]]) -> dict[Key, Key]:
+    """Return, for lineages without a name, that of the conversation in whose turns they served.
+
+    Args:
+        calls: whose it is, and its turn's id, of each call that has no name but an id; oldest first.
+    """
+    found: dict[Key, Key] = {}
     served: dict[str, Key] = {}
-    for call in calls:
-        if call.turn_id and not call.session:
-            key = _key(call)
-            heads.setdefault(key, served.setdefault(call.turn_id, heads.get(key, key)))
-            served[call.turn_id] = heads[key]
-    return heads
+    for key, turn in calls:
+        found.setdefault(key, served.setdefault(turn, found.get(key, key)))
+        served[turn] = found[key]
+    return found
 
 
-def _owner(context: ContextRecord, places: Mapping[tuple[str, str], Key]) -> Key:
-    """Return whose an assembly is: its own name, else that of a call beside it or in its trace."""
-    if context.session:
-        return True, context.session
-    beside = places.get((context.trace_id, context.parent_id))
-    return beside or places.get((context.trace_id, ""), (False, context.trace_id))
-
-
-def _session(key: Key, calls: Sequence[CallRecord], contexts: Sequence[ContextRecord]) -> Session:
+def built(key: Key, calls: Sequence[CallRecord], contexts: Sequence[ContextRecord]) -> Session:
+    """Return the conversation of calls and assemblies, each oldest first; at least one is there."""
     numbered = list(zip(numbers(calls), calls, strict=True))
     best = ranks(numbered)
     spoken: dict[int, list[CallRecord]] = defaultdict(list)
     for number, call in numbered:
         spoken[number].append(call)
-    built: dict[int, list[ContextRecord]] = defaultdict(list)
+    assembled: dict[int, list[ContextRecord]] = defaultdict(list)
     for number, context in _placed(contexts, numbered):
-        built[number].append(context)
+        assembled[number].append(context)
     turns: list[Turn] = []
     before: CallRecord | None = None
-    for number in sorted({*spoken, *built}):
-        turns.append(_turn(number, spoken[number], built[number], best, before))
+    for number in sorted({*spoken, *assembled}):
+        turns.append(_turn(number, spoken[number], assembled[number], best, before))
         before = turns[-1].main or before
     main = next((turn.main for turn in turns if turn.main), None)
     owner: Any = main or next(iter(contexts), None)
@@ -271,12 +234,14 @@ def _whole(value: Any) -> int | None:
 
 def summary(found: Iterable[Session]) -> Summary:
     """Return what one session, or many, add up to."""
+    found = tuple(found)
     turns = [turn for session in found for turn in session.turns]
+    counted = [turn for session in found for turn in _sent(session.turns)]
     calls = [call for turn in turns for call in turn.calls]
     sent = [call for call in calls if not _refused(call)]
     events = [event for turn in turns for event in turn.events]
-    peak = max(turns, key=lambda turn: turn.total, default=Turn(0))
-    shares = [turn.utilization for turn in turns if turn.utilization is not None]
+    peak = max(counted, key=lambda turn: turn.total, default=Turn(0))
+    shares = [turn.utilization for turn in counted if turn.utilization is not None]
     trends = [turn.trend for turn in turns]
     return Summary(
         turns=len(turns),
@@ -293,6 +258,11 @@ def summary(found: Iterable[Session]) -> Summary:
         stable=trends.count("stable"),
         **_totals(events),
     )
+
+
+def _sent(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """Return the turns whose main call was sent, as the rules see them; all where none was."""
+    return [turn for turn in turns if turn.main is None or not _refused(turn.main)] or turns
 
 
 def _totals(events: Sequence[Happening]) -> dict[str, int]:

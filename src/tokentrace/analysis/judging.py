@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from tokentrace.analysis.case import Phases, case
 from tokentrace.analysis.findings import Finding, Judgement, gravity, worst
@@ -33,15 +33,30 @@ def judgement(findings: Iterable[Finding]) -> Judgement:
     return Judgement(worst(finding.level for finding in ordered), ordered)
 
 
-def heaviest(judgements: Sequence[Judgement]) -> list[tuple[str, str, int]]:
-    """Return each code of many judgements with its gravest level and in how many it is."""
-    levels: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    for judged in judgements:
+class Codes:
+    """The codes of many judgements, told of one by one."""
+
+    def __init__(self) -> None:
+        self._levels: dict[str, str] = {}
+        self._counts: Counter[str] = Counter()
+
+    def add(self, judged: Judgement) -> None:
+        """Take one more into account."""
         for code, level in {found.code: found.level for found in reversed(judged.findings)}.items():
-            counts[code] += 1
-            levels[code] = max(level, levels.get(code, level), key=gravity)
-    return sorted(
-        ((code, level, counts[code]) for code, level in levels.items()),
-        key=lambda one: (-gravity(one[1]), one[0]),
-    )
+            self._counts[code] += 1
+            self._levels[code] = max(level, self._levels.get(code, level), key=gravity)
+
+    def heaviest(self) -> list[tuple[str, str, int]]:
+        """Return each code with its gravest level and in how many judgements it is."""
+        return sorted(
+            ((code, level, self._counts[code]) for code, level in self._levels.items()),
+            key=lambda one: (-gravity(one[1]), one[0]),
+        )
+
+
+def heaviest(judgements: Iterable[Judgement]) -> list[tuple[str, str, int]]:
+    """Return each code of many judgements with its gravest level and in how many it is."""
+    codes = Codes()
+    for judged in judgements:
+        codes.add(judged)
+    return codes.heaviest()

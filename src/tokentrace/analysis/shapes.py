@@ -145,7 +145,8 @@ class Turn:
     @property
     def exclusions(self) -> Mapping[str, int]:
         """How many pieces were left out, by cause, else by reason."""
-        return Counter(event.cause or event.reason for event in self.of(EXCLUDED))
+        told = [event.cause or event.reason for event in self.of(EXCLUDED)]
+        return Counter(told) if told else {}
 
     def of(self, kind: str) -> tuple[Happening, ...]:
         """Return the events of one kind."""
@@ -191,7 +192,8 @@ class Summary:
     Attributes:
         turns, calls: how many.
         peak: the largest total of a turn, in tokens; ``peak_turn`` its number, 0 without turns.
-        utilization: the largest share of a limit, None where no limit is known.
+            A turn that the guard refused counts only in a session of which nothing was sent.
+        utilization: the largest share of a limit, of the same turns; None where no limit is known.
         tokens: counted input tokens of all calls that were sent.
         reported, output: tokens as providers reported them.
         drift: reported - counted over the calls that reported.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tokentrace import _config
@@ -91,18 +91,15 @@ def _missed(calls: Iterable[CallRecord]) -> cost.Missed | None:
         one = None if last is None else cost.missed(call, last)
         found += [] if one is None else [one]
         before[call.lineage] = call
-    return _added(found)
+    return added(found)
 
 
-def all_missed(sheets: Iterable[Sheet]) -> cost.Missed | None:
-    """Return what the cache missed in many sessions, None where none tells."""
-    return _added([sheet.missed for sheet in sheets if sheet.missed is not None])
-
-
-def _added(found: Sequence[cost.Missed]) -> cost.Missed | None:
-    if not found:
+def added(found: Iterable[cost.Missed | None]) -> cost.Missed | None:
+    """Return what the cache missed in all, None where none tells."""
+    told = [one for one in found if one is not None]
+    if not told:
         return None
-    return cost.Missed(sum(one.tokens for one in found), sum(one.cost for one in found))
+    return cost.Missed(sum(one.tokens for one in told), sum(one.cost for one in told))
 
 
 def reasons(bill: Bill) -> Mapping[tuple[str, str, str], int]:

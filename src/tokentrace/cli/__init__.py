@@ -15,8 +15,10 @@ from tokentrace import __version__
 from tokentrace.cli import (
     counting,
     demo,
+    differing,
     doctor,
     models,
+    query,
     reporting,
     run,
     scenario,
@@ -88,7 +90,9 @@ def _complain(text: str) -> None:
 for command, examples in (
     (reporting.report, reporting.EXAMPLES),
     (watching.watch, watching.EXAMPLES),
+    (query.query, query.EXAMPLES),
     (counting.count, counting.EXAMPLES),
+    (differing.diff, differing.EXAMPLES),
     (models.models, models.EXAMPLES),
     (run.run, run.EXAMPLES),
     (demo.demo, demo.EXAMPLES),

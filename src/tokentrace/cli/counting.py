@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tokentrace.cli import showing
+from tokentrace.cli import options, showing
 from tokentrace.errors import InputError
 
 EXAMPLES = (
@@ -29,16 +29,10 @@ def count(
     ] = None,
     *,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="Count this text.")] = None,
-    api: Annotated[
-        str, typer.Option(metavar="API", help="What the body is for, e.g. openai.chat.")
-    ] = "",
-    model: Annotated[
-        str, typer.Option(metavar="MODEL", help="The model, where the body does not name it.")
-    ] = "",
-    provider: Annotated[
-        str, typer.Option(metavar="NAME", help="Who serves it, e.g. azure or bedrock.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    api: options.Api = "",
+    model: options.Model = "",
+    provider: options.Provider = "",
+    as_json: options.AsJson = False,
 ) -> None:
     """Count the input tokens of a request body or a text, component by component."""
     from tokentrace.counting.counter import count as counted
@@ -49,7 +43,7 @@ def count(
     if isinstance(body, str):
         _text_only(source, api, model)
     elif not api:
-        api, assumed = _guessed(body)
+        api, assumed = guessed(body)
     with showing.spinner("counting", wanted=not as_json):
         found = counted(body, api=api or None, model=model or None, provider=provider)
     if as_json:
@@ -82,7 +76,8 @@ def _text_only(source: str, api: str, model: str) -> None:
         )
 
 
-def _guessed(body: Any) -> tuple[str, str]:
+def guessed(body: Any) -> tuple[str, str]:
+    """Return the api that a body is taken for, and a line that says so."""
     from tokentrace.readers import request
 
     api, reason = request.guess(body)

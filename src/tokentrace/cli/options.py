@@ -12,7 +12,8 @@ Paths = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PATH",
-        help="OTLP-JSON files, folders of them, logs of agents, or - for standard input. "
+        help="OTLP-JSON files, folders of them, logs of agents, jaeger:URL, tempo:URL, or - for "
+        "standard input. "
         "Default: the local trace folder.",
         show_default=False,
     ),
@@ -59,6 +60,15 @@ LogFormat = Annotated[
     typer.Option(
         metavar="FILE", help="A TOML file that describes the lines of another agent's log."
     ),
+]
+Api = Annotated[
+    str, typer.Option(metavar="API", help="What a body is for, e.g. openai.chat; else guessed.")
+]
+Model = Annotated[
+    str, typer.Option(metavar="MODEL", help="The model, where the body does not name it.")
+]
+Provider = Annotated[
+    str, typer.Option(metavar="NAME", help="Who serves it, e.g. azure or bedrock.")
 ]
 AsSchema = Annotated[
     bool, typer.Option("--schema", help="Print the JSON schema of --json and leave.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -22,10 +23,21 @@ def page(
         InputError: it cannot be written there.
     """
     from tokentrace.analysis import spending
-    from tokentrace.report import html, writing
+    from tokentrace.report import html
+
+    made(lambda: html.render(report, compared, priced=spending.listed(priced)), target)
+
+
+def made(render: Callable[[], str], target: str) -> None:
+    """Write what ``render`` returns to ``target``, see `page`.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    from tokentrace.report import writing
 
     with showing.spinner("writing the page", wanted=target != "-"):
-        text = html.render(report, compared, priced=spending.listed(priced)).encode()
+        text = render().encode()
     if target == "-":
         typer.echo(text, nl=False)
         return

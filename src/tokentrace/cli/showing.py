@@ -12,7 +12,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 PATIENCE = 1.0  # seconds before a progress bar shows
 POLITE = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -36,20 +44,36 @@ def bar(paths: Sequence[str], *, wanted: bool) -> Iterator[Any]:
     """Give a function that takes bytes read; after a second a bar shows them on stderr."""
     from tokentrace.readers import lines
 
-    console = Console(stderr=True)
     columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with _progress(columns, lines.size(paths) or None, wanted=wanted) as seen:
+        yield seen
+
+
+@contextmanager
+def counting(what: str, total: int, *, wanted: bool) -> Iterator[Any]:
+    """Give a function that takes how many more are done; after a second a bar shows them on stderr."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with _progress(columns, total, wanted=wanted) as done:
+        yield done
+
+
+@contextmanager
+def _progress(
+    columns: Sequence[ProgressColumn], total: int | None, *, wanted: bool
+) -> Iterator[Any]:
+    console = Console(stderr=True)
     bar = Progress(*columns, console=console, transient=True)
     shown = wanted and console.is_terminal
-    task = bar.add_task("reading", total=lines.size(paths) or None)
+    task = bar.add_task("", total=total)
     begun = time.monotonic()
 
-    def seen(size: int) -> None:
+    def done(size: int) -> None:
         bar.advance(task, size)
         if shown and not bar.live.is_started and time.monotonic() - begun > PATIENCE:
             bar.start()
 
     try:
-        yield seen
+        yield done
     finally:
         if bar.live.is_started:
             bar.stop()

@@ -8,13 +8,12 @@ files that mistral-common ships from 1.7 on (1.7.0, 1.8.5 and 1.13.1 looked at, 
 
 from __future__ import annotations
 
-import os
-import threading
 from base64 import b64decode
 from functools import cache
 from pathlib import Path
 
 from tokentrace import _failsafe
+from tokentrace.counting.loading import Loads
 from tokentrace.counting.text import Ruler, TokenRuler
 from tokentrace.counting.vocab import Vocabulary
 
@@ -26,8 +25,8 @@ SIZE = 131_072 - 1_000
 LARGEST_FILE = 2**26
 LONGEST_TOKEN = 255
 
-_rulers: dict[str, Ruler] = {}
-_lock = threading.RLock()
+_rulers: dict[str, Ruler | None] = {}
+_loads: Loads[str] = Loads("tokentrace-tekken")
 
 
 @cache
@@ -54,26 +53,24 @@ def load() -> Ruler | None:
     path = found()
     if path is None or NAME in _rulers:
         return _rulers.get(NAME)
-    with _lock:
-        try:
-            _rulers[NAME] = _rulers.get(NAME) or TokenRuler(_read(path))
-        except (OSError, ValueError, ImportError) as error:
-            _failsafe.warn_once(f"vocabulary:{NAME}", "%s cannot be used: %s", path.name, error)
-    return _rulers.get(NAME)
+    with _loads.lock:
+        if NAME not in _rulers:
+            _rulers[NAME] = _made(path)
+    return _rulers[NAME]
 
 
-@cache
-def load_in_background() -> None:
-    """Start loading on a thread, once a process; never raises.
-
-    The interpreter's exit waits for it: a daemon thread that dies inside Rust aborts the process.
-    """
-    if found() is None:
-        return
+def _made(path: Path) -> Ruler | None:
     try:
-        threading.Thread(target=load, name="tokentrace-tekken").start()
-    except RuntimeError:  # no more threads, or the interpreter is shutting down
-        return
+        return TokenRuler(_read(path))
+    except (OSError, ValueError, ImportError) as error:
+        _failsafe.warn_once(f"vocabulary:{NAME}", "%s cannot be used: %s", path.name, error)
+        return None
+
+
+def load_in_background() -> None:
+    """Start loading on a thread, unless it is loaded or on its way; never raises."""
+    if NAME not in _rulers and found() is not None:
+        _loads.begin(NAME, lambda _name: load())
 
 
 def _read(path: Path) -> Vocabulary:
@@ -111,14 +108,3 @@ def _tokens(text: str) -> tuple[str, list[bytes]]:
     if len(tokens) != SIZE or not isinstance(pattern, str):
         raise ValueError("it holds no such vocabulary")
     return pattern, tokens
-
-
-def _after_fork() -> None:
-    """Give the child a lock that nobody holds, and forget a load that went on in the parent."""
-    global _lock  # noqa: PLW0603 - the parent's lock may be held by a thread that is not here
-    _lock = threading.RLock()
-    load_in_background.cache_clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -8,8 +8,6 @@ first seen, so that no call waits; until then, and where it cannot be used, coun
 
 from __future__ import annotations
 
-import os
-import threading
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -17,6 +15,7 @@ from pathlib import Path
 
 from tokentrace import _config, _failsafe, providers
 from tokentrace.counting import files
+from tokentrace.counting.loading import Loads
 from tokentrace.counting.text import Ruler
 
 VARIABLE = "TOKENTRACE_TOKENIZERS"
@@ -35,9 +34,7 @@ class Given:
 
 
 _rulers: dict[Given, Ruler | None] = {}
-_loading: set[Given] = set()
-# Re-entrant: a finaliser that runs during a load may count text of its own.
-_lock = threading.RLock()
+_loads: Loads[Given] = Loads("tokentrace-tokenizer")
 
 
 def find(model: str) -> Given | None:
@@ -52,7 +49,7 @@ def ruler(model: str) -> Ruler | None:
     if found is None:
         return None
     if found not in _rulers:
-        _start(found)
+        _loads.begin(found, _load)
     return _rulers.get(found)
 
 
@@ -67,7 +64,7 @@ def load_in_background() -> None:
     raw = _config.text(VARIABLE)
     for given in _entries(raw) if raw else ():
         if given not in _rulers:
-            _start(given)
+            _loads.begin(given, _load)
 
 
 def check(raw: str) -> None:
@@ -109,19 +106,8 @@ def _entries(raw: str) -> tuple[Given, ...]:
     return tuple(found)
 
 
-def _start(given: Given) -> None:
-    """Load on a thread. The interpreter's exit waits for it: see `vocab.load_in_background`."""
-    if given in _loading:
-        return
-    _loading.add(given)
-    try:
-        threading.Thread(target=_load, args=(given,), name="tokentrace-tokenizer").start()
-    except RuntimeError:  # no more threads, or the interpreter is shutting down
-        _loading.discard(given)
-
-
 def _load(given: Given) -> Ruler | None:
-    with _lock:
+    with _loads.lock:
         if given not in _rulers:
             try:
                 _rulers[given] = files.load(Path(given.file).expanduser(), given.pattern)
@@ -129,16 +115,4 @@ def _load(given: Given) -> Ruler | None:
                 _rulers[given] = None
                 key = f"{VARIABLE}:{given.file}"
                 _failsafe.warn_once(key, "%s: %s; %s", VARIABLE, error, MEND)
-        _loading.discard(given)
     return _rulers[given]
-
-
-def _after_fork() -> None:
-    """Give the child a lock that nobody holds, and forget loads that went on in the parent."""
-    global _lock  # noqa: PLW0603 - the parent's lock may be held by a thread that is not here
-    _lock = threading.RLock()
-    _loading.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -8,8 +8,6 @@ GIL; it happens once a process.
 
 from __future__ import annotations
 
-import os
-import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from struct import Struct
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from tokentrace.counting.loading import Loads
 from tokentrace.errors import TokentraceError
 
 if TYPE_CHECKING:
@@ -83,9 +82,7 @@ TABLES = MappingProxyType(
 )
 
 _loaded: dict[str, Vocabulary] = {}
-_loading: set[str] = set()
-# Re-entrant: a finaliser that runs during a load may count text of its own.
-_lock = threading.RLock()
+_loads: Loads[str] = Loads("tokentrace-vocabulary")
 
 
 def load(name: str) -> Vocabulary:
@@ -98,7 +95,7 @@ def load(name: str) -> Vocabulary:
     if found is not None:
         return found
     maker = _maker()  # ahead of the lock: no import waits for it, and it for no import
-    with _lock:
+    with _loads.lock:
         if name not in _loaded:
             _loaded[name] = _build(name, maker)
         return _loaded[name]
@@ -110,18 +107,9 @@ def loaded(name: str) -> bool:
 
 
 def load_in_background(name: str) -> None:
-    """Start loading ``name`` on a thread, unless it is loaded or on its way; never raises.
-
-    The interpreter's exit waits for it: a daemon thread that dies inside Rust aborts the process.
-    """
-    # Without the lock, which a running load holds: two threads at once cost no second load.
-    if name in _loaded or name in _loading or name not in TABLES:
-        return
-    _loading.add(name)
-    try:
-        threading.Thread(target=_load_quietly, args=(name,), name="tokentrace-vocabulary").start()
-    except RuntimeError:  # no more threads, or the interpreter is shutting down
-        _loading.discard(name)
+    """Start loading ``name`` on a thread, unless it is loaded or on its way; never raises."""
+    if name not in _loaded and name in TABLES:
+        _loads.begin(name, _load_quietly)
 
 
 def unpack(name: str) -> tuple[bytes, tuple[bytes, ...]]:
@@ -181,16 +169,3 @@ def _load_quietly(name: str) -> None:
         load(name)
     except VocabularyError:
         return
-    finally:
-        _loading.discard(name)
-
-
-def _after_fork() -> None:
-    """Give the child a lock that nobody holds, and forget loads that went on in the parent."""
-    global _lock  # noqa: PLW0603 - the parent's lock may be held by a thread that is not here
-    _lock = threading.RLock()
-    _loading.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

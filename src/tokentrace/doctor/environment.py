@@ -28,13 +28,17 @@ def strict(raw: str) -> bool:
     return raw == "1"
 
 
+HIDDEN = {"TOKENTRACE_HEADER"}  # secrets: that they are set is all that is told
+
 # What reads each variable, and what it takes.
 VARIABLES: dict[str, tuple[Callable[[str], Any], str]] = {
+    "TOKENTRACE_ALLOW_PRIVATE": (_config.flag, "1 or 0"),
     "TOKENTRACE_ATTRIBUTE_BYTES": (_config.size, "a number of bytes from 256, e.g. 2000"),
     "TOKENTRACE_CAPTURE_CONTENT": (_config.flag, "1 or 0"),
     "TOKENTRACE_DIR": (str, "a folder"),
     "TOKENTRACE_EXPORTER": (_exporter, "auto, otlp, local or none"),
     "TOKENTRACE_FACTORS": (factor_file.read, "the path of a file of factors, or of none yet"),
+    "TOKENTRACE_HEADER": (str, "a header, as Authorization: Bearer …"),
     "TOKENTRACE_LIMIT": (_config.positive, "a number of tokens, e.g. 100000"),
     "TOKENTRACE_LIMITS": (
         configured.read,
@@ -72,7 +76,7 @@ def values(machine: Machine) -> Iterator[Finding]:
             what = f"{name}={safe(raw, most=60)!r} cannot be used; the default is in force"
             yield fault(what, f"set it to {takes}, or unset it", variable=name, value=raw)
         elif raw:
-            used[name] = raw
+            used[name] = "…" if name in HIDDEN else raw
     if used:
         shown = ", ".join(f"{name}={safe(raw, most=60)}" for name, raw in used.items())
         yield ok(f"usable: {shown}", **used)

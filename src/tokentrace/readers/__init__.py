@@ -1,4 +1,4 @@
-"""Where records come from: OTLP-JSON lines, and logs of agents.
+"""Where records come from: OTLP-JSON lines, logs of agents, and trace back ends.
 
 A reader streams: it yields a record as soon as it is read and keeps none. What it must skip goes to
 `Problems`; what it cannot use at all is an `InputError`.
@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tokentrace.prompt import Record
+
+if TYPE_CHECKING:
+    from tokentrace.readers.backends import Wanted
 
 KEPT = 50
 
@@ -53,9 +57,14 @@ def quiet(_size: int) -> None:
 
 
 def read(
-    paths: Sequence[str], problems: Problems, seen: Seen = quiet, *, log_format: str = ""
+    paths: Sequence[str],
+    problems: Problems,
+    seen: Seen = quiet,
+    *,
+    log_format: str = "",
+    wanted: Wanted | None = None,
 ) -> Iterator[Record]:
-    """Yield the records of all ``paths``: files, folders, ``-`` for standard input.
+    """Yield the records of all ``paths``: files, folders, back ends, ``-`` for standard input.
 
     What a file holds is seen from its lines: OTLP-JSON, or the log of an agent in a format that is
     known. Rotated files of one log are read in the order in which they were written.
@@ -65,10 +74,14 @@ def read(
         problems: takes what was skipped.
         seen: called with the number of bytes read since its last call, for a progress bar.
         log_format: path of a file that describes the log of another agent.
+        wanted: what is asked of ``jaeger:…`` and ``tempo:…``; the last hour by default.
 
     Raises:
         InputError: a path is missing, empty, or nothing that can be read; or the format is none.
     """
-    from tokentrace.readers import choosing
+    from tokentrace.readers import backends, choosing
 
-    yield from choosing.read(paths, problems, seen, log_format)
+    for path in filter(backends.is_backend, paths):
+        yield from backends.read(path, wanted or backends.lately(), problems, seen)
+    files = [path for path in paths if not backends.is_backend(path)]
+    yield from choosing.read(files, problems, seen, log_format)

@@ -25,7 +25,7 @@ class Found(NamedTuple):
     """What the first lines of a file show.
 
     Attributes:
-        kind: ``log``, ``export`` of OTLP-JSON, ``json`` of another kind, ``text`` or ``empty``.
+        kind: ``log``, ``export`` of OTLP, ``json`` of another kind, ``text`` or ``empty``.
         form: of a log.
         lines: all its lines, the first among them.
     """
@@ -83,6 +83,8 @@ def _look(found: Iterator[tuple[int, bytes]], forms: Sequence[Form]) -> Found:
     for number, line in found:
         held.append((number, line))
         size += len(line)
+        if isinstance(line, lines.Message):
+            return Found("export", None, chain(held, found))
         form = agent_log.recognised(line, forms)
         if form:
             return Found("log", form, chain(held, found))

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from tokentrace.errors import InputError
 from tokentrace.readers import Problems
-from tokentrace.readers.lines import GZIP, LINE_CAP, unreadable
+from tokentrace.readers.lines import BOM, GZIP, LINE_CAP, unreadable
 
 STEP = 1 << 20
 
@@ -36,6 +36,7 @@ class Tail:
     _half: list[bytes] = field(default_factory=list)
     _held: int = 0
     _left: tuple[int, int, int] | None = None
+    _top: bool = True  # whether the line at hand is a file's first
 
     def rest(self) -> None:
         """Let go of the file until it changes: a folder may hold more files than may be open."""
@@ -86,7 +87,7 @@ class Tail:
         now, left = os.fstat(self._file.fileno()), self._left
         same = left and left[:2] == (now.st_dev, now.st_ino) and left[2] <= now.st_size
         if not same:  # half a line of another file is no beginning
-            self._half, self._held = [], 0
+            self._half, self._held, self._top = [], 0, True
         self._file.seek(left[2] if left and same else 0)
         self._left = None
         return True
@@ -116,8 +117,9 @@ class Tail:
 
     def _ended(self, piece: bytes) -> Iterator[tuple[int, bytes]]:
         self._keep(piece)
-        text, held = b"".join(self._half).strip(), self._held
-        self._half, self._held = [], 0
+        whole, held = b"".join(self._half), self._held
+        text = (whole.removeprefix(BOM) if self._top else whole).strip()
+        self._half, self._held, self._top = [], 0, False
         self.number += 1
         if held > LINE_CAP:
             self.problems.add(self.path, self.number, f"line over {LINE_CAP >> 20} MB")

@@ -1,26 +1,29 @@
-"""Lines of files that nobody vouches for: capped, streamed, gzip taken apart on the way."""
+"""Lines of files that nobody vouches for: capped, streamed, unpacked on the way.
+
+Where a file holds no lines but messages (`framing`), each of them stands for a line.
+"""
 
 from __future__ import annotations
 
-import gzip
 import stat
 import sys
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from tokentrace.errors import InputError
-from tokentrace.readers import Problems, Seen, quiet
+from tokentrace.readers import Problems, Seen, framing, quiet
+from tokentrace.readers.framing import Message
+from tokentrace.readers.unpacking import GZIP, Metered, PackedError, Source
+
+__all__ = ["GZIP", "LINE_CAP", "STDIN", "Message", "Torn", "files", "read", "size", "unreadable"]
 
 STDIN = "-"
 LINE_CAP = 64 << 20
-RATIO_CAP = 100
-RATIO_FREE = 16 << 20  # small files of repeated lines may well be denser than the cap
-STEP = 1 << 16
 BOM = b"\xef\xbb\xbf"
-GZIP = b"\x1f\x8b"
+NAMED = "*.jsonl*"
+SIGNALS = (b'"resourceSpans"', b'"resourceLogs"', b'"resourceMetrics"')
+SIGHT = 256  # bytes of a line in which its signal stands
 
 
 class Torn(bytes):
@@ -29,70 +32,26 @@ class Torn(bytes):
     __slots__ = ()
 
 
-@dataclass(slots=True)
-class _Metered:
-    """A binary file that counts what is read from it and can look at its head."""
-
-    file: BinaryIO
-    seen: Seen
-    count: int = 0
-    ahead: bytes = b""
-
-    def peek(self, size: int) -> bytes:
-        """Return up to the first ``size`` bytes without consuming them."""
-        while len(self.ahead) < size and (more := self.file.read(size - len(self.ahead))):
-            self.ahead += more
-        return self.ahead
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to ``size`` bytes, none at the end."""
-        if self.ahead:
-            data, self.ahead = self.ahead[:size], self.ahead[size:]
-        else:
-            data = self.file.read(size)
-        self.count += len(data)
-        self.seen(len(data))
-        return data
-
-    read1 = read
-
-
-@dataclass(slots=True)
-class _Unpacked:
-    """The bytes of a stream, gzip or not, as long as they stay in proportion to what was read."""
-
-    path: str
-    raw: _Metered
-    stream: _Metered | gzip.GzipFile
-    made: int = 0
-
-    def read(self) -> bytes:
-        """Return the next bytes, none at the end; raise InputError for a bomb."""
-        # One step at a time: what is whole comes out before what follows it turns out damaged.
-        data = self.stream.read1(STEP)
-        self.made += len(data)
-        if self.made > RATIO_FREE and self.made > RATIO_CAP * self.raw.count:
-            raise InputError(f"unpacks to over {RATIO_CAP} times its size", source=self.path)
-        return data
-
-
-def _lines(source: _Unpacked) -> Iterator[bytes | None]:
-    """Yield each line without its end; None for a line over the cap."""
+def _lines(source: Source) -> Iterator[bytes | str]:
+    """Yield each line without its end; for a line over the cap, what is wrong with it."""
+    over = f"line over {LINE_CAP >> 20} MB"
     pieces: list[bytes] = []
     held = 0
     while data := source.read():
         first, *others = data.split(b"\n")
         for piece in others:
-            yield None if held + len(first) > LINE_CAP else b"".join((*pieces, first))
+            yield over if held + len(first) > LINE_CAP else b"".join((*pieces, first))
             pieces, held, first = [], 0, piece
         held += len(first)
         pieces = [] if held > LINE_CAP else [*pieces, first]
     if held:
-        yield None if held > LINE_CAP else Torn(b"".join(pieces))
+        yield over if held > LINE_CAP else Torn(b"".join(pieces))
 
 
 def files(path: str) -> list[Path]:
     """Return the trace files that ``path`` means, oldest first: itself, or those of a folder.
+
+    Of a folder these are the files named ``*.jsonl*``, and what else is seen to hold exports.
 
     Raises:
         InputError: there is nothing at ``path``, or nothing that may be read.
@@ -102,7 +61,8 @@ def files(path: str) -> list[Path]:
         mode = place.stat().st_mode
         if not stat.S_ISDIR(mode):
             return [place]
-        found = [(f.stat().st_mtime_ns, f) for f in place.glob("*.jsonl*") if f.is_file()]
+        inside = [file for file in place.iterdir() if file.is_file()]
+        found = [(file.stat().st_mtime_ns, file) for file in inside if _meant(file)]
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     if not found:
@@ -111,14 +71,34 @@ def files(path: str) -> list[Path]:
     return [file for _, file in sorted(found)]
 
 
+def _meant(file: Path) -> bool:
+    """Whether a file of a folder is a trace: by its name, else by how it begins."""
+    if file.match(NAMED):
+        return True
+    if file.name.startswith("."):
+        return False
+    try:
+        with file.open("rb", buffering=0) as opened:
+            source = Source(str(file), Metered(cast("BinaryIO", opened), quiet))
+            head = source.peek(framing.HEAD)
+    except InputError:  # zstd that nothing can unpack: to be told of
+        return True
+    except (OSError, PackedError):
+        return False
+    if framing.form(head, LINE_CAP) in {framing.FRAMED, framing.PROTOBUF}:
+        return True
+    head = head.removeprefix(BOM).lstrip()[:SIGHT]
+    return head.startswith(b"{") and any(signal in head for signal in SIGNALS)
+
+
 def read(path: str, problems: Problems, seen: Seen = quiet) -> Iterator[tuple[int, bytes]]:
     """Yield each line of a file and its number from 1; empty lines are left out.
 
-    A line over 64 MB is skipped and goes to ``problems``, as does the end of a gzip file that was
-    cut off. A last line that has no end is `Torn`.
+    A line over 64 MB is skipped and goes to ``problems``, as does the end of a packed file that was
+    cut off. A last line that has no end is `Torn`, a message in protobuf a `Message`.
 
     Raises:
-        InputError: the file cannot be opened, is binary, or unpacks to over 100 times its size.
+        InputError: the file cannot be opened, is binary, or unpacks to far more than its size.
     """
     if path == STDIN:
         yield from _split(path, sys.stdin.buffer, problems, seen)
@@ -134,22 +114,31 @@ def read(path: str, problems: Problems, seen: Seen = quiet) -> Iterator[tuple[in
 def _split(
     path: str, file: BinaryIO, problems: Problems, seen: Seen
 ) -> Iterator[tuple[int, bytes]]:
-    raw = _Metered(file, seen)
-    number = 0
+    number, packed = 0, ""
     try:
-        packed = raw.peek(2) == GZIP
-        if not packed and b"\0" in raw.peek(4096):
-            raise InputError("a binary file, not lines of text", source=path)
-        stream = gzip.GzipFile(fileobj=cast("BinaryIO", raw)) if packed else raw
-        for number, line in enumerate(_lines(_Unpacked(path, raw, stream)), 1):
-            if line is None:
-                problems.add(path, number, f"line over {LINE_CAP >> 20} MB")
+        source = Source(path, Metered(file, seen))
+        packed = source.packed
+        for number, line in enumerate(_pieces(path, source), 1):
+            if isinstance(line, str):
+                problems.add(path, number, line)
+            elif isinstance(line, Message):
+                yield number, line
             elif text := (line.removeprefix(BOM) if number == 1 else line).strip():
                 yield number, Torn(text) if isinstance(line, Torn) else text
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        problems.add(path, number + 1, f"gzip data damaged or cut off here: {error}")
+    except PackedError as error:
+        problems.add(path, number + 1, f"{packed} data damaged or cut off here: {error}")
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def _pieces(path: str, source: Source) -> Iterator[bytes | str]:
+    """Yield the lines or messages of a file, or why one was skipped."""
+    form = framing.form(source.peek(framing.HEAD), LINE_CAP)
+    if not form:
+        raise InputError("a binary file, not lines of text", source=path)
+    if form == framing.LINES:
+        return _lines(source)
+    return (framing.framed if form == framing.FRAMED else framing.protobuf)(source, LINE_CAP)
 
 
 def size(paths: Sequence[str]) -> int:

@@ -1,14 +1,14 @@
 """OTLP-JSON lines: what the local exporter, the Collector's file exporter and others write.
 
 A line is one export: any number of resources, scopes and spans. Ids are hex; 64-bit integers may
-be strings (OTLP 1.5, "JSON Protobuf Encoding"). Lines of logs and metrics are passed over.
+be strings (OTLP 1.5, "JSON Protobuf Encoding"). Lines of logs and metrics are passed over. Messages
+in protobuf (`otlp_proto`) are read in the same way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from math import isfinite
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +16,29 @@ import msgspec
 
 from tokentrace import schema
 from tokentrace.errors import InputError
-from tokentrace.prompt import CallRecord, Event, Record
-from tokentrace.readers import Problems, Seen, lines, quiet
-from tokentrace.values import OTHER
+from tokentrace.prompt import Event, Record
+from tokentrace.readers import Problems, Seen, lines, made, otlp_proto, quiet
+from tokentrace.readers.made import DamagedError, identity, integer
 
 FOREIGN_AFTER = 1000  # lines without one export: not our kind of file, however long it is
-INT64 = 2**63
 NOTHING = msgspec.Raw()
 Lines = Iterable[tuple[int, bytes]]
+Waiting = tuple[str, Any]  # a service, and a span of JSON or protobuf that is still unread
 STATUS_ERROR = (2, "STATUS_CODE_ERROR")
 ONE_LINE = "one export a line is needed; `jq -c .` makes lines of a document"
 NOT_OURS = "call tokentrace.instrument() in the agent"
 
 
-class DamagedError(ValueError):
-    """A span that is not what OTLP says."""
-
-
 # ── the wire ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class Array(msgspec.Struct):
+class Array(msgspec.Struct, gc=False):
     """A list of values."""
 
     values: list[Value] | None = None
 
 
-class Value(msgspec.Struct, rename="camel"):
+class Value(msgspec.Struct, rename="camel", gc=False):
     """A value; maps and bytes are none of ours and stay unread."""
 
     string_value: str | None = None
@@ -52,14 +48,14 @@ class Value(msgspec.Struct, rename="camel"):
     array_value: Array | None = None
 
 
-class Attribute(msgspec.Struct):
+class Attribute(msgspec.Struct, gc=False):
     """A name and its value."""
 
     key: str
     value: Value | None = None
 
 
-class SpanEvent(msgspec.Struct, rename="camel"):
+class SpanEvent(msgspec.Struct, rename="camel", gc=False):
     """An event on a span."""
 
     name: str = ""
@@ -67,13 +63,13 @@ class SpanEvent(msgspec.Struct, rename="camel"):
     attributes: list[Attribute] | None = None
 
 
-class Status(msgspec.Struct):
+class Status(msgspec.Struct, gc=False):
     """How a span ended."""
 
     code: int | str = 0
 
 
-class Span(msgspec.Struct, rename="camel"):
+class Span(msgspec.Struct, rename="camel", gc=False):
     """A span, as far as records need it."""
 
     trace_id: str = ""
@@ -87,26 +83,26 @@ class Span(msgspec.Struct, rename="camel"):
     status: Status | None = None
 
 
-class Scope(msgspec.Struct):
+class Scope(msgspec.Struct, gc=False):
     """The spans of one instrumentation scope, each still unread."""
 
     spans: list[msgspec.Raw] | None = None
 
 
-class Origin(msgspec.Struct):
+class Origin(msgspec.Struct, gc=False):
     """Who sent the spans."""
 
     attributes: list[Attribute] | None = None
 
 
-class Resource(msgspec.Struct, rename="camel"):
+class Resource(msgspec.Struct, rename="camel", gc=False):
     """The scopes of one sender."""
 
     resource: Origin | None = None
     scope_spans: list[Scope] | None = None
 
 
-class Export(msgspec.Struct, rename="camel"):
+class Export(msgspec.Struct, rename="camel", gc=False):
     """A line."""
 
     resource_spans: list[Resource] | None = None
@@ -172,8 +168,7 @@ def _file(path: str, found: _Found, problems: Problems, given: Lines) -> Iterato
     for number, line in given:
         found.lines += 1
         try:
-            export = EXPORT.decode(line)
-            spans = list(_spans(export))
+            spans = list(_spans(line))
         except (ValueError, RecursionError) as error:
             problems.add(path, number, _reason(error))
         else:
@@ -187,7 +182,7 @@ def _file(path: str, found: _Found, problems: Problems, given: Lines) -> Iterato
 def export(line: bytes, problems: Problems, at: tuple[str, int]) -> Iterator[Record]:
     """Yield the records of one export; what is damaged goes to ``problems``, with its place."""
     try:
-        spans = list(_spans(EXPORT.decode(line)))
+        spans = list(_spans(line))
     except (ValueError, RecursionError) as error:
         problems.add(*at, _reason(error))
     else:
@@ -209,8 +204,12 @@ def _other(export: Export) -> bool:
     return export.resource_logs != NOTHING or export.resource_metrics != NOTHING
 
 
-def _spans(export: Export) -> Iterator[tuple[str, msgspec.Raw]]:
+def _spans(line: bytes) -> Iterator[Waiting]:
     """Yield each span of an export, unread, with the name of its service."""
+    if isinstance(line, lines.Message):
+        yield from otlp_proto.spans(line)
+        return
+    export = EXPORT.decode(line)
     if export.resource_spans is None and not _other(export):
         raise DamagedError("JSON, but no OTLP export")
     for resource in export.resource_spans or ():
@@ -222,15 +221,15 @@ def _spans(export: Export) -> Iterator[tuple[str, msgspec.Raw]]:
 
 
 def _records(
-    spans: list[tuple[str, msgspec.Raw]], found: _Found, problems: Problems, at: tuple[str, int]
+    spans: list[Waiting], found: _Found, problems: Problems, at: tuple[str, int]
 ) -> Iterator[Record]:
     for service, raw in spans:
         found.spans += 1
-        if OURS not in bytes(raw):
+        if not (OURS in bytes(raw) if isinstance(raw, msgspec.Raw) else otlp_proto.ours(raw)):
             continue
         found.ours += 1
         try:
-            record = record_of(SPAN.decode(raw), service)
+            record = _record(raw, service)
         except (ValueError, RecursionError) as error:
             problems.add(*at, f"a span: {_reason(error)}")
             continue
@@ -239,110 +238,60 @@ def _records(
             yield record
 
 
+def _record(raw: Any, service: str) -> Record | None:
+    if isinstance(raw, msgspec.Raw):
+        return record_of(SPAN.decode(raw), service)
+    return otlp_proto.record_of(raw, service)
+
+
 def record_of(span: Span, service: str) -> Record | None:
     """Return the record on a span, or None where it bears none.
 
     Raises:
         DamagedError: a number, id or time is none.
     """
-    attributes = _attributes(span.attributes)
     events = tuple(
-        Event(event.name, _attributes(event.attributes), _int(event.time_unix_nano))
+        Event(event.name, _attributes(event.attributes), integer(event.time_unix_nano))
         for event in span.events or ()
     )
     facts: dict[str, Any] = {
         "name": span.name,
         "error": span.status is not None and span.status.code in STATUS_ERROR,
-        "trace_id": _id(span.trace_id, 32),
-        "span_id": _id(span.span_id, 16),
-        "parent_id": _id(span.parent_span_id, 16),
-        "start": _int(span.start_time_unix_nano),
-        "end": _int(span.end_time_unix_nano),
+        "trace_id": identity(span.trace_id, 32),
+        "span_id": identity(span.span_id, 16),
+        "parent_id": identity(span.parent_span_id, 16),
+        "start": integer(span.start_time_unix_nano),
+        "end": integer(span.end_time_unix_nano),
         "service": service,
-        "events": events,
     }
-    record = schema.load(attributes, **facts)
-    if record is None and any(event.name in schema.EVENTS for event in events):
-        # Parts may be excluded outside any assembly: their events then stand on the turn's span.
-        nameless = {schema.INCLUDED: 0, schema.ASSEMBLY_NAME: "", **attributes}
-        return schema.load(nameless, **facts)
-    return _whole(record) if isinstance(record, CallRecord) else record
-
-
-def _whole(call: CallRecord) -> CallRecord:
-    """Return ``call`` with components that sum up to its tokens.
-
-    An exporter that is short of attributes may have dropped some: the rest goes under other.
-
-    Raises:
-        DamagedError: a number is negative, or components are more than the whole.
-    """
-    if min(_sizes(call)) < 0:
-        raise DamagedError("a negative number of tokens")
-    missing = call.tokens - sum(call.components.values())
-    if missing < 0:
-        raise DamagedError("its components do not sum up to its input tokens")
-    if not missing:
-        return call
-    rest = call.components.get(OTHER, 0) + missing
-    return replace(call, components={**call.components, OTHER: rest})
-
-
-def _sizes(call: CallRecord) -> Iterator[int]:
-    """Yield what of a call is a number of tokens, all of them 0 or more."""
-    usage = call.usage
-    yield from (call.tokens, call.error, call.limit or 0)
-    yield from (call.compressed_tokens, call.duplicate_tokens)
-    yield from (usage.input or 0, usage.output or 0, usage.reasoning or 0)
-    yield from (usage.cache_read or 0, usage.cache_write or 0)
-    yield from call.components.values()
-    yield from call.cached.values()
+    return made.record(_attributes(span.attributes), events, facts)
 
 
 def _attributes(pairs: list[Attribute] | None) -> dict[str, Any]:
-    return {pair.key: _value(pair.value) for pair in pairs or () if pair.value is not None}
+    found: dict[str, Any] = {}
+    for pair in pairs or ():
+        value = pair.value
+        if value is None:
+            continue
+        if (text := value.string_value) is not None:
+            found[pair.key] = text
+        elif (raw := value.int_value) is not None:
+            found[pair.key] = integer(raw)
+        else:
+            found[pair.key] = _value(value)
+    return found
 
 
 def _value(value: Value) -> Any:
     if value.string_value is not None:
         return value.string_value
     if value.int_value is not None:
-        return _int(value.int_value)
+        return integer(value.int_value)
     if value.double_value is not None:
-        return _float(value.double_value)
+        return made.number(value.double_value)
     if value.array_value is not None:
         return tuple(_value(item) for item in value.array_value.values or ())
     return value.bool_value
-
-
-def _int(raw: int | str) -> int:
-    try:
-        value = int(raw)
-    except ValueError:
-        raise DamagedError(f"{raw[:40] if isinstance(raw, str) else raw!r} is no integer") from None
-    if not -INT64 <= value < INT64:
-        raise DamagedError("an integer of over 64 bits")
-    return value
-
-
-def _float(raw: float | str) -> float:
-    try:
-        value = float(raw)
-    except ValueError:
-        raise DamagedError(f"{str(raw)[:40]!r} is no number") from None
-    if not isfinite(value):
-        raise DamagedError(f"{value} is no usable number")
-    return value
-
-
-def _id(raw: str, length: int) -> str:
-    """Return an id as lower-case hex; all zeros and empty are none."""
-    text = raw.lower()
-    if not text.strip("0"):
-        return ""
-    if len(text) != length or not set(text) <= set("0123456789abcdef"):
-        raise DamagedError(f"{raw[:40]!r} is no id of {length} hex digits")
-    return text
 
 
 def _reason(error: Exception) -> str:

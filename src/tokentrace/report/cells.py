@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
+from rich.table import Table
 from rich.text import Text
 
 from tokentrace.analysis import wording
@@ -23,6 +24,7 @@ from tokentrace.analysis.shapes import (
 )
 from tokentrace.report import safe
 
+GAP = 2  # between columns
 HEADING = 12
 WATCHED, CLOSE = 0.8, 0.95  # shares of the limit that are coloured
 ARROWS = {"increase": "▲", "decrease": "▼", "stable": "="}
@@ -55,6 +57,21 @@ class Column:
         """Terminal cells that it needs."""
         lines = (*self.heading.split("\n"), *(cell.plain for cell in self.cells))
         return max(cell_len(line) for line in lines)
+
+
+def table(columns: Sequence[Column]) -> Table:
+    """Return columns as a table without lines."""
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.heading,
+            justify="left" if column.left else "right",
+            no_wrap=True,
+            vertical="bottom",
+        )
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def numbers(heading: str, values: Iterable[int | None]) -> Column:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tokentrace.analysis import Report, Session, spending
+from tokentrace.analysis import Session, Tally, spending
 from tokentrace.analysis.spending import Sheet
 from tokentrace.insights.cost import UNIT, Bill, Missed
 from tokentrace.insights.tools import Tool
@@ -107,24 +107,20 @@ def render(session: Session, console: Console, wanted: Wanted) -> None:
     _tools(sheet.tools, console, costs=wanted.cost)
 
 
-def overall(report: Report, console: Console) -> None:
-    """Print what many sessions cost together."""
-    if len(report.sessions) < 2:
+def overall(tally: Tally, console: Console) -> None:
+    """Print what many sessions cost together, those that `tally` was told the costs of."""
+    if tally.count < 2:
         return
-    look_up = spending.listed(asked=True)
-    sheets = [spending.sheet(session, look_up=look_up) for session in report.sessions]
-    whole = spending.together(one.bill for one in sheets)
-    title = f"cost of all {len(sheets):,} sessions  {money(whole.total)}"
+    title = f"cost of all {tally.count:,} sessions  {money(tally.bill.total)}"
     console.print(Text(title, "bold"), soft_wrap=True)
     table = _table("session", "calls", "cost")
-    pairs = list(zip(report.sessions, sheets, strict=True))
-    for session, sheet in pairs[-LISTED:]:
-        name = cells.cut(words.title(session), max(12, console.width - 30))
-        table.add_row(name, f"{len(session.calls):,}", _amount(sheet.bill.total))
+    for one in tally.last:
+        name = cells.cut(words.title(one.session), max(12, console.width - 30))
+        table.add_row(name, f"{one.total.calls:,}", _amount(one.paid))
     console.print(table)
-    if len(pairs) > LISTED:
-        console.print(Text(f"and {len(pairs) - LISTED:,} older sessions", "dim"))
-    _said(remarks(whole, spending.all_missed(sheets)), console)
+    if older := tally.count - len(tally.last):
+        console.print(Text(f"and {older:,} older sessions", "dim"))
+    _said(remarks(tally.bill, tally.missed), console)
 
 
 def _bill(session: Session, sheet: Sheet, console: Console) -> None:

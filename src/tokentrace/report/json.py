@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
 import msgspec
 
-from tokentrace.analysis import Finding, Judgement, Report, spending, summary
-from tokentrace.analysis.judging import heaviest
+from tokentrace.analysis import Finding, Judgement, Report, Tally, spending, summary
 from tokentrace.analysis.optimising import sizes, triggers
 from tokentrace.analysis.rules.forecast import coming
-from tokentrace.analysis.shapes import Happening, Session, Turn
+from tokentrace.analysis.shapes import Happening, Session, Summary, Turn
 from tokentrace.analysis.spending import Sheet
 from tokentrace.insights.cost import Bill, Missed, Spending, usd
 from tokentrace.insights.tools import Tool
 from tokentrace.outlook import Forecast
 from tokentrace.prompt import CallRecord, ContextRecord, Detail, Usage
+from tokentrace.readers import Problems
+from tokentrace.report.spooling import Spool
 
 VERSION = 1
 MS = 1_000_000
+ENCODER = msgspec.json.Encoder()
+OTHERWISE = re.compile(
+    rb"(?:^|[:,[])-?(?:0\.0000|[\d.]+e)"
+)  # what may be a number of another spelling
 
 
 def schema() -> str:
@@ -46,6 +51,9 @@ def pieces(held: Mapping[str, Any]) -> Iterator[str]:
     for key, value in held.items():
         yield f"{before}{json.dumps(key)}: "
         before = ",\n  "
+        if isinstance(value, Spool):
+            yield from value
+            continue
         if not isinstance(value, list) or not value:
             yield _indented(value, 2)
             continue
@@ -58,12 +66,16 @@ def pieces(held: Mapping[str, Any]) -> Iterator[str]:
 def _indented(value: Any, depth: int) -> str:
     """Return a value whose lines, but the first, stand ``depth`` further in.
 
-    With an indentation of its own the encoder of the standard library is ten times slower.
+    The encoder of the standard library takes three times as long, and ten times with an indentation
+    of its own; but it alone writes all in ASCII, and very small and large numbers as it does.
     """
-    flat = json.dumps(value, ensure_ascii=True, allow_nan=False)
     try:
-        text = msgspec.json.format(flat, indent=2)
-    except msgspec.DecodeError:  # half a surrogate pair: the name of a file that is no UTF-8
+        flat = ENCODER.encode(value)
+        if not flat.isascii() or OTHERWISE.search(flat):
+            flat = json.dumps(value, ensure_ascii=True, allow_nan=False).encode()
+        text = msgspec.json.format(flat, indent=2).decode()
+    except (UnicodeEncodeError, OverflowError, msgspec.DecodeError):
+        # half a surrogate pair: the name of a file that is no UTF-8
         text = json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False)
     return text.replace("\n", "\n" + " " * depth)
 
@@ -76,32 +88,43 @@ def document(report: Report, *, priced: bool | None = None) -> dict[str, Any]:
         priced: look prices up; by default where the list is there and not switched off.
     """
     look_up = spending.listed() if priced is None else priced
-    sheets = [spending.sheet(session, look_up=look_up) for session in report.sessions]
+    tally = Tally()
+    sessions = []
+    for session, judged in zip(report.sessions, report.judgements, strict=True):
+        sheet = spending.sheet(session, look_up=look_up)
+        tally.add(session, judged, sheet)
+        sessions.append(_session(session, judged, sheet))
+    return framed(tally, sessions, report.problems)
+
+
+def framed(
+    tally: Tally, sessions: Spool | list[dict[str, Any]], problems: Problems
+) -> dict[str, Any]:
+    """Return the document around its sessions, of which ``tally`` was told, with their costs."""
     return {
         "version": VERSION,
-        "verdict": report.verdict,
+        "verdict": tally.verdict,
         "findings": [
             {"code": code, "level": level, "sessions": count}
-            for code, level, count in heaviest(report.judgements)
+            for code, level, count in tally.codes.heaviest()
         ],
-        "summary": _summary(report.sessions),
-        "cost": cost(spending.together(one.bill for one in sheets), spending.all_missed(sheets)),
-        "sessions": [
-            _session(session, judged, sheet)
-            for session, judged, sheet in zip(
-                report.sessions, report.judgements, sheets, strict=True
-            )
-        ],
+        "summary": _summary(tally.summary),
+        "cost": cost(tally.bill, tally.missed),
+        "sessions": sessions,
         "problems": {
-            "count": report.problems.count,
-            "first": [asdict(problem) for problem in report.problems.kept],
+            "count": problems.count,
+            "first": [flat(problem) for problem in problems.kept],
         },
     }
 
 
-def _summary(sessions: Sequence[Session]) -> dict[str, Any]:
-    known = asdict(summary(sessions))
-    return {**known, "utilization": _rounded(known["utilization"])}
+def item(session: Session, judged: Judgement, sheet: Sheet) -> str:
+    """Return a session as it stands in the document's list."""
+    return _indented(_session(session, judged, sheet), 4)
+
+
+def _summary(total: Summary) -> dict[str, Any]:
+    return {**flat(total), "utilization": _rounded(total.utilization)}
 
 
 def _session(session: Session, judged: Judgement, sheet: Sheet) -> dict[str, Any]:
@@ -113,7 +136,7 @@ def _session(session: Session, judged: Judgement, sheet: Sheet) -> dict[str, Any
         "service": session.service,
         "verdict": judged.verdict,
         "findings": [finding(found) for found in judged.findings],
-        "summary": _summary([session]),
+        "summary": _summary(summary([session])),
         "forecast": _forecast(coming([turn for turn in session.turns if turn.main])),
         "cost": cost(sheet.bill, sheet.missed),
         "tools": [tool(one) for one in sheet.tools],
@@ -150,7 +173,7 @@ def _dollars(amounts: Mapping[str, int]) -> dict[str, float]:
 
 def tool(one: Tool) -> dict[str, Any]:
     """Return what a tool took as plain data."""
-    known = asdict(one)
+    known = flat(one)
     paid = known.pop("cost")
     return {
         **known,
@@ -172,6 +195,11 @@ def _forecast(known: Forecast | None) -> dict[str, Any] | None:
     }
 
 
+def flat(one: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that holds no other; ``asdict`` copies each value deeply."""
+    return {name: getattr(one, name) for name in type(one).__dataclass_fields__}
+
+
 def finding(found: Finding) -> dict[str, Any]:
     """Return a finding as plain data; shares to six digits."""
     return {
@@ -190,17 +218,23 @@ def finding(found: Finding) -> dict[str, Any]:
 
 def explained(report: Report) -> list[dict[str, Any]]:
     """Return of each session what cut its context and how large components were, as plain data."""
-    return [
-        {
-            "id": session.id,
-            "triggers": [
-                {**asdict(one), "turns": list(one.turns), "lowest": _rounded(one.lowest)}
-                for one in triggers(session)
-            ],
-            "sizes": [asdict(one) for one in sizes(session)],
-        }
-        for session in report.sessions
-    ]
+    return [_explained(session) for session in report.sessions]
+
+
+def explanation(session: Session) -> str:
+    """Return what `explained` says of a session, as it stands in the document's list."""
+    return _indented(_explained(session), 4)
+
+
+def _explained(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "triggers": [
+            {**flat(one), "turns": list(one.turns), "lowest": _rounded(one.lowest)}
+            for one in triggers(session)
+        ],
+        "sizes": [flat(one) for one in sizes(session)],
+    }
 
 
 def _figure(value: float) -> float:
@@ -276,7 +310,7 @@ def _call(call: CallRecord, paid: Spending | None) -> dict[str, Any]:
         "decision": call.decision,
         "compressed_tokens": call.compressed_tokens,
         "duplicate_tokens": call.duplicate_tokens,
-        "waste": [asdict(one) for one in call.waste],
+        "waste": [flat(one) for one in call.waste],
         "cache_broken_by": call.cache_broken_by,
         "cache_reason": call.cache_reason,
         "cost_usd": None if paid is None else usd(paid.total),
@@ -299,13 +333,13 @@ def _context(context: ContextRecord) -> dict[str, Any]:
 
 
 def _event(event: Happening) -> dict[str, Any]:
-    known = asdict(event)
+    known = flat(event)
     known["time_ms"] = known.pop("time") // MS
     return known
 
 
 def _details(details: Sequence[Detail]) -> list[dict[str, Any]]:
-    return [asdict(detail) for detail in details]
+    return [flat(detail) for detail in details]
 
 
 def _ordered(tokens: Mapping[str, int]) -> dict[str, int]:

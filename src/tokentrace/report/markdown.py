@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tokentrace.analysis import Finding, Judgement, Report, Session, spending, summary
+from tokentrace.analysis import Finding, Judgement, Report, Session, Tally, spending, summary
 from tokentrace.analysis.comparing import Comparison
-from tokentrace.report import cells, safe, words
+from tokentrace.report import cells, overview, safe, words
 from tokentrace.report.comparing import alone, groups, row, verdict
 from tokentrace.report.costs import MISSING, lines, money, remarks
 
@@ -16,37 +16,41 @@ ESCAPED = str.maketrans({one: f"\\{one}" for one in "\\|`*_<>[]@#~"})
 HEAD = ("session", "verdict", "turns", "peak", "use", "excluded", "compressed")
 
 
-def render(report: Report, *, costs: bool = False) -> str:
-    """Return the verdict, a line a session (the newest 20) and their findings; and the costs."""
-    paid = _costs(report) if costs else ()
-    return "\n".join([*_report(report), *paid]) + "\n"
+def render(report: Report, tally: Tally | None = None, *, costs: bool = False) -> str:
+    """Return the verdict, a line a session (the newest 20) and their findings; and the costs.
+
+    Args:
+        report: the sessions, or the newest of them.
+        tally: of all sessions where these are not all.
+        costs: whether to say what they cost; a tally that is given was told of it.
+    """
+    pairs = zip(report.sessions, report.judgements, strict=True)
+    told = tally or overview.told(pairs, priced=costs)[0]
+    return "\n".join([*_report(report, told), *(_costs(told) if costs else ())]) + "\n"
 
 
-def _costs(report: Report) -> Iterator[str]:
+def _costs(tally: Tally) -> Iterator[str]:
     """Yield what each session cost, and of what all cost, line by line."""
-    look_up = spending.listed(asked=True)
-    sheets = [spending.sheet(session, look_up=look_up) for session in report.sessions]
-    whole = spending.together(one.bill for one in sheets)
+    whole = tally.bill
     yield f"\n**cost {_name(money(whole.total))}**\n"
     named = [(_name(name), _name(money(amount))) for name, amount in lines(whole)]
     if whole.total is not None:
         yield from _table(("component", "cost"), named)
-    if len(sheets) > 1:
+    if tally.count > 1:
         yield ""
-        recent = list(zip(report.sessions, sheets, strict=True))[-LISTED:]
-        rows = [(_name(words.title(one)), _name(money(its.bill.total))) for one, its in recent]
+        rows = [(_name(words.title(one.session)), _name(money(one.paid))) for one in tally.last]
         yield from _table(("session", "cost"), rows)
-    said = [*remarks(whole, spending.all_missed(sheets)), *(() if look_up else (MISSING,))]
-    yield from (f"\n{_name(one)}" for one in said)
+    missing = () if spending.listed(asked=True) else (MISSING,)
+    yield from (f"\n{_name(one)}" for one in (*remarks(whole, tally.missed), *missing))
 
 
-def _report(report: Report) -> Iterator[str]:
-    yield f"### {MARKS[report.verdict]} tokentrace: {report.verdict}"
+def _report(report: Report, tally: Tally) -> Iterator[str]:
+    yield f"### {MARKS[tally.verdict]} tokentrace: {tally.verdict}"
     recent = list(zip(report.sessions, report.judgements, strict=True))[-LISTED:]
     if recent:
         yield ""
         yield from _table(HEAD, [_line(*one) for one in recent])
-    if older := len(report.sessions) - len(recent):
+    if older := tally.count - len(recent):
         yield f"\nand {older:,} older sessions"
     for session, judged in recent:
         if judged.findings:

@@ -12,11 +12,10 @@ from operator import sub
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from tokentrace import analysis
-from tokentrace.analysis import Judgement, Report, Thresholds
+from tokentrace.analysis import Best, Judgement, Report, Tally, Thresholds
 from tokentrace.analysis.rules import forecast
 from tokentrace.analysis.shapes import (
     COMPRESSED,
@@ -25,14 +24,14 @@ from tokentrace.analysis.shapes import (
     Summary,
     Turn,
 )
-from tokentrace.report import cells, costs, safe, verdicts, words
+from tokentrace.readers import Problems
+from tokentrace.report import cells, costs, overview, safe, verdicts, words
 
 SHOWN = 3  # sessions with a table of their own; of more, only the newest has one
-LISTED = 20
+LISTED = overview.LISTED
 EVENTS = 40
 PROBLEMS = 5
 FAR = 1_000  # turns: a limit that is further off is none
-GAP = 2
 OTHER = "other"
 NOTHING = costs.Wanted()
 ORDER: tuple[str, ...] = (
@@ -63,49 +62,63 @@ def render(
         wanted: what to show beside the turns.
     """
     shown = list(zip(report.sessions, report.judgements, strict=True))
+    tally, worst = overview.told(shown, priced=wanted.cost)
+    if len(shown) > LISTED:
+        many(tally, worst, shown[next(iter(worst)).place], console, explained, wanted=wanted)
+        problems(report.problems, console)
+        return
     if len(shown) > SHOWN:
-        _overview(shown, console)
+        _overview(tally, console)
         shown = shown[-1:]
     for session, judged in shown:
-        _session(session, console)
-        verdicts.render(judged, console, explained)
-        if explained:
-            verdicts.explain(session, console)
-        if wanted != NOTHING:
-            costs.render(session, console, wanted)
+        one(session, judged, console, explained, wanted)
+    _overall(tally, console, wanted)
+    problems(report.problems, console)
+
+
+def many(
+    tally: Tally,
+    worst: Best,
+    first: tuple[Session, Judgement],
+    console: Console,
+    explained: Thresholds | None = None,
+    *,
+    wanted: costs.Wanted = NOTHING,
+) -> None:
+    """Print what many sessions add up to, the worst of them, and the first of these in full."""
+    overview.render(tally, worst, console)
+    one(*first, console, explained, wanted)
+    _overall(tally, console, wanted)
+
+
+def one(
+    session: Session,
+    judged: Judgement,
+    console: Console,
+    explained: Thresholds | None = None,
+    wanted: costs.Wanted = NOTHING,
+) -> None:
+    """Print one session: its turns, what happened in them, its verdict."""
+    _session(session, console)
+    verdicts.render(judged, console, explained)
+    if explained:
+        verdicts.explain(session, console)
+    if wanted != NOTHING:
+        costs.render(session, console, wanted)
+
+
+def _overall(tally: Tally, console: Console, wanted: costs.Wanted) -> None:
     if wanted.cost:
-        costs.overall(report, console)
-    verdicts.overall(report, console)
-    _problems(report, console)
+        costs.overall(tally, console)
+    verdicts.overall(tally.verdicts, console)
 
 
 # ── many sessions ────────────────────────────────────────────────────────────────────────────────
 
 
-def _overview(sessions: Sequence[tuple[Session, Judgement]], console: Console) -> None:
+def _overview(tally: Tally, console: Console) -> None:
     """Print a line a session, the newest last."""
-    recent = [session for session, _ in sessions[-LISTED:]]
-    sums = [analysis.summary([session]) for session in recent]
-    judged = [Text(one.verdict, cells.VERDICT_STYLES[one.verdict]) for _, one in sessions[-LISTED:]]
-    room = max(12, console.width - 56)
-    columns = [
-        cells.Column(
-            "session",
-            [Text(cells.cut(words.title(one), room), "bold") for one in recent],
-            left=True,
-        ),
-        cells.Column("verdict", judged, left=True),
-        cells.numbers("turns", [one.turns for one in sums]),
-        cells.numbers("calls", [one.calls for one in sums]),
-        cells.numbers("peak", [one.peak for one in sums]),
-        cells.Column("used", [cells.share(one.utilization) for one in sums]),
-        cells.numbers("warned", [one.warnings for one in sums]),
-        cells.numbers("refused", [one.refusals for one in sums]),
-    ]
-    console.print(_table(columns))
-    older = len(sessions) - len(recent)
-    if older:
-        console.print(Text(f"and {older:,} older sessions", "dim"))
+    console.print(overview.table(tally.last, console))
     hint = "The newest session follows; --session ID shows another, --json all."
     console.print(Text(hint, "dim"))
     console.print()
@@ -120,7 +133,7 @@ def _session(session: Session, console: Console) -> None:
     _flow(counted(session), console, "dim")
     console.print()
     if session.turns:
-        console.print(_table(columns(session.turns, console.width)))
+        console.print(cells.table(columns(session.turns, console.width)))
     console.print()
     _flow(_sums(session, total), console)
     console.print()
@@ -221,18 +234,18 @@ def columns(turns: Sequence[Turn], width: int) -> list[cells.Column]:
     for place, extra in _extras(turns):
         if place not in chosen and _wide([*few, *chosen.values(), extra]) <= width:
             chosen[place] = extra
-    room = width - _wide([*chosen.values()]) - GAP
+    room = width - _wide([*chosen.values()]) - cells.GAP
     after = [chosen[place] for place in ORDER if place in chosen]
     return [chosen["turn"], *_fitting(turns, names, room), *after]
 
 
 def _wide(columns: Sequence[cells.Column]) -> int:
-    return sum(column.width for column in columns) + GAP * (len(columns) - 1)
+    return sum(column.width for column in columns) + cells.GAP * (len(columns) - 1)
 
 
 def _fitting(turns: Sequence[Turn], names: Sequence[str], room: int) -> list[cells.Column]:
     """Return as many components as fit into ``room``, with ``other`` for what does not."""
-    narrowest = GAP + 1
+    narrowest = cells.GAP + 1
     for most in range(min(len(names), max(0, room) // narrowest + 1), -1, -1):
         chosen = _components(turns, names, most)
         if _wide(chosen) <= room:
@@ -284,20 +297,6 @@ def _extras(turns: Sequence[Turn]) -> Iterable[tuple[str, cells.Column]]:
     yield "output", cells.numbers("output", [cells.output(turn) for turn in turns])
 
 
-def _table(columns: Sequence[cells.Column]) -> Table:
-    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(
-            column.heading,
-            justify="left" if column.left else "right",
-            no_wrap=True,
-            vertical="bottom",
-        )
-    for row in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*row)
-    return table
-
-
 # ── what happened ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -333,13 +332,13 @@ def _fold(head: Text, what: str, reason: str, console: Console) -> None:
         console.print(Text(cells.cut(f"{indent}{reason}", console.width), "dim"))
 
 
-def _problems(report: Report, console: Console) -> None:
+def problems(found: Problems, console: Console) -> None:
     """Say what was skipped while reading."""
-    count = report.problems.count
+    count = found.count
     if not count:
         return
     console.print(Text(f"{cells.many(count, 'damaged record')} skipped", "yellow"))
-    for problem in report.problems.kept[:PROBLEMS]:
+    for problem in found.kept[:PROBLEMS]:
         console.print(Text(f"  {safe(str(problem))}"), soft_wrap=True)
     if count > PROBLEMS:
         console.print(Text(f"  and {count - PROBLEMS:,} more", "dim"))

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tokentrace.analysis import CODES, Finding, Judgement, Report, Session, Thresholds
+from tokentrace.analysis import CODES, Finding, Judgement, Session, Thresholds, worst
 from tokentrace.analysis.findings import VERDICTS
 from tokentrace.analysis.optimising import Trigger, sizes, triggers
 from tokentrace.analysis.wording import turns
@@ -21,7 +21,7 @@ INDENT = 12  # under the level of a finding
 SIZES = 12
 TRIGGERS = 20
 SERVER = "server_context"
-SHARES = frozenset({"utilization", "threshold"})  # of the evidence
+SHARES = frozenset({"utilization", "expected_utilization", "threshold"})  # of the evidence
 
 
 def render(judged: Judgement, console: Console, explained: Thresholds | None = None) -> None:
@@ -101,14 +101,14 @@ def _wrapped(text: str, room: int) -> Iterator[str]:
     yield line
 
 
-def overall(report: Report, console: Console) -> None:
+def overall(counts: Counter[str], console: Console) -> None:
     """Print the verdict of many sessions together."""
-    if len(report.sessions) < 2:
+    if counts.total() < 2:
         return
-    counts = Counter(judged.verdict for judged in report.judgements)
     told = ", ".join(f"{counts[one]:,} {one}" for one in reversed(VERDICTS) if counts[one])
-    style = f"bold {cells.VERDICT_STYLES[report.verdict]}"
-    line = f"verdict of all {len(report.sessions):,} sessions: {report.verdict} ({told})"
+    verdict = worst(counts.elements())
+    line = f"verdict of all {counts.total():,} sessions: {verdict} ({told})"
+    style = f"bold {cells.VERDICT_STYLES[verdict]}"
     console.print(Text(line, style), soft_wrap=True)
 
 

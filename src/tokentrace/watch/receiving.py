@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import zlib
-from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+from tokentrace import schema
 from tokentrace.errors import InputError
 from tokentrace.prompt import Record
 from tokentrace.readers import Problems, otlp_json
+from tokentrace.readers.framing import Message
 
 LARGEST = 64 << 20  # bytes of a request, packed or not
 PATIENCE = 30.0  # seconds for a sender that stops in the middle
 PATHS = {"/v1/traces", "/v1/metrics", "/v1/logs"}
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
-IDS = ("traceId", "spanId", "parentSpanId")
+OURS = schema.PREFIX.encode()
 
 Take = Callable[[list[Record]], None]
 
@@ -46,7 +46,7 @@ class _Server(ThreadingHTTPServer):
 
 
 def records(data: bytes) -> list[Record]:
-    """Return the records of an export in OTLP JSON; spans that are damaged are left out.
+    """Return the records of an export in JSON, or a `Message`; damaged spans are left out.
 
     Raises:
         RefusedError: it is no export.
@@ -54,30 +54,9 @@ def records(data: bytes) -> list[Record]:
     problems = Problems()
     found = list(otlp_json.export(data, problems, ("OTLP", 0)))
     empty = data.strip() == b"{}"  # an export of nothing, as protobuf has it in no byte at all
-    if problems.count and not (found or empty) and otlp_json.OURS not in data:
+    if problems.count and not (found or empty) and OURS not in data:
         raise RefusedError(400)
     return found
-
-
-def as_json(data: bytes) -> bytes:
-    """Return an export in protobuf as OTLP JSON, whose ids are hex.
-
-    Raises:
-        RefusedError: it is no export.
-    """
-    from google.protobuf.json_format import MessageToDict
-    from google.protobuf.message import DecodeError
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    try:
-        tree = MessageToDict(ExportTraceServiceRequest.FromString(data))
-    except DecodeError:
-        raise RefusedError(400) from None
-    for resource in tree.setdefault("resourceSpans", []):
-        for scope in resource.get("scopeSpans", ()):
-            for span in scope.get("spans", ()):
-                span.update({name: b64decode(span[name]).hex() for name in IDS if name in span})
-    return json.dumps(tree).encode()
 
 
 @contextmanager
@@ -113,7 +92,7 @@ def _handler(take: Take) -> type[BaseHTTPRequestHandler]:
             try:
                 data = _body(self)
                 if self.path == "/v1/traces":
-                    take(records(data if kind == JSON else as_json(data)))
+                    take(records(data if kind == JSON else Message(data)))
                 status = 200 if self.path in PATHS else 404
             except RefusedError as refused:
                 status = refused.status

@@ -67,8 +67,9 @@ def _carried(turn: Turn, kept: frozenset[str] | set[str], usual: Shape) -> int |
 def essential(case: Case) -> Iterator[Finding]:
     """Find essential components that were there and are gone, or lost much of their size."""
     usual, moved = _usual(case), _moved(case)
+    alike = [_alike(turn, usual) for turn in case.turns]
     for name in dict.fromkeys(map(short, case.thresholds.essential)):
-        sizes = [_size(turn, name, usual) for turn in case.turns]
+        sizes = [_size(calls, name) for calls in alike]
         owed = _owed(sizes, moved)
         pairs = [
             (index, size, before)
@@ -104,18 +105,23 @@ def _shape(call: CallRecord) -> Shape:
     return call.agent, call.api, call.operation
 
 
-def _size(turn: Turn, name: str, usual: Shape) -> int | None:
-    """Return a component's tokens in a turn's fullest call of the usual shape.
+def _alike(turn: Turn, usual: Shape) -> list[CallRecord]:
+    """Return a turn's calls of the usual shape.
 
-    None where there is no such call, or where the provider holds a part of the prompt that is then
-    in no body.
+    None where the provider holds a part of the prompt that is then in no body.
     """
-    calls = [call for call in (turn.main, *turn.calls) if call and _shape(call) == usual]
-    if not calls or any(HELD in call.settings for call in calls):
-        return None
-    return max(
-        call.components.get(name, 0) + call.components.get(SECTION + name, 0) for call in calls
-    )
+    calls = [call for call in turn.calls if _shape(call) == usual]
+    main = turn.main
+    if main is not None and _shape(main) == usual and not any(main is call for call in calls):
+        calls.append(main)
+    return [] if any(HELD in call.settings for call in calls) else calls
+
+
+def _size(calls: list[CallRecord], name: str) -> int | None:
+    """Return a component's tokens in the fullest of calls, None where there is none."""
+    section = SECTION + name
+    sizes = [call.components.get(name, 0) + call.components.get(section, 0) for call in calls]
+    return max(sizes, default=None)
 
 
 def _moved(case: Case) -> list[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 from tokentrace import schema
@@ -165,20 +166,21 @@ def phases(case: Case) -> Iterator[Finding]:
         if full:
             reached, most = max(shares[n] for n in full), most or 0.0
             told = f"{percent(reached)} of the limit, expected at most {percent(most)}"
-            yield _unexpected(case, phase.name, full, told, (reached, most))
+            sizes = {"utilization": round(reached, 6), "expected_utilization": most}
+            yield _unexpected(case, phase.name, full, told, sizes)
         if large:
             tokens, total = max(case.totals[n] for n in large), total or 0
             told = f"{tokens:,} tokens, expected at most {total:,}"
-            yield _unexpected(case, phase.name, large, told, (tokens, total))
+            sizes = {"reached": tokens, "expected": total}
+            yield _unexpected(case, phase.name, large, told, sizes)
 
 
 def _unexpected(
-    case: Case, name: str, where: list[int], told: str, sizes: tuple[float, float]
+    case: Case, name: str, where: list[int], told: str, sizes: dict[str, float]
 ) -> Finding:
     numbered = case.numbers(where)
     text = f"{turns(numbered)} of phase {name} reach {told}"
-    reached, expected = sizes
-    return found("phase.exceeded", FAILING, text, numbered, reached=reached, expected=expected)
+    return replace(found("phase.exceeded", FAILING, text, numbered), numbers=sizes)
 
 
 RULES = (exceeded, stopped, approached, high, low, phases)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
 from tokentrace import analysis
 from tokentrace.analysis import Comparison, Report, Session, Summary, spending
-from tokentrace.analysis.findings import Judgement, gravity
+from tokentrace.analysis.findings import Judgement
+from tokentrace.analysis.tally import Best, Tally
+from tokentrace.readers import Problems
 from tokentrace.report.html import embedding, filling
 from tokentrace.report.html.colours import Palette
 
@@ -36,13 +38,16 @@ class Entry:
 
     Attributes:
         key: its anchor in the page.
-        session, total: it and what it adds up to.
+        session: it, with its turns only where it is shown in full.
+        start: when it began, in ns since the epoch.
+        total: what it adds up to.
         judgement: what it was found to be.
         body: its section of the page, empty where there was no room.
     """
 
     key: str
     session: Session
+    start: int
     total: Summary
     judgement: Judgement
     body: str = ""
@@ -58,20 +63,51 @@ def render(
         compared: what changed.
         priced: look prices up; by default where the list is there and not switched off.
     """
+    tally, listed = listing()
+    for session, judged in zip(report.sessions, report.judgements, strict=True):
+        tally.add(session, judged)
+    find = report.sessions.__getitem__
+    return page(tally, listed, find, report.problems, compared, priced=priced)
+
+
+def listing() -> tuple[Tally, Best]:
+    """Return what is to be told of each session, and what keeps those that the page lists."""
+    listed = Best(LISTED, lambda entry: entry.newest)
+    return Tally(listed), listed
+
+
+def page(
+    tally: Tally,
+    listed: Iterable[analysis.Entry],
+    session: Callable[[int], Session],
+    problems: Problems,
+    compared: Comparison | None = None,
+    *,
+    priced: bool | None = None,
+) -> str:
+    """Return the page of sessions that were told of.
+
+    Args:
+        tally: all of them.
+        listed: those in the list, in its order.
+        session: gives the whole session at a place, for the few that are shown in full.
+        problems: what was skipped while reading.
+        compared: what changed since another run.
+        priced: see `render`.
+    """
     look_up = spending.listed() if priced is None else priced
-    entries = list(_filled(_ordered(report), look_up=look_up))
-    total = analysis.summary(report.sessions)
+    entries = list(_filled([*listed], session, look_up=look_up))
     return filling.template("page.html").render(
-        entries=entries[:LISTED],
+        entries=entries,
         bodies={one.key: filling.raw(one.body) for one in entries if one.body},
-        total_sessions=len(entries),
-        unlisted=max(0, len(entries) - LISTED),
-        left_out=sum(not one.body for one in entries),
-        total=total,
+        total_sessions=tally.count,
+        unlisted=tally.count - len(entries),
+        left_out=tally.count - sum(bool(one.body) for one in entries),
+        total=tally.summary,
         compared=compared,
         pairs=compared.pairs[:PAIRS] if compared else (),
-        verdict=report.verdict,
-        problems=report.problems,
+        verdict=tally.verdict,
+        problems=problems,
         scripts=[(filling.raw(text), text_hash(text)) for text in map(_file, SCRIPTS)],
         licence=filling.raw(_file(LICENCE)),
         style=filling.raw(_style()),
@@ -85,37 +121,31 @@ def text_hash(text: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _ordered(report: Report) -> list[Entry]:
-    """Return the sessions as they are listed: the gravest first, then the newest."""
-    pairs = [*zip(report.sessions, report.judgements, strict=True)][::-1]
-    pairs.sort(key=lambda pair: -gravity(pair[1].verdict))
-    return [
-        Entry(f"s{place}", session, analysis.summary([session]), judgement)
-        for place, (session, judgement) in enumerate(pairs)
-    ]
-
-
-def _filled(entries: Sequence[Entry], *, look_up: bool) -> Iterator[Entry]:
+def _filled(
+    listed: Sequence[analysis.Entry], session: Callable[[int], Session], *, look_up: bool
+) -> Iterator[Entry]:
     """Yield the sessions with their sections, as long as there is room."""
     palette = Palette()
     room = ROOM
-    for entry in entries:
-        body = _section(entry, palette, look_up=look_up) if room > 0 else ""
+    for rank, one in enumerate(listed):
+        entry = Entry(f"s{rank}", one.session, one.start, one.total, one.judgement)
+        whole = session(one.place) if room > 0 else None
+        body = _section(entry, whole, palette, look_up=look_up) if whole else ""
         room -= len(body)
-        shown = body if room > 0 or entry is entries[0] else ""
+        shown = body if room > 0 or not rank else ""
         room = room if shown else 0
-        yield Entry(entry.key, entry.session, entry.total, entry.judgement, shown)
+        yield replace(entry, body=shown)
 
 
-def _section(entry: Entry, palette: Palette, *, look_up: bool) -> str:
+def _section(entry: Entry, whole: Session, palette: Palette, *, look_up: bool) -> str:
     """Return a session's part of the page."""
-    session = entry.session.last(TURNS)
+    session = whole.last(TURNS)
     chart = embedding.chart(session, palette)
-    sheet = spending.sheet(entry.session, look_up=look_up)
+    sheet = spending.sheet(whole, look_up=look_up)
     return filling.template("session.html").render(
-        entry=entry,
+        entry=replace(entry, session=whole),
         session=session,
-        older=len(entry.session.turns) - len(session.turns),
+        older=len(whole.turns) - len(session.turns),
         chart=chart,
         sheet=sheet,
         places={turn.number: place for place, turn in reversed([*enumerate(session.turns)])},
