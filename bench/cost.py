@@ -48,15 +48,22 @@ def median(values: Any) -> float:
     return round(statistics.median(values), 3)
 
 
-def call_cost(number: int, rounds: int) -> dict[str, float]:
-    """Return milliseconds a call without tokentrace, and what it adds."""
+def call_cost(number: int, rounds: int, *, cached: bool = False) -> dict[str, float]:
+    """Return milliseconds a call without tokentrace, and what it adds.
+
+    With ``cached`` the provider reports that it read most of the prompt from its cache, so that this is
+    shared out among the components, and the prompt compared with the last.
+    """
     import openai
 
     import tokentrace
     from tokentrace import testing
     from tokentrace.instrument import state
 
-    wire = testing.Wire(testing.openai_chat("ok", prompt_tokens=10))
+    details = {"prompt_tokens_details": {"cached_tokens": 200 * number}} if cached else {}
+    size = 220 * number if cached else 10
+    usage = {"prompt_tokens": size, "completion_tokens": 5, "total_tokens": size + 5, **details}
+    wire = testing.Wire(testing.openai_chat("ok", prompt_tokens=size, usage=usage))
     client = openai.OpenAI(api_key="bench", http_client=wire.client("openai"))
     talk: Any = messages(number)
     tokentrace.instrument(exporter="local")
@@ -120,6 +127,7 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
 
     tokentrace.count("warm", model="gpt-4.1")
     table = {f"call, {n} messages": call_cost(n, rounds) for n in (10, 100, 1000)}
+    table |= {f"call, {n}, cached": call_cost(n, rounds, cached=True) for n in (10, 100, 1000)}
     table |= {f"recount, {n} messages": recount_cost(n, rounds) for n in (100, 1000)}
     return table | {"import": import_cost(rounds)}
 

@@ -30,7 +30,6 @@ from tokentrace.instrument.requests import Request, reader
 from tokentrace.prompt import EXACT, CallRecord, Count, LimitReport, Prompt, Usage
 
 UNKNOWN = Usage()
-
 DONE = object()
 # Seconds of counting that a call may wait for; text beyond it is counted by the calls that follow.
 BUDGET = 0.05
@@ -185,7 +184,9 @@ class Call:
                 self.request.body,
                 report,
                 self._report,
-                ask=asking.Question(self.request, self._believes),
+                ask=asking.Question(
+                    self.request, lambda tokens: self.own is None or self.own.believes(tokens)
+                ),
                 known=state.templates,
                 soft=self._soft(),
                 hides=lambda: self.own is not None and self.own.hides,
@@ -248,10 +249,6 @@ class Call:
         )
         context.note_hits(found, self.place.registry)
         return count
-
-    def _believes(self, tokens: int) -> bool:
-        """Whether a provider's own count can be that of the prompt counted last."""
-        return self.own is None or self.own.believes(tokens)
 
     def _soft(self) -> int | None:
         request = self.request

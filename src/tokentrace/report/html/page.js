@@ -535,7 +535,8 @@
           call.reported && call.reported.cache_read ? tokens(call.reported.cache_read) + " from cache" : "",
           call.duration_ms ? tokens(call.duration_ms) + " ms" : "", call.decision ? "guard: " + call.decision : "",
           call.duplicate_tokens ? tokens(call.duplicate_tokens) + " stand twice" : "",
-          call.cache_broken_by ? "cache broken by " + call.cache_broken_by : "", call.error_type,
+          call.cache_broken_by ? "cache broken by " + call.cache_broken_by : "",
+          call.cache_reason ? "cache: " + call.cache_reason.replaceAll("_", " ") : "", call.error_type,
         ];
         return make("li", "", make("b", "", [call.agent, call.model].filter(Boolean).join(" · ") || "call"), " " + words.filter(Boolean).join(" · "));
       });

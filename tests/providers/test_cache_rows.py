@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +44,29 @@ def test_every_row_names_its_source_and_date():
         assert all(row.source and date.fromisoformat(row.dated) for row in rows)
         assert all(row.match != Caching().match for row in rows[:-1])
         assert all(set(row.order) == {"tools", "system", "messages"} for row in rows)
+
+
+# ── the page ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def table():
+    """Return what is known of the providers, as docs/cache.md shows it."""
+    lines = [
+        "| provider | models | minimum | found | kept for | source |",
+        "|---|---|---:|---|---|---|",
+    ]
+    for name, rows in caching.ROWS.items():
+        for row in rows:
+            found = "at marks" if row.exact else f"in steps of {row.step}"
+            lived = f"{row.life / 60:.0f} min" if row.life else ""
+            lived += f", {row.longest / 60:.0f} min if asked" if row.longest else ""
+            least = f"{row.minimum:,}" if row.minimum else ""
+            source = f"{row.source}, {row.dated}"
+            lines.append(f"| {name} | `{row.match}` | {least} | {found} | {lived} | {source} |")
+    return "\n".join(lines)
+
+
+def test_the_page_shows_every_row():
+    """As the data has it."""
+    page = (Path(__file__).parents[2] / "docs" / "cache.md").read_text("utf-8")
+    assert table() in page
