@@ -52,43 +52,38 @@ def report(
         typer.echo(json.schema(), nl=False)
         return
     wanted = Wanted(cost=cost, tools=tools)
-    _check(as_json, markdown, as_page, explain=explain, against=bool(against))
-    _check_wanted(wanted, markdown=markdown, against=bool(against))
+    _check(as_json, markdown, as_page, explain=explain, against=bool(against), wanted=wanted)
     quiet = as_json or markdown
     by = judging(threshold or (), phase or (), fail_on)
     read = partial(_read, log_format=log_format, progress=not quiet)
     found = read(paths or [_home()])
     base = _base(against, found, read) if against else None
-    kept = _without(found, base)
-    shown = _judged(Report(_chosen(kept, session), found.problems), by)
+    shown = _judged(Report(_chosen(_without(found, base), session), found.problems), by)
     compared = None if base is None else _compared(_judged(base, by), shown, session, by)
     cut = _cut(shown, last)
     if as_page:
         pages.page(cut, as_page, compared, priced=cost)
     if quiet or not as_page:
-        explained = by.thresholds if explain else None
-        _print(cut, compared, explained, _form(as_json, markdown), wanted)
+        _print(cut, compared, by.thresholds if explain else None, _form(as_json, markdown), wanted)
     raise typer.Exit(by.code(shown.verdict))
 
 
-def _check(as_json: bool, markdown: bool, as_page: str, *, explain: bool, against: bool) -> None:
+def _check(
+    as_json: bool, markdown: bool, as_page: str, *, explain: bool, against: bool, wanted: Wanted
+) -> None:
     """Raise InputError for options that say two things at once."""
     if as_json and markdown:
         raise InputError("not together with --markdown", source="--json")
     if explain and (markdown or against):
         other = "--markdown" if markdown else "--against"
         raise InputError(f"not together with {other}", source="--explain")
-    if as_page == "-" and (as_json or markdown):
-        raise InputError("one document at a time", source="--html -", mend="give --html a file")
-
-
-def _check_wanted(wanted: Wanted, *, markdown: bool, against: bool) -> None:
-    """Raise InputError for what a comparison or Markdown does not show."""
     if against and wanted != Wanted():
         asked = "--cost" if wanted.cost else "--tools"
         raise InputError("not together with --against", source=asked)
     if wanted.tools and markdown:
         raise InputError("not together with --markdown", source="--tools")
+    if as_page == "-" and (as_json or markdown):
+        raise InputError("one document at a time", source="--html -", mend="give --html a file")
 
 
 def _form(as_json: bool, markdown: bool) -> str:

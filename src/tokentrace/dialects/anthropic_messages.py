@@ -73,7 +73,9 @@ def _conversation(body: Mapping[str, Any]) -> Any:
 
 def _tool(tool: Any) -> Part:
     kind = text_of(get(tool, "type"))
-    return Part("tool", name=text_of(get(tool, "name")) or kind, data=tool)
+    server = text_of(get(tool, "mcp_server_name"))
+    name = text_of(get(tool, "name")) or (f"mcp__{server}" if server else kind)
+    return Part("tool", name=name, data=tool)
 
 
 def _schema(body: Mapping[str, Any]) -> Part | None:

@@ -78,7 +78,8 @@ def tool_of(tool: Any) -> Part:
     kind = text_of(get(tool, "type"))
     inner = get(tool, kind) if kind in {"function", "custom"} else None
     name = text_of(get(inner, "name")) or text_of(get(tool, "name"))
-    return Part("tool", name=name or kind, data=tool)
+    server = text_of(get(tool, "server_label")) if kind == "mcp" else ""
+    return Part("tool", name=name or (f"mcp__{server}" if server else kind), data=tool)
 
 
 def schema_of(schema: Any) -> Part | None:

@@ -7,11 +7,12 @@ without a rounding. `usd` makes dollars of it. What nobody knows is None, never 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from tokentrace.insights.sharing import DRIFT, laid
 from tokentrace.prompt import CallRecord, Usage
-from tokentrace.providers.prices import UNIT, Price, Rates, price_of
+from tokentrace.providers.prices import UNIT, Price, price_of
 
 __all__ = [
     "UNIT", "Bill", "Missed", "Price", "Spending", "agreed", "bill", "missed", "price", "price_of", "recorded", "sent",
@@ -34,6 +35,7 @@ MEDIA_COMPONENT = "media"
 PLAIN_OUTPUT = frozenset({"text", "json"})
 LARGEST = 2**53
 TOLERANCE = UNIT // 10**9
+FINE = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +136,13 @@ def recorded(record: CallRecord) -> Spending | None:
     """
     if record.cost is None or record.cost < 0:
         return None
-    components = {name: round(cost * UNIT) for name, cost in record.costs.items() if cost >= 0}
-    return Spending(components, rest=round(record.cost * UNIT) - sum(components.values()))
+    components = {name: _amount(cost) for name, cost in record.costs.items() if cost >= 0}
+    return Spending(components, rest=_amount(record.cost) - sum(components.values()))
+
+
+def _amount(dollars: float) -> int:
+    """Return dollars as an amount; a float holds fifteen decimals of it."""
+    return round(dollars * FINE) * (UNIT // FINE)
 
 
 def agreed(record: CallRecord, listed: Spending | None) -> Spending | None:
@@ -185,7 +192,7 @@ def _spent(record: CallRecord, usage: Usage, found: Price) -> Spending:
     costs[DRIFT] = drift * rates.input
     if read or write:
         room = {**names, DRIFT: max(0, drift)}
-        for rate, given in _laid(room, record.cached, usage, rates):
+        for rate, given in laid(room, record.cached, usage, rates):
             for name, count in given.items():
                 costs[name] += count * (rate - rates.input)
     long = usage.cache_write_long or 0
@@ -202,76 +209,9 @@ def _spent(record: CallRecord, usage: Usage, found: Price) -> Spending:
     )
 
 
-# ── cached tokens over components ────────────────────────────────────────────────────────────────
-
-DRIFT = "\0"  # no component's name
-
-
 def _sound(components: Mapping[str, int]) -> Mapping[str, int]:
     """Return components, none where one is below nothing: then all of the input is drift."""
     return components if not components or min(components.values()) >= 0 else {}
-
-
-def _laid(
-    room: dict[str, int], cached: Mapping[str, int], usage: Usage, rates: Rates
-) -> Iterator[tuple[int, Mapping[str, int]]]:
-    """Yield what was read and written as rates and tokens by component, or of `DRIFT`.
-
-    What is known of a component holds. The rest goes by size to those of which nothing is known,
-    and only what has no room there to the others.
-
-    Args:
-        room: tokens that may be cached, by component; what was laid is taken off.
-        cached: tokens read, by component, as far as they are known.
-        usage: what was read and written in all.
-        rates: what they cost.
-    """
-    read, long = usage.cache_read or 0, usage.cache_write_long or 0
-    if cached and read:
-        known = _known(room, cached, read)
-        yield rates.read, _taken(room, known)
-        read -= sum(known.values())
-        others = {name: count for name, count in room.items() if name not in known}
-        rest = shared(read, others)
-        yield rates.read, _taken(room, rest)
-        read -= sum(rest.values())
-    short = (usage.cache_write or 0) - long
-    for rate, amount in ((rates.read, read), (rates.write_long, long), (rates.write, short)):
-        if amount:
-            yield rate, _taken(room, shared(amount, room))
-
-
-def _taken(room: dict[str, int], given: Mapping[str, int]) -> Mapping[str, int]:
-    """Take tokens off the room that there is for more."""
-    for name, count in given.items():
-        room[name] -= count
-    return given
-
-
-def _known(room: Mapping[str, int], cached: Mapping[str, int], read: int) -> dict[str, int]:
-    """Return what is known to be read of each component, never more than was read in all."""
-    held: dict[str, int] = {}
-    for name, count in cached.items():
-        if name in room and count > 0:
-            held[name] = min(count, room[name], read)
-            read -= held[name]
-    return held
-
-
-def shared(amount: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """Share whole things by weight, to each at most its weight; largest remainders decide."""
-    whole = sum(weights.values())
-    amount = min(amount, whole)
-    if amount <= 0:
-        return {}
-    given, rests = {}, []
-    for name, weight in weights.items():
-        given[name], rest = divmod(amount * weight, whole)
-        rests.append((-rest, name))
-    left = amount - sum(given.values())
-    for _, name in sorted(rests)[:left] if left else ():
-        given[name] += 1
-    return given
 
 
 # ── many calls ───────────────────────────────────────────────────────────────────────────────────
@@ -383,15 +323,19 @@ def missed(record: CallRecord, before: CallRecord) -> Missed | None:
 
     Only where the numbers say so: what that call read or wrote, less what this one read. Where a
     component is known to have broken the prefix, all that this prompt can share with the one before.
-    None where a cost or the cached tokens are not known; nothing missed is 0 tokens.
+    None where their cost or the cached tokens are not known; nothing missed is 0 tokens.
     """
-    found = price(record)
     now, then = record.usage, before.usage
-    if found is None or _why_not(record) or _why_not(before) or now.cache_read is None:
+    if now.cache_read is None or _why_not(record) or _why_not(before):
         return None
     most = min(now.input or 0, then.input or 0)
     kept = (then.cache_read or 0) + (then.cache_write or 0)
     tokens = max(0, (most if record.cache_broken_by else min(kept, most)) - now.cache_read)
+    if not tokens:
+        return Missed(0, 0)
+    found = price(record)
+    if found is None:
+        return None
     rates = found.at(now.input or 0)
     paid = rates.write if now.cache_write else rates.input
     return Missed(tokens, tokens * max(0, paid - rates.read))

@@ -12,6 +12,7 @@ from tokentrace.prompt import CallRecord
 
 TOOLS = "tools"
 RESULTS = "tool_results"
+CARRIED = frozenset({TOOLS, RESULTS})
 UNNAMED = frozenset({"other", "response_format"})
 CALLING = frozenset({"tool_calls", "tool_use", "function_call"})
 MCP = re.compile(r"mcp__(.+?)(?:__.*)?\Z", re.DOTALL)
@@ -134,24 +135,25 @@ def _add(
     record: CallRecord, sums: dict[str, _Sums], cost_of: Callable[[CallRecord], Spending | None]
 ) -> None:
     """Add what one prompt carried."""
-    details = [
-        one
-        for one in record.details
-        if one.component in {TOOLS, RESULTS} and one.name not in UNNAMED and one.tokens >= 0
-    ]
-    paid = cost_of(record) if details else None
-    for one in details:
-        known = sums.setdefault(one.name, _Sums())
-        if one.component == TOOLS:
-            known.definition = max(known.definition, one.tokens)
-            known.carried += one.tokens
+    paid = cost_of(record) if record.details else None
+    costs = {} if paid is None else paid.components
+    turn = (record.agent, record.turn)
+    for one in record.details:
+        component, name, tokens = one.component, one.name, one.tokens
+        if component not in CARRIED or name in UNNAMED or tokens < 0:
+            continue
+        known = sums.get(name)
+        if known is None:
+            known = sums[name] = _Sums()
+        if component == TOOLS:
+            known.definition = max(known.definition, tokens)
+            known.carried += tokens
             known.prompts += 1
-            known.turns.add((record.agent, record.turn))
+            known.turns.add(turn)
         else:
-            known.results += one.tokens
-        whole = record.components.get(one.component, 0)
-        if paid is not None and whole > 0:
-            share = paid.components.get(one.component, 0) * min(one.tokens, whole) // whole
+            known.results += tokens
+        if paid is not None and (whole := record.components.get(component, 0)) > 0:
+            share = costs.get(component, 0) * min(tokens, whole) // whole
             known.cost = (known.cost or 0) + share
 
 

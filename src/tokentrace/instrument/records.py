@@ -24,6 +24,7 @@ from tokentrace.turns import Place
 
 OTHER = "other"
 MOST_CONTENT = 64_000
+SERVER = "mcp"
 ANSWERED = frozenset({"assistant", "model"})
 
 
@@ -122,13 +123,22 @@ def _server(base_url: str) -> tuple[str, int]:
 
 def _details(prompt: Prompt, count: Count) -> tuple[Detail, ...]:
     """Return the details whose names may leave: defined tools and public sections."""
-    tools = {tool.name for tool in prompt.tools}
+    tools = _defined(prompt)
     told: dict[tuple[str, str], int] = {}
     for detail in count.details:
         name = detail.name if _tellable(detail, tools) else OTHER
         key = (detail.component, name)
         told[key] = told.get(key, 0) + detail.tokens
     return tuple(Detail(component, name, tokens) for (component, name), tokens in told.items())
+
+
+def _defined(prompt: Prompt) -> set[str]:
+    """Return the names of the tools that a request defines, or that a server listed in it."""
+    tools = {tool.name for tool in prompt.tools}
+    if SERVER in prompt.server:
+        parts = (part for message in prompt.messages for part in message.parts)
+        tools.update(part.name for part in parts if part.kind == "tool")
+    return tools
 
 
 def _called(prompt: Prompt) -> tuple[str, ...]:
@@ -138,7 +148,7 @@ def _called(prompt: Prompt) -> tuple[str, ...]:
     """
     if not prompt.tools:
         return ()
-    tools = {tool.name for tool in prompt.tools}
+    tools = _defined(prompt)
     found: list[str] = []
     answering = False
     for message in reversed(prompt.messages):

@@ -1,0 +1,259 @@
+"""What calls cost: lines that add up, unknowns that stay unknown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokentrace.insights import cost
+from tokentrace.prompt import CallRecord, Usage
+from tokentrace.providers.prices import Price, Rates
+
+DOLLAR = cost.UNIT
+TOKEN = DOLLAR // 10**6  # a dollar a million
+FLAT = Price("here", "model", ((-1, Rates(4 * TOKEN, TOKEN, 5 * TOKEN, 8 * TOKEN, 10 * TOKEN, 12 * TOKEN)),))  # fmt: skip
+NAMES = ("system", "tools", "history", "user", "framing")
+
+
+def call(components=None, usage=None, **more):
+    """Return a call of 100 counted tokens, 20 written ones."""
+    held = {"system": 60, "user": 33, "framing": 7} if components is None else components
+    told = Usage(sum(held.values()), 20) if usage is None else usage
+    return CallRecord(tokens=sum(held.values()), components=held, usage=told, **more)
+
+
+def added(found):
+    """Return the sum of all lines of a call's cost."""
+    lines = (found.drift, found.output, found.reasoning, found.request, found.rest)
+    return sum(found.components.values()) + sum(lines)
+
+
+def test_each_component_costs_its_tokens():
+    """Without a cache a component costs its tokens at the input price, framing too."""
+    found = cost.spent(call(), FLAT)
+    assert found.components == {"system": 240 * TOKEN, "user": 132 * TOKEN, "framing": 28 * TOKEN}
+    assert (found.output, found.drift, found.split) == (200 * TOKEN, 0, "")
+    assert found.total == 600 * TOKEN == added(found)
+
+
+@pytest.mark.parametrize(("reported", "drift"), [(110, 40), (90, -40)])
+def test_what_was_not_counted_is_a_line_of_its_own(reported, drift):
+    """Reported tokens beyond the counted ones cost by themselves; fewer take off by themselves."""
+    found = cost.spent(call(usage=Usage(reported, 0)), FLAT)
+    assert found.drift == drift * TOKEN
+    assert found.total == reported * 4 * TOKEN == added(found)
+
+
+def test_cached_tokens_are_laid_by_size_and_it_is_said():
+    """Where nobody knows which tokens were read, each component has its share of them."""
+    found = cost.spent(call(usage=Usage(100, 0, 50)), FLAT)
+    assert found.split == "proportional"
+    assert found.components["system"] == (30 * 4 + 30) * TOKEN
+    assert found.total == (50 * 4 + 50) * TOKEN
+    assert (found.reads, found.saved) == (50 * TOKEN, 150 * TOKEN)
+
+
+def test_cached_tokens_lie_where_they_are_known_to_be():
+    """What is known of a component holds; only the rest is shared among the others."""
+    record = call(usage=Usage(100, 0, 62), cached={"system": 60})
+    found = cost.spent(record, FLAT)
+    assert found.split == "known"
+    assert found.components["system"] == 60 * TOKEN
+    assert found.components["user"] + found.components["framing"] == (38 * 4 + 2) * TOKEN
+    assert found.total == added(found) == (38 * 4 + 62) * TOKEN
+
+
+def test_written_tokens_have_their_price_by_how_long_they_are_kept():
+    """Writing for an hour costs more than for minutes, and both are part of the components."""
+    found = cost.spent(call(usage=Usage(100, 0, 10, 40, cache_write_long=15)), FLAT)
+    assert found.total == (50 * 4 + 10 + 25 * 5 + 15 * 8) * TOKEN == added(found)
+    assert found.writes == (25 * 5 + 15 * 8) * TOKEN
+
+
+def test_thoughts_are_a_line_of_their_own():
+    """Reasoning is taken out of the output and has its own price."""
+    found = cost.spent(call(usage=Usage(100, 20, reasoning=15)), FLAT)
+    assert (found.output, found.reasoning) == (50 * TOKEN, 180 * TOKEN)
+
+
+def test_a_long_prompt_costs_more_for_all_of_its_tokens():
+    """Above a step its price holds for every token, at the step the lower one."""
+    dear = replace(
+        FLAT, steps=((100, Rates(*[2 * rate for rate in FLAT.steps[0][1][:6]])), *FLAT.steps)
+    )
+    at, above = (cost.spent(call(usage=Usage(size, 0)), dear) for size in (100, 101))
+    assert at.total == 100 * 4 * TOKEN
+    assert above.total == 101 * 8 * TOKEN == added(above)
+
+
+def test_a_price_for_the_call_itself_is_a_line():
+    """What a request costs as such is in the total and in no component."""
+    rates = FLAT.steps[0][1]._replace(request=7 * TOKEN)
+    found = cost.spent(call(), replace(FLAT, steps=((-1, rates),)))
+    assert found.request == 7 * TOKEN
+    assert found.total == 607 * TOKEN
+
+
+@given(
+    st.dictionaries(st.sampled_from(NAMES), st.integers(0, 10**6)),
+    st.integers(-1_000, 10**6),
+    st.tuples(*[st.integers(0, 10**6)] * 4),
+    st.dictionaries(st.sampled_from(NAMES), st.integers(-5, 10**6)),
+)
+def test_lines_add_up_to_the_price_of_the_usage(held, drift, numbers, cached):
+    """Whatever is cached where, the lines are the cost of the call, to the last part."""
+    total = sum(held.values()) + drift
+    read, write, long, thought = numbers
+    read = min(read, max(0, total))
+    write = min(write, max(0, total - read))
+    long = min(long, write)
+    usage = Usage(total, 10**6, read, write, thought, cache_write_long=long)
+    found = cost.spent(call(held, usage, cached=cached), FLAT)
+    if total < 0:
+        assert found is None
+        return
+    rates = FLAT.at(total)
+    expected = (total - read - write) * rates.input + read * rates.read
+    expected += (write - long) * rates.write + long * rates.write_long
+    expected += (10**6 - thought) * rates.output + thought * rates.reasoning
+    assert found.total == expected == added(found)
+    assert min(found.components.values(), default=0) >= 0
+
+
+ODD = {
+    "negative input": Usage(-1, 2),
+    "negative output": Usage(10, -2),
+    "more cached than read": Usage(10, 2, 11),
+    "cached and written beyond the input": Usage(10, 2, 6, 6),
+    "negative cached": Usage(10, 2, -1),
+    "negative written": Usage(10, 2, 0, -1),
+    "more thought than written": Usage(10, 2, reasoning=3),
+    "longer kept than written": Usage(10, 2, 0, 3, cache_write_long=4),
+    "absurd": Usage(2**60, 2),
+}
+
+
+@pytest.mark.parametrize("usage", ODD.values(), ids=ODD)
+def test_odd_usage_has_no_cost(usage):
+    """Numbers that cannot be are no reason for a made-up price."""
+    assert cost.spent(call(usage=usage), FLAT) is None
+    assert cost.unknown(call(usage=usage)) == "odd usage"
+
+
+@pytest.mark.parametrize("usage", [Usage(), Usage(10), Usage(None, 3)])
+def test_without_usage_there_is_no_cost(usage):
+    """What the provider did not report is not priced by what we counted."""
+    assert cost.spent(call(usage=usage), FLAT) is None
+    assert cost.unknown(call(usage=usage)) == "no usage reported"
+
+
+def test_embeddings_report_no_output():
+    """A call that writes nothing is known by its input alone."""
+    assert cost.spent(call(usage=Usage(100), operation="embeddings"), FLAT).total == 400 * TOKEN
+
+
+def test_a_refused_call_was_not_sent():
+    """The guard's refusal costs nothing, and is not among the unknown."""
+    record = call(decision="refuse", usage=Usage())
+    assert cost.unknown(record) == "not sent"
+    bill = cost.bill([record])
+    assert (bill.total, bill.unknown) == (None, {})
+
+
+def test_media_with_a_price_of_their_own_are_unknown():
+    """Where sound or images cost otherwise, and some may be among the tokens, nobody knows the cost."""
+    apart = replace(FLAT, media=True)
+    assert cost.spent(call({"media": 5, "user": 5}), apart) is None
+    assert cost.spent(call(), apart) is not None
+
+
+def test_drawn_output_is_unknown_unless_it_was_text():
+    """A model that also draws is priced where the request asked for text."""
+    draws = replace(FLAT, drawn=True)
+    assert cost.spent(call(), draws) is None
+    assert cost.spent(call(settings={"output.type": "text"}), draws) is not None
+
+
+def test_output_without_a_price_is_unknown():
+    """A model that has no price for what it writes has no cost when it writes."""
+    rates = FLAT.steps[0][1]._replace(output=None, reasoning=None)
+    price = replace(FLAT, steps=((-1, rates),))
+    assert cost.spent(call(), price) is None
+    assert cost.spent(call(usage=Usage(100, 0)), price).total == 400 * TOKEN
+
+
+def test_free_is_known_and_unknown_is_not_free():
+    """A price of 0 is a cost of 0; no price is no cost at all."""
+    free = replace(FLAT, steps=((-1, Rates(0, 0, 0, 0, 0, 0)),))
+    assert cost.spent(call(), free).total == 0
+    bill = cost.bill([call(provider="nobody", model="nothing")])
+    assert bill.total is None
+    assert bill.unknown == {("nobody", "nothing", "no price"): 1}
+
+
+def test_components_below_nothing_are_not_believed():
+    """With a component of less than no tokens the whole input is a line of its own."""
+    found = cost.spent(call({"user": -5, "system": 105}, Usage(100, 0)), FLAT)
+    assert found.components == {}
+    assert found.drift == 400 * TOKEN
+
+
+def test_what_a_record_says_holds_where_the_list_says_otherwise():
+    """A recorded cost is taken with what its components tell; the rest is a line."""
+    told = call(cost=0.5, costs={"system": 0.25})
+    found = cost.agreed(told, cost.spent(told, FLAT))
+    assert found.components == {"system": DOLLAR // 4}
+    assert found.rest == DOLLAR // 4
+    assert found.total == DOLLAR // 2
+
+
+def test_where_record_and_list_agree_all_lines_are_told():
+    """The list's lines stand where they come to what was recorded."""
+    listed = cost.spent(call(), FLAT)
+    assert cost.agreed(call(cost=cost.usd(listed.total)), listed) is listed
+    assert cost.agreed(call(), None) is None
+    assert cost.agreed(call(cost=-1.0), None) is None
+
+
+def test_bills_add_up():
+    """A bill of many calls is the sum of their costs, line by line."""
+    one, two = cost.spent(call(), FLAT), cost.spent(call(usage=Usage(110, 20, 50)), FLAT)
+    bill, other = cost.Bill(), cost.Bill()
+    bill.add(one)
+    other.add(two)
+    bill.merge(other)
+    assert bill.total == one.total + two.total
+    assert (bill.known, bill.proportional, bill.saved) == (2, 1, two.saved)
+
+
+def priced(**usage):
+    """Return a call of a listed model, with the lineage of others."""
+    told = Usage(**{"input": 4_000, "output": 10, **usage})
+    return CallRecord(provider="anthropic", model="claude-3-5-sonnet-20241022", start=1_735_689_600 * 10**9,
+                      components={"user": 4_000}, tokens=4_000, usage=told, lineage="a")  # fmt: skip
+
+
+def test_what_was_cached_and_is_read_no_more_was_paid_again():
+    """Tokens that the call before left in the cache cost the difference between plain and read."""
+    pytest.importorskip("genai_prices")
+    before, now = priced(cache_read=1_000, cache_write=2_000), priced(cache_read=0, cache_write=0)
+    rates = cost.price(now).at(4_000)
+    assert cost.missed(now, before) == cost.Missed(3_000, 3_000 * (rates.input - rates.read))
+
+
+def test_nothing_was_missed_where_all_was_read():
+    """A call that read what there was missed nothing; one that tells nothing is not judged."""
+    pytest.importorskip("genai_prices")
+    before = priced(cache_read=1_000, cache_write=2_000)
+    assert cost.missed(priced(cache_read=3_000), before) == cost.Missed(0, 0)
+    assert cost.missed(priced(), before) is None
+
+
+def test_a_known_break_tells_of_all_that_could_have_been_read():
+    """Where a component broke the prefix, what both prompts can share was paid again at most."""
+    pytest.importorskip("genai_prices")
+    now = replace(priced(cache_read=500), cache_broken_by="system")
+    assert cost.missed(now, priced(cache_read=0)).tokens == 3_500
