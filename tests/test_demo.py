@@ -139,6 +139,19 @@ def test_components_add_up(shown):
     } <= seen
 
 
+def test_its_report_names_what_is_wasted(shown):
+    """Old results of tools, and the preamble that two runbooks share, with their true tokens."""
+    printed, session = shown
+    found = {one.code: one for one in analysis.judge(session).findings}
+    preamble = script.evidence("runbook-pool.txt").split("\n\n")[1]
+    assert preamble in script.evidence("runbook-incident.txt")
+    copy, old = found["waste.duplicate"], found["waste.carried"]
+    assert (copy.tokens, copy.turns) == (agent.tokens(preamble), (21, 22, 23, 24, 25))
+    assert (old.component, old.level, old.numbers["age"]) == ("tool_results", "degraded", 16)
+    assert "waste.duplicate" in printed
+    assert "waste.carried" in printed
+
+
 def test_the_prompt_grows_and_is_compressed(shown):
     """Growth through the first phases, exclusions and compressions later."""
     _, session = shown

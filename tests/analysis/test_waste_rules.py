@@ -180,6 +180,7 @@ def test_drift_beyond_the_bound_is_found(made, drifts, why):
     ([57] * 5, {"decision": "refuse"}),
     ([57] * 5, {"method": ""}),
     ([-1_000, -2_000, -3_000], {}),  # nothing was reported
+    ([-990, -1_990, -2_990, -3_990], {}),  # a stand-in reports ten tokens, whatever it is sent
 ])  # fmt: skip
 def test_drift_inside_the_bound_is_not_found(made, drifts, changes):
     """Few calls, few of many, a wide bound, refused and uncounted calls, and usage of nothing."""

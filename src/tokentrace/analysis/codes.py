@@ -209,7 +209,8 @@ CODES: dict[str, Code] = {
         (DEGRADED,),
         "More than one call in ten of a model was reported outside the bound of its count, at least"
         " three. A steady difference is text that the provider adds; one that grows with the prompt"
-        " is another tokenizer.",
+        " is another tokenizer. Prompts of less than 100 tokens, and reports of less than half or more"
+        " than twice the count, are no evidence.",
         "report it with the model's name; until then learn a factor, see docs/accuracy.md",
     ),
 }

@@ -20,6 +20,7 @@ MOST = 2_000  # characters after which any line does
 PICKED = 1  # of the marks of lines: every second may end a block
 LONG_LINE = 600  # characters from which on a line is cut at ends of sentences
 MOST_BLOCKS = 4_096  # a text
+GAP = 2  # characters between blocks that follow one another
 LONGEST = 2_000_000  # characters of a text that is looked through
 MOST_JSON = 8  # blocks of JSON a text
 SHORTEST_RUN = 256  # characters of base64
@@ -59,14 +60,20 @@ def blocks(text: str) -> tuple[Block, ...]:
             full = bool(size) and not line.strip()
         at += len(line) + width
         if full:
-            if size >= LEAST:
-                found.append((hash(tuple(marks)), start, stop))
+            _close(found, marks, size, (start, stop))
             marks, size = [], 0
-            if len(found) == MOST_BLOCKS:
+            if len(found) >= MOST_BLOCKS:
                 break
-    if size >= LEAST:
-        found.append((hash(tuple(marks)), start, stop))
+    _close(found, marks, size, (start, stop))
     return tuple(found)
+
+
+def _close(found: list[Block], marks: list[int], size: int, place: tuple[int, int]) -> None:
+    """Add a block; what is too short for one is known by the block that it follows."""
+    if size >= LEAST:
+        found.append((hash(tuple(marks)), *place))
+    elif size and found and place[0] - found[-1][2] <= GAP:
+        found.append((hash((found[-1][0], *marks)), *place))
 
 
 def _lines(text: str) -> tuple[list[str], Iterable[int]]:
@@ -110,7 +117,7 @@ def joined(found: Sequence[Block]) -> list[tuple[int, int]]:
     """Return the stretches that blocks make, those that follow one another as one."""
     stretches: list[tuple[int, int]] = []
     for _, start, end in found:
-        if stretches and start - stretches[-1][1] <= 2:
+        if stretches and start - stretches[-1][1] <= GAP:
             stretches[-1] = (stretches[-1][0], end)
         else:
             stretches.append((start, end))

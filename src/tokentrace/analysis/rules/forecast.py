@@ -39,8 +39,8 @@ def near(case: Case) -> Iterator[Finding]:
     """Find a limit that is a few turns ahead."""
     forecast = coming(case.turns)
     since = len(segment(case.totals))
-    if forecast is None or since < FEWEST or forecast.turns > case.thresholds.soon:
-        return
+    if forecast is None or since < FEWEST or not 0 < forecast.turns <= case.thresholds.soon:
+        return  # where the limit is reached, it is told by what went over it
     name, pace = forecast.growth[0] if forecast.growth else ("", 0.0)
     who = f", most of it {name} (+{pace:,.0f} a turn)" if name else ""
     until = f"{forecast.earliest:,.1f} to "
