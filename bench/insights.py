@@ -6,14 +6,15 @@ Needs the openai SDK and genai-prices. Every call goes through the real SDK over
 session, and reports cached tokens. Calls without tokentrace, with it but without these parts (their four
 entry points are replaced), and with all of it take turns in one process. CPU of the calling thread:
 
-``bare`` the call without tokentrace, ``before`` with tokentrace less these parts, ``all`` with them;
-``parts`` what they add; ``of_call`` that as a share of ``before``, ``of_ours`` as a share of what
-tokentrace adds to a call without them. A part's own row is the time inside its entry point.
+``bare`` is the call without tokentrace, ``less`` with tokentrace less these parts, ``all`` with all of it, in
+milliseconds; ``ratio`` is ``all`` over ``less``, ``ours`` the same of what tokentrace adds to the bare
+call. The others are milliseconds inside the entry point of each part, in calls of their own.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import tempfile
 import time
@@ -47,8 +48,8 @@ def without() -> Iterator[None]:
 
 
 @contextmanager
-def timed(spent: dict[str, float]) -> Iterator[None]:
-    """Add up the seconds inside each part's entry point."""
+def timed(spent: dict[str, list[float]]) -> Iterator[None]:
+    """Add what each part's entry point takes, in milliseconds, to the last of its figures."""
 
     def around(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(*args: Any) -> Any:
@@ -56,24 +57,24 @@ def timed(spent: dict[str, float]) -> Iterator[None]:
             try:
                 return work(*args)
             finally:
-                spent[name] = spent.get(name, 0.0) + time.thread_time() - started
+                spent[name][-1] += 1e3 * (time.thread_time() - started)
 
         return wrapper
 
     with ExitStack() as stack:
         for name, (place, _) in PARTS.items():
             module, _, attribute = place.rpartition(".")
-            found = getattr(__import__(module, fromlist=["x"]), attribute)
-            stack.enter_context(mock.patch(place, around(name, found)))
+            work = getattr(importlib.import_module(module), attribute)
+            stack.enter_context(mock.patch(place, around(name, work)))
         yield
 
 
 class Talk:
-    """A client, its conversation, and how a call of it is made with more or less of tokentrace.
+    """A client and one conversation for each way to call, so that none finds another's texts counted.
 
     Args:
         number: messages of the conversation.
-        fresh: how many of them are new in each call.
+        fresh: how many of them, at the end, are new in each call.
     """
 
     def __init__(self, number: int, fresh: int) -> None:
@@ -86,76 +87,76 @@ class Talk:
             "prompt_tokens": size,
             "completion_tokens": 5,
             "total_tokens": size + 5,
-            "prompt_tokens_details": {"cached_tokens": 200 * number},
+            "prompt_tokens_details": {"cached_tokens": size - 220 * (fresh + 1)},
         }
         self._wire = testing.Wire(testing.openai_chat("ok", prompt_tokens=size, usage=usage))
         self._client = openai.OpenAI(api_key="bench", http_client=self._wire.client("openai"))
-        self._talk = cost.messages(number - fresh)
-        self._fresh, self._calls = fresh, 0
+        self._number, self._fresh = number, fresh
+        self._calls = 0
 
-    def _body(self, way: str) -> list[dict[str, Any]]:
-        """Return the conversation of one way to call: each has its own, so that none reads another's."""
-        self._calls += 1
-        first, *talk = self._talk
-        new = [
-            {"role": role, "content": f"{way} {self._calls}: {cost.WORDS * 11}"}
-            for role in ("user", "assistant", "user")[-self._fresh :]
-        ]
-        own = {"role": "user", "content": f"This is {way}'s conversation."}
-        return [first, own, *talk[1:], *(new if self._fresh else ())]
-
-    def call(self, way: str) -> float:
-        """Return milliseconds of one call."""
+    def call(self, way: str, inside: dict[str, list[float]] | None = None) -> float:
+        """Return milliseconds of one call; what the parts of it take goes into ``inside``."""
         import tokentrace
         from tokentrace.instrument import state
 
-        settings = state.settings
-        talk: Any = self._body(way)
-        before: Any = talk[: len(talk) - self._fresh]
+        self._calls += 1
+        old, new = self._bodies(way)
         create = self._client.chat.completions.create
+        settings = state.settings
         with ExitStack() as stack:
-            if way == "before":
+            if way == "less":
                 stack.enter_context(without())
             if way == "bare":
                 state.settings = None
             else:
-                stack.enter_context(tokentrace.session(f"{way} {len(talk)} {self._fresh}"))
+                stack.enter_context(tokentrace.session(f"{way} {self._number} {self._fresh}"))
             if self._fresh:
-                create(model="gpt-4.1", messages=before)
+                create(model="gpt-4.1", messages=old)
             self._wire.requests.clear()
-            took, _ = cost.spent(lambda: create(model="gpt-4.1", messages=talk))
+            if inside is not None:
+                for figures in inside.values():
+                    figures.append(0.0)
+                stack.enter_context(timed(inside))
+            took, _ = cost.spent(lambda: create(model="gpt-4.1", messages=new))
         state.settings = settings
         return took
 
+    def _bodies(self, way: str) -> tuple[Any, Any]:
+        """Return the conversation without its new messages, which is sent untimed, and with them."""
+        system, *talk = cost.messages(self._number - self._fresh)
+        talk[0] = {"role": "user", "content": f"A conversation of {way}. {cost.WORDS}"}
+        new = [
+            {"role": role, "content": f"{way} {self._calls}: {cost.WORDS * 11}"}
+            for role in ("assistant", "user")[: self._fresh]
+        ]
+        return [system, *talk], [system, *talk, *new]
+
 
 def added(number: int, fresh: int, rounds: int) -> dict[str, float]:
-    """Return milliseconds a call, what the parts add, and their shares."""
+    """Return milliseconds a call, the ratios, and what each part takes."""
     import tokentrace
 
     tokentrace.instrument(exporter="local")
     talk = Talk(number, fresh)
+    ways = ("bare", "less", "all")
     for _ in range(6):
-        for way in ("bare", "before", "all"):
+        for way in ways:
             talk.call(way)
-    rows = [[talk.call(way) for way in ("bare", "before", "all")] for _ in range(rounds)]
-    inside: dict[str, float] = {}
-    with timed(inside):
-        for _ in range(rounds):
-            talk.call("all")
+    rows = [[talk.call(way) for way in ways] for _ in range(rounds)]
+    inside: dict[str, list[float]] = {name: [] for name in PARTS}
+    for _ in range(rounds):
+        talk.call("all", inside)
     tokentrace.uninstrument()
-    bare = cost.median(row[0] for row in rows)
-    before = cost.median(row[1] for row in rows)
-    more = cost.median(row[2] - row[1] for row in rows)
-    ours = cost.median(row[1] - row[0] for row in rows)
-    calls = rounds * (2 if fresh else 1)
+    bare, less, whole = (cost.median(column) for column in zip(*rows, strict=True))
+    ours = [cost.median(row[place] - row[0] for row in rows) for place in (1, 2)]
+    parts = {name: cost.median(figures) for name, figures in inside.items()}
     return {
         "bare": bare,
-        "before": before,
-        "all": cost.median(row[2] for row in rows),
-        "parts": more,
-        "of_call": round(more / before, 3),
-        "of_ours": round(more / ours, 3),
-        **{name: round(1e3 * seconds / calls, 3) for name, seconds in inside.items()},
+        "less": less,
+        "all": whole,
+        "ratio": round(whole / less, 3),
+        "ours": round(ours[1] / ours[0], 3),
+        **parts,
     }
 
 

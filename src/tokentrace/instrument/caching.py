@@ -144,8 +144,8 @@ def told(record: CallRecord, known: Own, usage: Usage, lineage: Lineage) -> Call
     by, why = cache.judged(case) if case else ("", "")
     if not (cached or by or why):
         return record
-    found = {"cached": cached, "cache_broken_by": records.shown(by), "cache_reason": why}
-    return replace(record, usage=usage, **found)
+    name = records.shown(by)
+    return replace(record, usage=usage, cached=cached, cache_broken_by=name, cache_reason=why)
 
 
 def _repeated(before: Past, layout: Layout, basis: tuple[Any, ...]) -> Tokens | None:
