@@ -31,6 +31,7 @@ clock = time.monotonic  # gives seconds
 
 REMEMBERED = 8  # places in the prompt up to which the provider has kept it
 DIVIDED = 64  # messages of several components whose insides are compared
+TEXTS = 512  # of such a message
 NODES = 20_000
 LONGER = frozenset({"1h", "24h"})
 LARGEST_SLACK = 0.2
@@ -208,7 +209,9 @@ def _inner(before: Layout, same: int, fresh: Sequence[Message]) -> dict[int, tup
     inner = {at: runs for at, runs in before.inner.items() if at < same}
     for at, message in enumerate(fresh, same):
         runs = message.memo.get("runs", ())
-        if len(runs) > 1 and len(inner) < DIVIDED and len({run[0] for run in runs}) > 1:
+        if not 1 < len(runs) <= TEXTS or len(inner) >= DIVIDED:
+            continue
+        if len({run[0] for run in runs}) > 1:
             inner[at] = runs
     return inner
 
@@ -222,7 +225,7 @@ def _fixed(prompt: Prompt, known: Own) -> Iterator[Piece]:
     """Yield definitions with hashes of their JSON; marks for the cache are no part of it."""
     sizes = {one.name: one.tokens for one in known.count.details if one.component == TOOLS}
     schema = (prompt.schema,) if prompt.schema is not None else ()
-    for part in (*schema, *prompt.tools):
+    for part in (*schema, *prompt.tools[:LONGEST]):
         data, name = part.data, part.name
         if isinstance(data, Mapping):
             data = {key: value for key, value in data.items() if key != "cache_control"}
