@@ -150,6 +150,18 @@ def test_without_usage_there_is_no_cost(usage):
     assert cost.unknown(call(usage=usage)) == "no usage reported"
 
 
+def test_a_stream_that_was_let_go_has_no_cost():
+    """What was told while it ran is not what was written; at its end it is, and elsewhere always."""
+    streamed = {"settings": {"stream": True}, "usage": Usage(10, 1)}
+    cut = call(api="anthropic.messages", **streamed)
+    assert cost.spent(cut, FLAT) is None
+    assert cost.unknown(cut) == "stream let go"
+    ended = replace(cut, usage=Usage(10, 1, finish_reasons=("end_turn",)))
+    assert cost.spent(ended, FLAT) is not None
+    assert cost.spent(call(api="openai.chat", **streamed), FLAT) is not None
+    assert cost.spent(call(api="anthropic.messages", usage=Usage(10, 1)), FLAT) is not None
+
+
 def test_embeddings_report_no_output():
     """A call that writes nothing is known by its input alone."""
     assert cost.spent(call(usage=Usage(100), operation="embeddings"), FLAT).total == 400 * TOKEN

@@ -165,6 +165,26 @@ def test_tools_that_a_server_listed_are_told():
     assert records._called(prompt) == ("search",)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_stream_that_is_let_go_has_no_cost(whole):
+    """Anthropic's first event tells one token written, which is not what a cut stream wrote."""
+    wire = testing.Wire(testing.anthropic_stream("a", "b", input_tokens=9))
+    client = anthropic.Anthropic(api_key="x", http_client=wire.client("anthropic"))
+    with testing.capture() as seen:
+        stream = client.messages.create(
+            model="claude-sonnet-4-5",
+            max_tokens=9,
+            messages=[{"role": "user", "content": "Hi."}],
+            stream=True,
+        )
+        events = list(stream) if whole else [next(stream)]
+        stream.close()
+    (found,) = seen.calls
+    assert events[0].type == "message_start"
+    assert found.usage.input == 9
+    assert (found.cost is not None) is whole
+
+
 def test_a_toolset_of_anthropic_is_named_by_its_server():
     """A server's tools as a whole are a row of the table."""
     body = {

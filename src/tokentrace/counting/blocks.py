@@ -31,8 +31,10 @@ EDGES = " \t\r\n\\\"',{}[]"
 _ESCAPED = re.compile(r"(\\r\\n|\\n|\n)")
 _UNICODE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _OPENS = re.compile(r"[{\[]\r?\n[ \t]*[\"{\[\]}\w-]")
-_BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{{SHORTEST_RUN},}}={{0,2}}")
-_LINES64 = re.compile(r"(?:[A-Za-z0-9+/]{60,76}(?:\r?\n|\\n)){4,}[A-Za-z0-9+/]*={0,2}")
+# A run is tried from its first character only, and given up at once: a text of many runs that are a
+# little too short would take a second otherwise.
+_BASE64 = re.compile(rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{SHORTEST_RUN},}}+={{0,2}}")
+_LINES64 = re.compile(r"(?:[A-Za-z0-9+/]{60,76}+(?:\r?\n|\\n)){4,}+[A-Za-z0-9+/]*+={0,2}")
 _KINDS64 = (re.compile("[a-z]"), re.compile("[A-Z]"), re.compile("[0-9]"))
 
 Block = tuple[int, int, int]

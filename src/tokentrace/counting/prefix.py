@@ -92,12 +92,16 @@ def _through(
     """
     found: dict[str, int] = {}
     for at in indexes:
-        one = _spoken(messages, (at,), last)
+        tally = messages[at].memo.get("tally")
+        one = tally[1].components if tally else {}
         size = sum(one.values())
         if size >= goal:
+            one = _spoken(messages, (at,), last)
             _take(found, _part(messages[at], one, goal, tail=tail), goal)
             break
-        _take(found, one, size)
+        for name, held in one.items():
+            owner = HISTORY if name == USER and at != last else name
+            found[owner] = found.get(owner, 0) + held
         goal -= size
     return found
 

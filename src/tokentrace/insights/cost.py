@@ -23,6 +23,7 @@ __all__ = [
 NOT_SENT = "not sent"
 NO_USAGE = "no usage reported"
 ODD_USAGE = "odd usage"
+LET_GO = "stream let go"
 NO_PRICE = "no price"
 MEDIA = "media priced apart"
 
@@ -30,6 +31,9 @@ MEDIA = "media priced apart"
 NONE = ""
 KNOWN = "known"
 PROPORTIONAL = "proportional"
+
+# Their streams tell while they run how much was written so far.
+RUNNING = frozenset({"anthropic.messages", "gemini.generateContent", "bedrock.invoke"})
 
 MEDIA_COMPONENT = "media"
 PLAIN_OUTPUT = frozenset({"text", "json"})
@@ -159,6 +163,8 @@ def _why_not(record: CallRecord) -> str:
         return NOT_SENT
     if usage.input is None or (usage.output is None and record.operation != "embeddings"):
         return NO_USAGE
+    if record.api in RUNNING and record.settings.get("stream") and not usage.finish_reasons:
+        return LET_GO
     read, write, long = usage.cache_read or 0, usage.cache_write or 0, usage.cache_write_long or 0
     sound = (
         0 <= read <= usage.input - write

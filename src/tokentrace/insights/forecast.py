@@ -6,8 +6,8 @@ turns may be of any size. The interval is Sen's, from the variance of Kendall's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import sqrt
 
 from tokentrace.outlook import Forecast
@@ -31,11 +31,9 @@ def ahead(
     since = segment(totals)
     if limit is None or len(since) < FEWEST:
         return None
-    slopes = _slopes(since)
-    pace = (slopes[(len(slopes) - 1) // 2] + slopes[len(slopes) // 2]) / 2
+    pace, low, high = _paces(tuple(since))
     if pace <= 0:
         return None
-    low, high = _interval(slopes, len(since))
     room = max(0, limit - since[-1])
     latest = room / low if low > 0 else 0.0 if not room else None
     return Forecast(
@@ -69,10 +67,14 @@ def _most(pair: tuple[str, float]) -> tuple[float, str]:
     return -pair[1], pair[0]
 
 
-def _slopes(totals: Sequence[int]) -> list[float]:
-    """Return the slopes between all pairs of turns, in order."""
-    pairs: Iterable[tuple[tuple[int, int], tuple[int, int]]] = combinations(enumerate(totals), 2)
-    return sorted((after - before) / (j - i) for (i, before), (j, after) in pairs)
+@lru_cache(maxsize=256)  # the calls of a turn ask again
+def _paces(totals: tuple[int, ...]) -> tuple[float, float, float]:
+    """Return the median of the slopes between all pairs of turns, and both ends of its interval."""
+    slopes = sorted(
+        [(after - totals[i]) / (j - i) for j, after in enumerate(totals) for i in range(j)]
+    )
+    pace = (slopes[(len(slopes) - 1) // 2] + slopes[len(slopes) // 2]) / 2
+    return pace, *_interval(slopes, len(totals))
 
 
 def _interval(slopes: Sequence[float], turns: int) -> tuple[float, float]:

@@ -31,6 +31,7 @@ clock = time.monotonic  # gives seconds
 
 REMEMBERED = 8  # places in the prompt up to which the provider has kept it
 DIVIDED = 64  # messages of several components whose insides are compared
+TEXTS = 512  # of such a message
 NODES = 20_000
 LONGER = frozenset({"1h", "24h"})
 LARGEST_SLACK = 0.2
@@ -98,22 +99,28 @@ class Past:
         reading: what was reported for it.
         kept: places up to which the provider has kept the prompt: tokens, and when.
         doubted: see `insights.cache.Case`.
+        basis: what ``cached`` was worked out from, besides the messages.
+        cached: tokens read by component.
     """
 
     layout: Layout
     reading: Reading
     kept: tuple[tuple[int, float], ...] = ()
     doubted: bool = False
+    basis: tuple[Any, ...] = ()
+    cached: Tokens = field(default_factory=dict)
 
     @property
     def weight(self) -> int:
         """Bytes held, about."""
         inner = sum(map(len, self.layout.inner.values()))
-        return 1_000 + 60 * len(self.layout.mains) + 150 * (inner + len(self.layout.fixed))
+        names = sum(map(len, self.basis[-2:])) + len(self.cached)
+        pieces = inner + len(self.layout.fixed)
+        return 1_000 + 60 * len(self.layout.mains) + 150 * pieces + 100 * names
 
 
 def told(record: CallRecord, known: Own, usage: Usage, lineage: Lineage) -> CallRecord:
-    """Return a call's record with what was read from cache, and what broke it.
+    """Return a call's record with its usage, what was read from cache, and what broke it.
 
     Usage that says nothing of a cache, or what cannot be, changes nothing.
     """
@@ -128,12 +135,26 @@ def told(record: CallRecord, known: Own, usage: Usage, lineage: Lineage) -> Call
         return record
     tokens = _components(known, record)
     layout = _layout(known, rule, tokens, before.layout if before else Layout())
-    now = Past(layout, reading, _kept(rule, before, reading))
-    case = _case(known, rule, before, now) if before and not known.hides else None
-    lineage.cache = replace(now, doubted=case.doubts) if case else now
-    cached = _cached(record, prompt, tokens, rule, reading) if reading.read else {}
+    case = _case(known, rule, before, layout, reading) if before and not known.hides else None
+    basis = (rule, reading.input, reading.read, record.components, tokens)
+    cached = _repeated(before, layout, basis) if before else None
+    if cached is None:
+        cached = _cached(record, prompt, tokens, rule, reading) if reading.read else {}
+    kept, doubted = _kept(rule, before, reading), case is not None and case.doubts
+    lineage.cache = Past(layout, reading, kept, doubted, basis, cached)
     by, why = cache.judged(case) if case else ("", "")
-    return replace(record, cached=cached, cache_broken_by=records.shown(by), cache_reason=why)
+    if not (cached or by or why):
+        return record
+    name = records.shown(by)
+    return replace(record, usage=usage, cached=cached, cache_broken_by=name, cache_reason=why)
+
+
+def _repeated(before: Past, layout: Layout, basis: tuple[Any, ...]) -> Tokens | None:
+    """Return what was read by component where the very same prompt was read as far before."""
+    messages = len(layout.sizes)
+    if messages == LONGEST or not messages == layout.same == len(before.layout.sizes):
+        return None  # of more messages nobody has compared the rest
+    return before.cached if basis == before.basis else None
 
 
 def _components(known: Own, record: CallRecord) -> dict[str, int]:
@@ -166,6 +187,7 @@ def _layout(known: Own, rule: Caching, tokens: Tokens, before: Layout) -> Layout
     fresh = messages[same:]
     asked = hash((SALT, fingerprint(prompt)))
     alike = asked == before.asked
+    grown = bool(fresh) or same < len(before.sizes)
     return Layout(
         (prompt.model, known.request.base_url),
         _switches(prompt, rule),
@@ -173,9 +195,9 @@ def _layout(known: Own, rule: Caching, tokens: Tokens, before: Layout) -> Layout
         before.fixed if alike else tuple(_fixed(prompt, known)),
         marks,
         leading(messages) // WIDTH,
-        before.mains[:same] + [_main(message) for message in fresh],
-        before.sizes[:same] + [size_of(message) for message in fresh],
-        _inner(before, same, fresh) if fresh or same < len(before.sizes) else before.inner,
+        [*before.mains[:same], *map(_main, fresh)] if grown else before.mains,
+        [*before.sizes[:same], *map(size_of, fresh)] if grown else before.sizes,
+        _inner(before, same, fresh) if grown else before.inner,
         sum(tokens.values()),
         sum(prefix.around(prompt, tokens).values()),
         same,
@@ -187,7 +209,9 @@ def _inner(before: Layout, same: int, fresh: Sequence[Message]) -> dict[int, tup
     inner = {at: runs for at, runs in before.inner.items() if at < same}
     for at, message in enumerate(fresh, same):
         runs = message.memo.get("runs", ())
-        if len(runs) > 1 and len(inner) < DIVIDED and len({run[0] for run in runs}) > 1:
+        if not 1 < len(runs) <= TEXTS or len(inner) >= DIVIDED:
+            continue
+        if len({run[0] for run in runs}) > 1:
             inner[at] = runs
     return inner
 
@@ -201,7 +225,7 @@ def _fixed(prompt: Prompt, known: Own) -> Iterator[Piece]:
     """Yield definitions with hashes of their JSON; marks for the cache are no part of it."""
     sizes = {one.name: one.tokens for one in known.count.details if one.component == TOOLS}
     schema = (prompt.schema,) if prompt.schema is not None else ()
-    for part in (*schema, *prompt.tools):
+    for part in (*schema, *prompt.tools[:LONGEST]):
         data, name = part.data, part.name
         if isinstance(data, Mapping):
             data = {key: value for key, value in data.items() if key != "cache_control"}
@@ -236,12 +260,12 @@ def _cached(
 # ── what broke it ────────────────────────────────────────────────────────────────────────────────
 
 
-def _case(known: Own, rule: Caching, before: Past, now: Past) -> Case:
+def _case(known: Own, rule: Caching, before: Past, layout: Layout, reading: Reading) -> Case:
     """Return a call and the one before, as far as the cache goes.
 
     Not where the prompt is more than its body: what nobody sees stands ahead of it.
     """
-    layout, reading, count = now.layout, now.reading, known.count
+    count = known.count
     factor = reading.input / max(1, layout.total)
     life = _life(rule, known.request.body, reading.at - before.reading.at)
     shared = layout.ahead + sum(layout.sizes[: layout.same])

@@ -392,9 +392,9 @@ class Call:
         self._over = True
         span, self.span = self.span, None
         if span is not None and self.record is not None:
-            told = self.usage is not UNKNOWN
             record = self.record
-            if told:
-                record = replace(record, usage=self.usage)
+            if self.usage is not UNKNOWN:
+                if record.usage is not self.usage:
+                    record = replace(record, usage=self.usage)
                 record = attempt(records.priced, record, default=record)
             span.close(record, error, self.overhead)
