@@ -105,3 +105,10 @@ def test_calls_of_the_last_answer_are_pending(reason, waits):
 def test_odd_names_are_no_trouble(name):
     """Whatever a tool is called, it is in the table once."""
     assert [one.name for one in tools.table([call(**{name: 3})])] == [name]
+
+
+def test_idle_tools_are_those_that_every_prompt_carried_for_nothing():
+    """A tool that was called, or came later, is not idle; without word of calls none is."""
+    records = [call(1, look=40, ask=20), call(2, ("look",), look=40, ask=20, new=9, r_look=5)]
+    assert [one.name for one in tools.idle(records)] == ["ask"]
+    assert tools.idle([call(look=40, r_look=30)]) == []

@@ -109,3 +109,18 @@ VALUES = st.recursive(
 def test_the_quick_way_to_indent_gives_the_same_bytes(held):
     """Whatever stands in a document, it is written as the standard library would."""
     assert json.written(held) == plain.dumps(held, indent=2) + "\n"
+
+
+TINY = st.sampled_from([0.0, 1e-4, 9.99e-5, 1.5e-5, 1e-5, 3e-7, -2.5e-9, 1e16, 1.5e17, -1e-300, 3])
+ODD_TEXTS = st.text(st.sampled_from('a":,[}\\e0.1-é '), max_size=12) | st.just('":0.00001,"')
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(ODD_TEXTS, TINY | ODD_TEXTS | st.lists(st.integers() | ODD_TEXTS, max_size=3))
+)
+def test_amounts_of_a_session_are_written_as_the_standard_library_would(held):
+    """Very small dollars, and texts that look like them, stand as they do everywhere else."""
+    assert json._flat_session(held).replace(b" ", b"") == plain.dumps(held).encode().replace(
+        b" ", b""
+    )

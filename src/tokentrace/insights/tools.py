@@ -108,6 +108,14 @@ def called(records: Sequence[CallRecord]) -> Counter[str] | None:
     return made
 
 
+def idle(records: Sequence[CallRecord]) -> list[Tool]:
+    """Return the tools that every prompt carried and nobody called, without what they cost."""
+    if called(records) is None:
+        return []
+    found = table(records, lambda _: None)
+    return [tool for tool in found if tool.calls == 0 and tool.prompts == len(records)]
+
+
 def pending(records: Sequence[CallRecord]) -> bool:
     """Whether the newest answer asked for tools, whose calls no prompt has brought back yet."""
     newest = max(records, key=lambda record: record.start, default=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -25,9 +25,10 @@ from tokentrace.report.spooling import Spool
 VERSION = 1
 MS = 1_000_000
 ENCODER = msgspec.json.Encoder()
-OTHERWISE = re.compile(
-    rb"(?:^|[:,[])-?(?:0\.0000|[\d.]+e)"
-)  # what may be a number of another spelling
+# What may be a number that the standard library spells otherwise; and one that is a name's value.
+OTHERWISE = re.compile(rb"(?:^|[:,[])-?(?:0\.0000|[\d.]+e)")
+NAMED = re.compile(rb'":-?(?:0\.0000\d*|\d[\d.]*e[-+]?\d+)(?=[,}])')
+LETTER = re.compile(rb"\w")
 
 
 def schema() -> str:
@@ -63,21 +64,49 @@ def pieces(held: Mapping[str, Any]) -> Iterator[str]:
     yield "\n}\n" if held else "{}\n"
 
 
-def _indented(value: Any, depth: int) -> str:
+def _indented(value: Any, depth: int, flat: Callable[[Any], bytes] | None = None) -> str:
     """Return a value whose lines, but the first, stand ``depth`` further in.
 
     The encoder of the standard library takes three times as long, and ten times with an indentation
     of its own; but it alone writes all in ASCII, and very small and large numbers as it does.
     """
     try:
-        flat = ENCODER.encode(value)
-        if not flat.isascii() or OTHERWISE.search(flat):
-            flat = json.dumps(value, ensure_ascii=True, allow_nan=False).encode()
-        text = msgspec.json.format(flat, indent=2).decode()
+        text = msgspec.json.format((flat or _flat)(value), indent=2).decode()
     except (UnicodeEncodeError, OverflowError, msgspec.DecodeError):
         # half a surrogate pair: the name of a file that is no UTF-8
         text = json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False)
     return text.replace("\n", "\n" + " " * depth)
+
+
+def _flat(value: Any) -> bytes:
+    """Return a value on one line, in ASCII, with numbers as the standard library writes them."""
+    flat = ENCODER.encode(value)
+    return _plain(value) if not flat.isascii() or OTHERWISE.search(flat) else flat
+
+
+def _plain(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=True, allow_nan=False).encode()
+
+
+def _flat_session(value: Any) -> bytes:
+    """Return what `_flat` does of a session, whose lists hold whole numbers; half as long."""
+    flat = ENCODER.encode(value)
+    try:
+        return NAMED.sub(_spelled, flat) if flat.isascii() else _plain(value)
+    except LookupError:
+        return _plain(value)
+
+
+def _spelled(found: re.Match[bytes]) -> bytes:
+    """Return a number behind the end of its name.
+
+    Raises:
+        LookupError: it may be a part of a text. A quotation mark behind a letter is not: inside a
+            text it stands behind a backslash, and at its beginning behind what is no letter.
+    """
+    if not LETTER.match(found.string, found.start() - 1):
+        raise LookupError
+    return b'":' + repr(float(found[0][2:])).encode()
 
 
 def document(report: Report, *, priced: bool | None = None) -> dict[str, Any]:
@@ -120,7 +149,7 @@ def framed(
 
 def item(session: Session, judged: Judgement, sheet: Sheet) -> str:
     """Return a session as it stands in the document's list."""
-    return _indented(_session(session, judged, sheet), 4)
+    return _indented(_session(session, judged, sheet), 4, _flat_session)
 
 
 def _summary(total: Summary) -> dict[str, Any]:

@@ -119,13 +119,12 @@ def uncalled(case: Case) -> Iterator[Finding]:
 
 
 def _uncalled(case: Case, calls: Sequence[CallRecord], where: Sequence[int]) -> Iterator[Finding]:
-    if len(where) < max(FEWEST, case.thresholds.uncalled):
+    if len(where) < max(FEWEST, case.thresholds.uncalled) or tools.pending(calls):
         return
-    table = tools.table(calls)
-    idle = [tool for tool in table if tool.calls == 0 and tool.prompts == len(calls)]
+    idle = tools.idle(calls)
     tokens = sum(tool.definition for tool in idle)
     share = tokens * len(calls) / max(1, sum(call.tokens for call in calls))
-    if not idle or tools.pending(calls) or share < case.thresholds.wasted:
+    if not idle or share < case.thresholds.wasted:
         return
     names = [tool.name for tool in idle[:NAMED]]
     more = f" and {len(idle) - NAMED} more" if len(idle) > NAMED else ""
