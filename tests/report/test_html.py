@@ -161,6 +161,14 @@ def test_a_finding_says_what_its_code_means(report):
     assert analysis.CODES["limit.exceeded"].means in page.text
 
 
+def test_a_finding_says_what_it_costs_and_how_sure_it_is(report):
+    """Money, a share and a confidence below the highest stand in the evidence, as in the terminal."""
+    told = finding(tokens=819, cost_usd=0.00008, confidence="medium", numbers={"share": 0.205647})
+    page = Page(html.render(judged(report, told, finding(tokens=1))))
+    for words in ("share 20.6%", "$0.000080 a turn", "medium confidence", "cost unknown"):
+        assert words in page.text
+
+
 def test_a_mere_note_is_called_one(report):
     """A finding that lowers no verdict does not stand there as healthy."""
     page = Page(

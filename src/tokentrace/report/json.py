@@ -75,7 +75,8 @@ def _indented(value: Any, depth: int, flat: Callable[[Any], bytes] | None = None
     except (UnicodeEncodeError, OverflowError, msgspec.DecodeError):
         # half a surrogate pair: the name of a file that is no UTF-8
         text = json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False)
-    return text.replace("\n", "\n" + " " * depth)
+    # what both encoders before leave as it is, and the standard library does not
+    return text.replace("\x7f", "\\u007f").replace("\n", "\n" + " " * depth)
 
 
 def _flat(value: Any) -> bytes:

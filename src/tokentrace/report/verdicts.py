@@ -21,7 +21,8 @@ INDENT = 12  # under the level of a finding
 SIZES = 12
 TRIGGERS = 20
 SERVER = "server_context"
-SHARES = frozenset({"utilization", "expected_utilization", "threshold"})  # of the evidence
+# of the evidence
+SHARES = frozenset({"utilization", "expected_utilization", "threshold", "share"})
 
 
 def render(judged: Judgement, console: Console, explained: Thresholds | None = None) -> None:
@@ -43,12 +44,17 @@ def render(judged: Judgement, console: Console, explained: Thresholds | None = N
 def _means(found: Finding) -> Iterator[str]:
     """Yield a finding's code, what it costs, how sure it is, and what to do."""
     yield found.code
+    yield from worth(found)
+    yield safe(found.remedy)
+
+
+def worth(found: Finding) -> Iterator[str]:
+    """Yield what a finding's tokens cost where it has any, and how sure it is unless very."""
     if found.tokens is not None:
         paid = found.cost_usd
         yield "cost unknown" if paid is None else f"${paid:.6f} a turn"
     if found.confidence != HIGH:
         yield f"{found.confidence} confidence"
-    yield safe(found.remedy)
 
 
 def _explained(found: Finding, thresholds: Thresholds) -> Iterator[str]:

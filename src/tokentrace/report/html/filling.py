@@ -51,7 +51,7 @@ def _templates() -> Environment:
     made.globals |= {
         "title": words.title, "kind": words.kind, "what": words.numbers, "why": words.why, "counted": text.counted,
         "many": cells.many, "output": cells.output, "arrows": cells.ARROWS, "marks": MARKS,
-        "models": models, "figure": verdicts.figure, "codes": CODES,
+        "models": models, "figure": verdicts.figure, "worth": verdicts.worth, "codes": CODES,
         "money": costs.money, "paid": costs.lines, "remarks": costs.remarks, "alone": comparing.alone, "groups": comparing.groups,
     }  # fmt: skip
     return made

@@ -24,6 +24,9 @@
   const sure = (row) => !row.method || SURE.includes(row.method);
   const size = (row) =>
     (sure(row) ? "" : "~") + tokens(row.total || 0) + (row.error ? " ±" + tokens(row.error) : "");
+  const cache = (call) => // which component broke the cached prefix, and how, or why nothing was read
+    [call.cache_broken_by ? "cache broken by " + call.cache_broken_by : "cache", (call.cache_reason || "").replaceAll("_", " ")]
+      .filter(Boolean).join(": ");
   const bare = (name) => name.replace(/^section\.(?=.)/, "");
   const many = (n, thing) => tokens(n) + " " + thing + (n === 1 ? "" : "s");
   const short = (n) => (n >= 1e6 ? +(n / 1e6).toFixed(2) + "M" : n >= 1e4 ? +(n / 1e3).toFixed(1) + "k" : BIG.format(n));
@@ -535,8 +538,7 @@
           call.reported && call.reported.cache_read ? tokens(call.reported.cache_read) + " from cache" : "",
           call.duration_ms ? tokens(call.duration_ms) + " ms" : "", call.decision ? "guard: " + call.decision : "",
           call.duplicate_tokens ? tokens(call.duplicate_tokens) + " stand twice" : "",
-          call.cache_broken_by ? "cache broken by " + call.cache_broken_by : "",
-          call.cache_reason ? "cache: " + call.cache_reason.replaceAll("_", " ") : "", call.error_type,
+          call.cache_reason || call.cache_broken_by ? cache(call) : "", call.error_type,
         ];
         return make("li", "", make("b", "", [call.agent, call.model].filter(Boolean).join(" · ") || "call"), " " + words.filter(Boolean).join(" · "));
       });
