@@ -70,7 +70,7 @@ def up(options: argparse.Namespace) -> int:
     if not left or len(left) < len(state["running"]):
         for one in left:
             end_old(*one)
-        state = _up(folder, options.collector, options.rules)
+        state = _up(folder, options.collector)
     for name, where in state["places"].items():
         say(f"{name:<12}{where}")
     endpoint = f"OTEL_EXPORTER_OTLP_ENDPOINT={state['places']['otlp_http']}"
@@ -78,10 +78,10 @@ def up(options: argparse.Namespace) -> int:
     return 0
 
 
-def _up(folder: Path, which: str, rules: Sequence[str]) -> dict[str, Any]:
+def _up(folder: Path, which: str) -> dict[str, Any]:
     found = building.everything()
     folder.mkdir(parents=True, exist_ok=True)
-    programs, places = running.plan(found, which, rules, folder)
+    programs, places = running.plan(found, which, folder)
     state = {"places": places, "found": asdict(found), "collector": which}
     processes: list[subprocess.Popen[bytes]] = []
     try:
@@ -133,7 +133,7 @@ def test(options: argparse.Namespace) -> int:
     processes: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="tokentrace-backends-") as scratch:
         folder = Path(scratch)
-        programs, places = running.plan(found, options.collector, (), folder)
+        programs, places = running.plan(found, options.collector, folder)
         try:
             running.start_all(programs, folder, processes, apart=False)
             write(folder, {"places": places, "found": asdict(found)}, processes)
@@ -168,8 +168,6 @@ def parser() -> argparse.ArgumentParser:
     for one in (added[up], added[down]):
         help_text = "folder of logs and state (%(default)s)"
         one.add_argument("--dir", default=TOP / ".backends", help=help_text)
-    rules = "files of rules for Prometheus"
-    added[up].add_argument("--rules", nargs="*", default=(), metavar="FILE", help=rules)
     added[test].add_argument("pytest", nargs="*", help="arguments of pytest, behind --")
     return whole
 

@@ -16,9 +16,9 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 
 import real_backends
+from backend_stack import running
 from dashboards import RULES, filled, queries, recording
 from real_backends import STATE, TEMPO, assert_soon
 
@@ -94,15 +94,10 @@ def hurried(folder: Path, minute: str) -> None:
 
 @contextmanager
 def prometheus(folder: Path, target: str, minute: str) -> Iterator[str]:
-    """Run Prometheus with the rules on a free port of loopback; yield its address."""
+    """Run Prometheus as shipped, with hurried rules, on a free port of loopback; yield its address."""
     hurried(folder, minute)
-    scraped = [{"job_name": "tokentrace", "static_configs": [{"targets": [target]}]}]
-    config = {
-        "global": {"scrape_interval": "2s", "scrape_timeout": "2s"},
-        "rule_files": ["*.rules.yml"],
-        "scrape_configs": scraped,
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config), "utf-8")
+    config = running.scraping({"collector:8889": target}, folder)
+    (folder / "prometheus.yml").write_text(config, "utf-8")
     port = free_port()
     command = [
         str(PROMETHEUS),
