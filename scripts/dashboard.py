@@ -215,9 +215,7 @@ def now() -> Row:
     return "In this time", [
         number("Calls", "LLM calls with a span, refused ones included.", calls),
         number("Input tokens", "Counted.", tokens),
-        number(
-            "Cost of input", "Where prices are known.", total("component_cost_usd"), "currencyUSD"
-        ),
+        number("Cost", "Of calls with a known price.", total("cost_usd"), "currencyUSD"),
         number("Refused", "By the guard, before a byte left.", share(refused, calls), SHARE, *warn),
         number(
             "Near the limit", "At 90 % of it and above.", share(near, calls), SHARE, (0.2, "red")
@@ -251,7 +249,7 @@ def tokens_row() -> Row:
         ),
         ranking(
             "Components by cost",
-            "The ten that cost most, where prices are known.",
+            "The ten that cost most, where prices are known; without names of your own.",
             "currencyUSD",
             f"sort_desc(topk(10, {total('component_cost_usd', COMPONENT)}))",
         ),

@@ -4,9 +4,10 @@ build   the OpenTelemetry Collector (two versions) and Jaeger from their Go modu
         Debian's packages; what is built already is kept
 up      starts them on free ports of loopback, waits until they answer, prints where they are
 down    ends exactly what `up` started
-test    up, then pytest tests/backends, then down, whatever happens
+test    up, then pytest tests/backends, then down, whatever happens; where no Python at hand has
+        tokentrace and what the tests need, it makes an environment in .backends/venv
 
-Needs Python 3.11 and Go, nothing else. What is built lies in TOKENTRACE_BACKENDS_CACHE, by default
+Needs Python 3.11 and Go, nothing else, in a fresh clone too. What is built lies in TOKENTRACE_BACKENDS_CACHE, by default
 ~/.cache/tokentrace/backends, under a name that is made from all that went into it. With TEMPO_URL
 the tests ask that Tempo, too, and the Collector sends to TEMPO_ENDPOINT, by default its port 4317.
 """
@@ -27,12 +28,17 @@ from pathlib import Path
 from typing import Any
 
 from backend_stack import building, running
-from backend_stack.processes import StackError, alive, born, end, end_old, owned, say, story
+from backend_stack.processes import StackError, alive, born, end, end_old, owned, say, story, work
 
 TOP = building.HERE.parents[1]
 STATE = "state.json"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PYTHONS = (sys.executable, str(TOP / ".venv/bin/python"), str(TOP / ".nox/backends/bin/python"))
+OWN = TOP / ".backends" / "venv"
+PYTHONS = (
+    sys.executable,
+    *(str(TOP / one / "bin/python") for one in (".venv", ".nox/backends", OWN)),
+)
+NEEDED = "import genai_prices, hypothesis, openai, pytest, tokentrace"
 
 
 def build(_options: argparse.Namespace) -> int:
@@ -115,16 +121,23 @@ def down(options: argparse.Namespace) -> int:
 
 
 def interpreter() -> str:
-    """Return a Python that has tokentrace, the demo's SDK and pytest.
+    """Return a Python that has tokentrace and what its tests need, made where none is at hand.
 
     Raises:
-        StackError: none is at hand.
+        StackError: it cannot be made.
     """
     for python in filter(shutil.which, PYTHONS):
-        command = [python, "-c", "import openai, pytest, tokentrace"]
+        command = [python, "-c", NEEDED]
         if not subprocess.run(command, capture_output=True, check=False).returncode:
             return python
-    raise StackError("no Python here that has tokentrace, openai and pytest", "run nox -s backends")
+    python, log = str(OWN / "bin" / "python"), OWN.with_suffix(".log")
+    OWN.parent.mkdir(parents=True, exist_ok=True)
+    install = [python, "-m", "pip", "install", "-q"]
+    work(f"making {OWN.relative_to(TOP)}", [sys.executable, "-m", "venv", "--clear", str(OWN)], log)
+    work("installing pip", [*install, "-U", "pip"], log)  # the one of venv knows no groups
+    wanted = ["-e", ".[cost,demo]", "--group", "pytest"]
+    work("installing tokentrace and what its tests need", [*install, *wanted], log, cwd=TOP)
+    return python
 
 
 def test(options: argparse.Namespace) -> int:

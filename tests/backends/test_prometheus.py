@@ -108,6 +108,30 @@ def test_refused_calls_are_counted(backends, agent):
     assert_soon(lambda: by_name(sums(backends, query, "tokentrace_guard_decision")), told)
 
 
+def test_what_calls_cost_is_summed(backends, agent):
+    """Dollars by component, and of whole calls, are those of the trace file."""
+    told = totals(agent.calls, lambda call: call.costs) | {
+        "": sum(call.cost or 0 for call in agent.calls)
+    }
+    assert {"user", "framing"} < set(told)
+    assert told[""] > sum(told.values()) / 2  # output and all
+    query = '{__name__=~"tokentrace_span_(component_)?cost_USD_total", service_name="careful"}'
+
+    def seen():
+        found = by_name(sums(backends, query, "tokentrace_component_name"))
+        return {name: round(dollars, 12) for name, dollars in found.items()}
+
+    assert_soon(seen, {name: round(dollars, 12) for name, dollars in told.items()})
+
+
+def test_what_came_from_the_cache_is_summed(backends, agent):
+    """Tokens that the provider had in its cache are summed by model."""
+    told = totals(agent.calls, lambda call: {call.model: call.usage.cache_read or 0})
+    assert told
+    query = 'tokentrace_span_usage_cache_read_tokens_total{service_name="careful"}'
+    assert_soon(lambda: by_name(sums(backends, query, MODEL)), told)
+
+
 # ── the library's own metrics ────────────────────────────────────────────────────────────────────
 
 
@@ -144,7 +168,7 @@ def test_metrics_of_the_library_arrive_with_their_sums(backends, demo, name, lab
 
 RECORD = CallRecord(
     model="gpt-4o", tokens=100, method="exact", components={"history": 60, "mine": 25, "system": 15},
-    costs={"history": 0.5, "mine": 0.125, "system": 0.25}, usage=Usage(input=100, output=1),
+    costs={"history": 0.5, "mine": 0.125, "system": 0.25}, cost=1.0, usage=Usage(input=100, output=1),
 )  # fmt: skip
 
 
@@ -161,10 +185,10 @@ def send(backends, service, number):
 
 
 def test_costs_are_summed_by_component(backends):
-    """Costs of components that have a standard name are summed in US dollars."""
+    """Costs of components that have a standard name are summed in US dollars, and those of calls."""
     send(backends, "costly", 4)
-    query = 'tokentrace_span_component_cost_USD_total{service_name="costly"}'
-    told = {"history": 2.0, "system": 1.0}
+    query = '{__name__=~"tokentrace_span_(component_)?cost_USD_total", service_name="costly"}'
+    told = {"history": 2.0, "system": 1.0, "": 4.0}
     assert_soon(lambda: by_name(sums(backends, query, "tokentrace_component_name")), told)
 
 

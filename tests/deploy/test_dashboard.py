@@ -19,7 +19,7 @@ TRACEQL = dict(queries("query"))
 
 # What the Collector derives of spans, and what other programs count: no metrics of the package's own.
 DERIVED = re.compile(
-    r"tokentrace_span_(calls|component_(tokens|cost_USD)|input_\w+|usage_\w+)_total"
+    r"tokentrace_span_(calls|cost_USD|component_(tokens|cost_USD)|input_\w+|usage_\w+)_total"
 )
 OTHERS = ("otelcol_", "tempo_")
 WORDS = re.compile(r"[a-zA-Z_][a-zA-Z0-9_:]*")
