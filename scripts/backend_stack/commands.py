@@ -1,7 +1,7 @@
 """Builds and runs the programs that traces are looked at in: Collector, Jaeger and Prometheus.
 
-build   the OpenTelemetry Collector (two versions) and Jaeger from their Go modules, Prometheus from
-        Debian's packages; what is built already is kept
+build   the OpenTelemetry Collector (two versions) and Jaeger from their Go modules, Prometheus out
+        of Debian's package where it is not on PATH; what is built already is kept
 up      starts them on free ports of loopback, waits until they answer, prints where they are
 down    ends exactly what `up` started
 test    up, then pytest tests/backends, then down, whatever happens; where no Python at hand has
@@ -22,7 +22,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ NEEDED = "import genai_prices, hypothesis, openai, pytest, tokentrace"
 
 
 def build(_options: argparse.Namespace) -> int:
-    """Build or install what is not there yet."""
+    """Build or fetch what is not there yet."""
     building.everything()
     return 0
 
@@ -152,7 +152,8 @@ def test(options: argparse.Namespace) -> int:
             write(folder, {"places": places, "found": asdict(found)}, processes)
             tests = str(TOP / "tests" / "backends")
             command = [python, "-m", "pytest", tests, *options.pytest]
-            told = os.environ | {"TOKENTRACE_BACKENDS": str(folder / STATE)}
+            path = f"{Path(found.prometheus).parent}{os.pathsep}{os.environ['PATH']}"
+            told = os.environ | {"TOKENTRACE_BACKENDS": str(folder / STATE), "PATH": path}
             with owned(command, env=told, cwd=TOP) as process:
                 code = process.wait()
             for program in programs if code else ():
@@ -190,15 +191,20 @@ def interrupted(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
-def main() -> int:
-    """Run the command; return an exit code."""
-    options = parser().parse_args()
+def careful(name: str, does: Callable[[], int]) -> int:
+    """Do something that starts processes; return an exit code. A fault is told, and where its log ends."""
     for number in SIGNALS:
         signal.signal(number, interrupted)
     try:
-        return int(options.does(options))
+        return does()
     except StackError as error:
         if error.log is not None:
             story(error.log)
-        print(f"scripts/backends: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
+
+
+def main() -> int:
+    """Run the command; return an exit code."""
+    options = parser().parse_args()
+    return careful("scripts/backends", lambda: int(options.does(options)))

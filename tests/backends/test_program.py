@@ -109,6 +109,19 @@ def test_without_go_one_line_says_what_to_do(tmp_path):
     assert told == "scripts/backends: no Go here; install Go 1.26 or later and put it on PATH\n"
 
 
+def test_a_package_that_cannot_be_fetched_fails_the_build(tmp_path):
+    """Where Debian's package is not to be had, that is told with its exit code, and nothing is left."""
+    for name in ("apt-get", "dpkg-deb"):
+        (tmp_path / name).write_text("#!/bin/sh\necho no such package\nexit 100\n")
+        (tmp_path / name).chmod(0o755)
+    cache = tmp_path / "cache"
+    code, _, told = called("build", PATH=str(tmp_path), TOKENTRACE_BACKENDS_CACHE=str(cache))
+    assert code == 1
+    assert "no such package" in told
+    assert "failed with exit code 100; the log is" in told
+    assert not (cache / "debian-prometheus").exists()
+
+
 @pytest.mark.parametrize("arguments", [(), ("fly",), ("up", "--collector", "oldest")])
 def test_what_is_no_command_is_refused(arguments):
     """A wrong command line is exit code 2 with the usage."""
