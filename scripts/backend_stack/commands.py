@@ -158,6 +158,9 @@ def test(options: argparse.Namespace) -> int:
                 code = process.wait()
             for program in programs if code else ():
                 story(folder / f"{program.name}.log")
+        except StackError as error:
+            tell(error)  # as long as its log is there
+            raise
         finally:
             end_all(processes)
     return code
@@ -191,6 +194,12 @@ def interrupted(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
+def tell(error: StackError) -> None:
+    """Print the end of the log that a fault names."""
+    if error.log is not None:
+        story(error.log)
+
+
 def careful(name: str, does: Callable[[], int]) -> int:
     """Do something that starts processes; return an exit code. A fault is told, and where its log ends."""
     for number in SIGNALS:
@@ -198,8 +207,7 @@ def careful(name: str, does: Callable[[], int]) -> int:
     try:
         return does()
     except StackError as error:
-        if error.log is not None:
-            story(error.log)
+        tell(error)
         print(f"{name}: {error}", file=sys.stderr)
         return 1
 
