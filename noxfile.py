@@ -181,7 +181,7 @@ def backends(session: nox.Session) -> None:
     """Build and start Collector, Jaeger and Prometheus, and look for our traces in them."""
     if not shutil.which("go"):
         session.skip("no Go here: the Collector and Jaeger are not built, and their tests not run")
-    session.install(".[demo]", *PYTEST)
+    session.install(".[cost,demo]", *PYTEST)
     session.run("python", "scripts/backends", "test", "--", *session.posargs)
 
 

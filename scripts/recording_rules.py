@@ -57,6 +57,7 @@ RECORDED: dict[str, tuple[str, tuple[str, ...]]] = {
     "input_drift_over": ("tokentrace_span_input_drift_over_total", BOTH),
     "input_drift_under": ("tokentrace_span_input_drift_under_total", BOTH),
     "component_tokens": ("tokentrace_span_component_tokens_total", (*BOTH, COMPONENT)),
+    "cost_usd": ("tokentrace_span_cost_USD_total", BOTH),
     "component_cost_usd": ("tokentrace_span_component_cost_USD_total", (*BOTH, COMPONENT)),
     "utilization_bucket": (series(schema.UTILIZATION, "bucket"), ("le", *BOTH)),
     "overhead_seconds_bucket": (series(schema.OVERHEAD, "bucket"), ("le", SERVICE)),

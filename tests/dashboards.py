@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from tokentrace import schema
+
 DEPLOY = Path(__file__).parents[1] / "deploy"
 DASHBOARD = DEPLOY / "grafana" / "dashboards" / "tokentrace.json"
 RULES = DEPLOY / "prometheus"
@@ -51,3 +53,11 @@ def recording() -> dict[str, tuple[str, list[str], str]]:
         name = re.sub(r'^\{__name__=~"(\w+)\(_total\)\?"\}$', r"\1", counter)
         found[rule["record"]] = (name, labels.split(", "), rule["expr"])
     return found
+
+
+def attributes() -> set[str]:
+    """Return every attribute that a span or its resource may bear, components' own aside."""
+    tables = (schema.CALL, schema.USAGE, schema.CONTEXT)
+    return {key for table in tables for _, key, _ in table} | {
+        value for value in vars(schema).values() if isinstance(value, str) and "." in value
+    }

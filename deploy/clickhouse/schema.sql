@@ -56,6 +56,7 @@ CREATE TABLE IF NOT EXISTS otel.otel_traces
     OutputTokens     Nullable(UInt64)       MATERIALIZED toUInt64OrNull(SpanAttributes['gen_ai.usage.output_tokens']),
     CacheReadTokens  UInt64                 MATERIALIZED toUInt64OrZero(SpanAttributes['gen_ai.usage.cache_read.input_tokens']),
     CacheWriteTokens UInt64                 MATERIALIZED toUInt64OrZero(SpanAttributes['gen_ai.usage.cache_write.input_tokens']),
+    Cost             Nullable(Float64)      MATERIALIZED toFloat64OrNull(SpanAttributes['tokentrace.cost.usd']),
     Components       Map(LowCardinality(String), UInt64) MATERIALIZED mapFromArrays(
         arrayMap(
             name -> extract(name, '^tokentrace\\.component\\.(.+)\\.tokens$'),

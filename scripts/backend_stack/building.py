@@ -172,22 +172,29 @@ def jaeger() -> str:
 
 
 def prometheus() -> tuple[str, str]:
-    """Return the paths of Prometheus and promtool, installed first where that can be done.
+    """Return the paths of Prometheus and promtool, out of Debian's package where they are not here.
+
+    The package is unpacked, not installed: installed it would start a server on a port of its own.
 
     Raises:
-        StackError: they are not here, and this is no Debian, or not its root.
+        StackError: they are not here, and this is no Debian.
     """
-    if not all(map(shutil.which, DEBIAN)) and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        with alone("apt-get"):
-            for step in (["update"], ["install", "-y", "--no-install-recommends", DEBIAN[0]]):
-                command = ["apt-get", "-qq", *step]
-                work(f"apt-get {' '.join(step)}", command, cache() / "apt-get.log", env=quiet)
     server, tool = map(shutil.which, DEBIAN)
-    if server is None or tool is None:
-        mend = "apt-get install prometheus, or put prometheus and promtool on PATH"
-        raise StackError("no Prometheus here", mend)
-    return server, tool
+    if server and tool:
+        return server, tool
+    if not all(map(shutil.which, ("apt-get", "dpkg-deb"))):
+        raise StackError("no Prometheus here", "put prometheus and promtool on PATH")
+
+    def make(half: Path, log: Path) -> None:
+        if os.geteuid() == 0:  # what can be had is known to root alone on a new machine
+            work("apt-get update", ["apt-get", "-qq", "update"], log)
+        work("fetching Prometheus", ["apt-get", "-qq", "download", DEBIAN[0]], log, cwd=half)
+        (package,) = half.glob("*.deb")
+        work("unpacking it", ["dpkg-deb", "-x", str(package), str(half)], log)
+        package.unlink()
+
+    server = made(cache() / "debian-prometheus", f"usr/bin/{DEBIAN[0]}", make)
+    return server, str(Path(server).with_name(DEBIAN[1]))
 
 
 def everything() -> Found:

@@ -1,12 +1,13 @@
 """Builds and runs the programs that traces are looked at in: Collector, Jaeger and Prometheus.
 
-build   the OpenTelemetry Collector (two versions) and Jaeger from their Go modules, Prometheus from
-        Debian's packages; what is built already is kept
+build   the OpenTelemetry Collector (two versions) and Jaeger from their Go modules, Prometheus out
+        of Debian's package where it is not on PATH; what is built already is kept
 up      starts them on free ports of loopback, waits until they answer, prints where they are
 down    ends exactly what `up` started
-test    up, then pytest tests/backends, then down, whatever happens
+test    up, then pytest tests/backends, then down, whatever happens; where no Python at hand has
+        tokentrace and what the tests need, it makes an environment in .backends/venv
 
-Needs Python 3.11 and Go, nothing else. What is built lies in TOKENTRACE_BACKENDS_CACHE, by default
+Needs Python 3.11 and Go, nothing else, in a fresh clone too. What is built lies in TOKENTRACE_BACKENDS_CACHE, by default
 ~/.cache/tokentrace/backends, under a name that is made from all that went into it. With TEMPO_URL
 the tests ask that Tempo, too, and the Collector sends to TEMPO_ENDPOINT, by default its port 4317.
 """
@@ -21,22 +22,27 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from backend_stack import building, running
-from backend_stack.processes import StackError, alive, born, end, end_old, owned, say, story
+from backend_stack.processes import StackError, alive, born, end, end_old, owned, say, story, work
 
 TOP = building.HERE.parents[1]
 STATE = "state.json"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PYTHONS = (sys.executable, str(TOP / ".venv/bin/python"), str(TOP / ".nox/backends/bin/python"))
+OWN = TOP / ".backends" / "venv"
+PYTHONS = (
+    sys.executable,
+    *(str(TOP / one / "bin/python") for one in (".venv", ".nox/backends", OWN)),
+)
+NEEDED = "import genai_prices, hypothesis, openai, pytest, tokentrace"
 
 
 def build(_options: argparse.Namespace) -> int:
-    """Build or install what is not there yet."""
+    """Build or fetch what is not there yet."""
     building.everything()
     return 0
 
@@ -70,7 +76,7 @@ def up(options: argparse.Namespace) -> int:
     if not left or len(left) < len(state["running"]):
         for one in left:
             end_old(*one)
-        state = _up(folder, options.collector, options.rules)
+        state = _up(folder, options.collector)
     for name, where in state["places"].items():
         say(f"{name:<12}{where}")
     endpoint = f"OTEL_EXPORTER_OTLP_ENDPOINT={state['places']['otlp_http']}"
@@ -78,10 +84,10 @@ def up(options: argparse.Namespace) -> int:
     return 0
 
 
-def _up(folder: Path, which: str, rules: Sequence[str]) -> dict[str, Any]:
+def _up(folder: Path, which: str) -> dict[str, Any]:
     found = building.everything()
     folder.mkdir(parents=True, exist_ok=True)
-    programs, places = running.plan(found, which, rules, folder)
+    programs, places = running.plan(found, which, folder)
     state = {"places": places, "found": asdict(found), "collector": which}
     processes: list[subprocess.Popen[bytes]] = []
     try:
@@ -115,16 +121,23 @@ def down(options: argparse.Namespace) -> int:
 
 
 def interpreter() -> str:
-    """Return a Python that has tokentrace, the demo's SDK and pytest.
+    """Return a Python that has tokentrace and what its tests need, made where none is at hand.
 
     Raises:
-        StackError: none is at hand.
+        StackError: it cannot be made.
     """
     for python in filter(shutil.which, PYTHONS):
-        command = [python, "-c", "import openai, pytest, tokentrace"]
+        command = [python, "-c", NEEDED]
         if not subprocess.run(command, capture_output=True, check=False).returncode:
             return python
-    raise StackError("no Python here that has tokentrace, openai and pytest", "run nox -s backends")
+    python, log = str(OWN / "bin" / "python"), OWN.with_suffix(".log")
+    OWN.parent.mkdir(parents=True, exist_ok=True)
+    install = [python, "-m", "pip", "install", "-q"]
+    work(f"making {OWN.relative_to(TOP)}", [sys.executable, "-m", "venv", "--clear", str(OWN)], log)
+    work("installing pip", [*install, "-U", "pip"], log)  # the one of venv knows no groups
+    wanted = ["-e", ".[cost,demo]", "--group", "pytest"]
+    work("installing tokentrace and what its tests need", [*install, *wanted], log, cwd=TOP)
+    return python
 
 
 def test(options: argparse.Namespace) -> int:
@@ -133,17 +146,21 @@ def test(options: argparse.Namespace) -> int:
     processes: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="tokentrace-backends-") as scratch:
         folder = Path(scratch)
-        programs, places = running.plan(found, options.collector, (), folder)
+        programs, places = running.plan(found, options.collector, folder)
         try:
             running.start_all(programs, folder, processes, apart=False)
             write(folder, {"places": places, "found": asdict(found)}, processes)
             tests = str(TOP / "tests" / "backends")
             command = [python, "-m", "pytest", tests, *options.pytest]
-            told = os.environ | {"TOKENTRACE_BACKENDS": str(folder / STATE)}
+            path = f"{Path(found.prometheus).parent}{os.pathsep}{os.environ['PATH']}"
+            told = os.environ | {"TOKENTRACE_BACKENDS": str(folder / STATE), "PATH": path}
             with owned(command, env=told, cwd=TOP) as process:
                 code = process.wait()
             for program in programs if code else ():
                 story(folder / f"{program.name}.log")
+        except StackError as error:
+            tell(error)  # as long as its log is there
+            raise
         finally:
             end_all(processes)
     return code
@@ -168,8 +185,6 @@ def parser() -> argparse.ArgumentParser:
     for one in (added[up], added[down]):
         help_text = "folder of logs and state (%(default)s)"
         one.add_argument("--dir", default=TOP / ".backends", help=help_text)
-    rules = "files of rules for Prometheus"
-    added[up].add_argument("--rules", nargs="*", default=(), metavar="FILE", help=rules)
     added[test].add_argument("pytest", nargs="*", help="arguments of pytest, behind --")
     return whole
 
@@ -179,15 +194,25 @@ def interrupted(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
-def main() -> int:
-    """Run the command; return an exit code."""
-    options = parser().parse_args()
+def tell(error: StackError) -> None:
+    """Print the end of the log that a fault names."""
+    if error.log is not None:
+        story(error.log)
+
+
+def careful(name: str, does: Callable[[], int]) -> int:
+    """Do something that starts processes; return an exit code. A fault is told, and where its log ends."""
     for number in SIGNALS:
         signal.signal(number, interrupted)
     try:
-        return int(options.does(options))
+        return does()
     except StackError as error:
-        if error.log is not None:
-            story(error.log)
-        print(f"scripts/backends: {error}", file=sys.stderr)
+        tell(error)
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
+
+
+def main() -> int:
+    """Run the command; return an exit code."""
+    options = parser().parse_args()
+    return careful("scripts/backends", lambda: int(options.does(options)))

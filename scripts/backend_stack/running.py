@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
-import string
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from backend_stack.building import HERE, Found
 from backend_stack.processes import StackError, end, say
 
 CONFIG = HERE.parents[1] / "collector-config.yaml"
+SHIPPED = HERE.parents[1] / "deploy" / "prometheus"
 HOST = "127.0.0.1"
 PATIENCE = 120.0  # seconds until a program answers that has started
 
@@ -131,25 +132,32 @@ def tempo(sink: str) -> str:
     return os.environ.get("TEMPO_ENDPOINT") or (f"{named}:4317" if named else sink)
 
 
-def scraping(ports: Mapping[str, int], rules: Sequence[str]) -> str:
-    """Return Prometheus' configuration."""
-    text = (HERE / "prometheus.yaml").read_text(encoding="utf-8")
-    return string.Template(text).substitute(
-        prometheus_port=ports["PROMETHEUS"],
-        telemetry_port=ports["TELEMETRY"],
-        rules=json.dumps([str(Path(rule).resolve()) for rule in rules]),
-    )
+def scraping(targets: Mapping[str, str], rules: Path = SHIPPED) -> str:
+    """Return the configuration of Prometheus that deploy/ ships, but each second and of other hosts.
+
+    Args:
+        targets: by host and port as shipped, where that is here; what is not named is not scraped.
+        rules: the folder of its files of rules.
+    """
+
+    def here(found: re.Match[str]) -> str:
+        return f"targets: {json.dumps([targets[found[1]]] if targets.get(found[1]) else [])}"
+
+    def beside(found: re.Match[str]) -> str:
+        return f"rule_files: {json.dumps([str(rules / name) for name in found[1].split(', ')])}"
+
+    text = (SHIPPED / "prometheus.yml").read_text(encoding="utf-8")
+    text = re.sub(r"targets: \[(\S+)\]", here, text)
+    text = re.sub(r"rule_files: \[(.+)\]", beside, text)
+    return re.sub(r"_interval: \w+", "_interval: 1s", text)
 
 
-def plan(
-    found: Found, which: str, rules: Sequence[str], folder: Path
-) -> tuple[list[Program], dict[str, str]]:
+def plan(found: Found, which: str, folder: Path) -> tuple[list[Program], dict[str, str]]:
     """Return what is to be started, in this order, and where each will be found.
 
     Args:
         found: the programs.
         which: the Collector that runs.
-        rules: files of rules for Prometheus.
         folder: of their state.
     """
     ports = free_ports((*COLLECTOR_PORTS, *OTHER_PORTS))
@@ -157,7 +165,12 @@ def plan(
     own = {name: str(ports[name]) for name in OTHER_PORTS}
     own["OTEL_TRACES_SAMPLER"] = "always_off"  # Jaeger would send traces of itself to port 4317
     own["SINK_FILE"] = str(folder / "sent-to-tempo.jsonl")
-    (folder / "prometheus.yaml").write_text(scraping(ports, rules), encoding="utf-8")
+    scraped = {
+        "collector:8889": at["PROMETHEUS"],
+        "collector:8888": at["TELEMETRY"],
+        "tempo:3200": urlsplit(os.environ.get("TEMPO_URL", "")).netloc,
+    }
+    (folder / "prometheus.yml").write_text(scraping(scraped), encoding="utf-8")
     targets = {
         "JAEGER_ENDPOINT": at["JAEGER_OTLP_PORT"],
         "TEMPO_ENDPOINT": tempo(at["SINK_OTLP_PORT"]),
@@ -165,7 +178,7 @@ def plan(
     sampling = {name: os.environ.get(name, value) for name, value in SAMPLING.items()}
     binary = found.collectors[which]
     server = (
-        *(found.prometheus, "--config.file=prometheus.yaml", "--storage.tsdb.path=prometheus"),
+        *(found.prometheus, "--config.file=prometheus.yml", "--storage.tsdb.path=prometheus"),
         f"--web.listen-address={at['PROMETHEUS_PORT']}",
     )
     jaeger = (found.jaeger, "--config", str(HERE / "jaeger.yaml"))

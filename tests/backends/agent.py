@@ -1,5 +1,7 @@
 """An agent that meets its limit: one turn each that is fine, near the limit, over it, and failing.
 
+Its calls have a price: it believes that it talks to OpenAI, by way of a proxy on loopback.
+
 python agent.py SERVICE
 """
 
@@ -12,7 +14,9 @@ from contextlib import suppress
 import openai
 
 import tokentrace
+from tokentrace.demo import OPENAI
 from tokentrace.demo.server import Reply, Server
+from tokentrace.providers import prices
 
 LIMIT = 1_000
 FAILING = "Fail, please. "
@@ -34,17 +38,19 @@ def answer(body):
         return None
     drift = next(drift for text, drift in TURNS.values() if text == asked)
     counted = tokentrace.count(body, api="openai.chat").total
-    return Reply("Done.", prompt=counted + drift, completion=2)
+    return Reply("Done.", prompt=counted + drift, completion=2, cached=counted // 2)
 
 
 def main(service):
     """Serve each turn of one session."""
     warnings.simplefilter("ignore", tokentrace.TokenLimitWarning)
+    prices.load()  # now: calls that end before it is loaded bear no cost
     guard = tokentrace.Guard(limit=LIMIT, on_exceed="raise")
     tokentrace.instrument(guard=guard, service_name=service)
     with (
         Server(answer) as server,
-        openai.OpenAI(base_url=server.url, api_key="none", max_retries=0) as client,
+        openai.DefaultHttpxClient(proxy=server.origin, trust_env=False) as http,
+        openai.OpenAI(base_url=OPENAI, api_key="none", max_retries=0, http_client=http) as client,
         tokentrace.session(f"{service}-session", agent="careful"),
     ):
         for text, _ in TURNS.values():

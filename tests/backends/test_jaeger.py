@@ -92,7 +92,7 @@ def test_a_sessions_turns_are_one_tree_each(backends, demo, place):
 @pytest.mark.parametrize("place", [0, 1], ids=["grpc", "http"])
 def test_components_are_integers_and_add_up(backends, demo, place):
     """Every number of tokens is typed int in Jaeger's answer, and the components add up."""
-    calls = 0
+    calls = cached = 0
     for whole in traces_of(backends, demo.service, demo.sessions[place], 25):
         for span in spans(whole):
             told = {one["key"]: one["value"] for one in span["attributes"]}
@@ -101,9 +101,16 @@ def test_components_are_integers_and_add_up(backends, demo, place):
             calls += 1
             tokens = {name: told[name] for name in told if name.endswith((".tokens", "_tokens"))}
             assert {kind for value in tokens.values() for kind in value} == {"intValue"}
-            parts = [int(tokens[name]["intValue"]) for name in tokens if schema.COMPONENT in name]
-            assert sum(parts) == int(tokens[schema.TOKENS]["intValue"]) > 0
+            parts = {
+                name: int(tokens[name]["intValue"]) for name in tokens if schema.COMPONENT in name
+            }
+            of_it = {name for name in parts if name.endswith(".cached_tokens")}
+            assert all(parts[name] <= parts[name.replace("cached_", "")] for name in of_it)
+            whole_prompt = sum(parts[name] for name in parts.keys() - of_it)
+            assert whole_prompt == int(tokens[schema.TOKENS]["intValue"]) > 0
+            cached += len(of_it)
     assert calls == len(demo.calls)
+    assert cached > 0
 
 
 def numbers(calls):

@@ -109,6 +109,19 @@ def test_without_go_one_line_says_what_to_do(tmp_path):
     assert told == "scripts/backends: no Go here; install Go 1.26 or later and put it on PATH\n"
 
 
+def test_a_package_that_cannot_be_fetched_fails_the_build(tmp_path):
+    """Where Debian's package is not to be had, that is told with its exit code, and nothing is left."""
+    for name in ("apt-get", "dpkg-deb"):
+        (tmp_path / name).write_text("#!/bin/sh\necho no such package\nexit 100\n")
+        (tmp_path / name).chmod(0o755)
+    cache = tmp_path / "cache"
+    code, _, told = called("build", PATH=str(tmp_path), TOKENTRACE_BACKENDS_CACHE=str(cache))
+    assert code == 1
+    assert "no such package" in told
+    assert "failed with exit code 100; the log is" in told
+    assert not (cache / "debian-prometheus").exists()
+
+
 @pytest.mark.parametrize("arguments", [(), ("fly",), ("up", "--collector", "oldest")])
 def test_what_is_no_command_is_refused(arguments):
     """A wrong command line is exit code 2 with the usage."""
@@ -139,13 +152,33 @@ def test_ports_are_free_and_different():
 
 def test_nothing_but_loopback_is_listened_on():
     """No configuration of ours names another address."""
-    for name in ("jaeger.yaml", "sink.yaml", "prometheus.yaml"):
+    for name in ("jaeger.yaml", "sink.yaml"):
         text = (building.HERE / name).read_text(encoding="utf-8")
-        found = re.findall(r"(?:endpoint: |\[\")([^:\"]+):", text)
-        assert set(found) == {"127.0.0.1"}
+        assert set(re.findall(r"endpoint: ([^:]+):", text)) == {"127.0.0.1"}
     found = building.Found({"newest": "c"}, "j", "p", "t")
     assert running.HOST == "127.0.0.1"
     assert found.collectors == {"newest": "c"}
+
+
+def test_prometheus_runs_with_what_is_shipped():
+    """Its jobs and rules are those of deploy/: targets, folders and seconds alone are others."""
+    shipped, runs = (
+        yaml.safe_load(text)
+        for text in (
+            (running.SHIPPED / "prometheus.yml").read_text(encoding="utf-8"),
+            running.scraping({"collector:8889": "127.0.0.1:1", "tempo:3200": "127.0.0.1:3"}),
+        )
+    )
+    targets = [job.pop("static_configs")[0]["targets"] for job in runs["scrape_configs"]]
+    assert targets == [["127.0.0.1:1"], [], ["127.0.0.1:3"]]
+    for job in shipped["scrape_configs"]:
+        del job["static_configs"]
+    assert runs["scrape_configs"] == shipped["scrape_configs"]
+    assert list(map(Path, runs["rule_files"])) == [
+        running.SHIPPED / name for name in shipped["rule_files"]
+    ]
+    assert set(runs["global"]) == set(shipped["global"])
+    assert set(runs["global"].values()) == {"1s"}
 
 
 def test_a_program_that_ends_at_once_is_told_with_its_log(tmp_path):

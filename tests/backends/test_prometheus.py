@@ -81,7 +81,7 @@ def test_components_add_up_in_prometheus_too(backends, demo):
 def test_tokens_of_spans_are_summed_by_model(backends, demo, name, of):
     """Each sum over spans is that of the trace file, twice."""
     told = totals(demo.calls, lambda call: {call.model: of(call)})
-    query = f'{name}{{job="tokentrace-demo"}}'
+    query = f'{name}{{service_name="tokentrace-demo"}}'
     assert_soon(lambda: by_name(sums(backends, query, MODEL)), times(2, told))
 
 
@@ -94,16 +94,42 @@ def test_drift_is_summed_on_both_sides_of_zero(backends, agent):
         f"{stem}_under_total": -sum(drift for drift in drifts if drift < 0),
     }
     assert all(told.values())
-    query = f'sum by (__name__) ({{__name__=~"{stem}_.*", job="careful"}})'
+    query = f'sum by (__name__) ({{__name__=~"{stem}_.*", service_name="careful"}})'
     assert_soon(lambda: by_name(sums(backends, query, "__name__")), told)
 
 
 def test_refused_calls_are_counted(backends, agent):
     """A refusal, a warning and a call that failed are all calls."""
-    query = 'sum by (tokentrace_guard_decision) (tokentrace_span_calls_total{job="careful"})'
+    query = (
+        'sum by (tokentrace_guard_decision) (tokentrace_span_calls_total{service_name="careful"})'
+    )
     told = totals(agent.calls, lambda call: {call.decision: 1})
     assert {"ok", "warn", "refuse"} <= set(told)
     assert_soon(lambda: by_name(sums(backends, query, "tokentrace_guard_decision")), told)
+
+
+def test_what_calls_cost_is_summed(backends, agent):
+    """Dollars by component, and of whole calls, are those of the trace file."""
+    told = totals(agent.calls, lambda call: call.costs) | {
+        "": sum(call.cost or 0 for call in agent.calls)
+    }
+    assert {"user", "framing"} < set(told)
+    assert told[""] > sum(told.values()) / 2  # output and all
+    query = '{__name__=~"tokentrace_span_(component_)?cost_USD_total", service_name="careful"}'
+
+    def seen():
+        found = by_name(sums(backends, query, "tokentrace_component_name"))
+        return {name: round(dollars, 12) for name, dollars in found.items()}
+
+    assert_soon(seen, {name: round(dollars, 12) for name, dollars in told.items()})
+
+
+def test_what_came_from_the_cache_is_summed(backends, agent):
+    """Tokens that the provider had in its cache are summed by model."""
+    told = totals(agent.calls, lambda call: {call.model: call.usage.cache_read or 0})
+    assert told
+    query = 'tokentrace_span_usage_cache_read_tokens_total{service_name="careful"}'
+    assert_soon(lambda: by_name(sums(backends, query, MODEL)), told)
 
 
 # ── the library's own metrics ────────────────────────────────────────────────────────────────────
@@ -111,7 +137,7 @@ def test_refused_calls_are_counted(backends, agent):
 
 def test_usage_arrives_under_its_standard_name(backends, demo):
     """The standard's histogram has the tokens that the provider reported, each process its own."""
-    query = 'sum by (gen_ai_token_type, instance) (gen_ai_client_token_usage_sum{job="tokentrace-demo"})'
+    query = 'sum by (gen_ai_token_type, exported_instance) (gen_ai_client_token_usage_sum{service_name="tokentrace-demo"})'
     told = totals(
         demo.calls,
         lambda call: {"input": call.usage.input or 0, "output": call.usage.output or 0},
@@ -119,7 +145,7 @@ def test_usage_arrives_under_its_standard_name(backends, demo):
     expected = sorted([*told.items()] * 2)
 
     def seen():
-        found = sums(backends, query, "gen_ai_token_type", "instance")
+        found = sums(backends, query, "gen_ai_token_type", "exported_instance")
         return sorted((kind, value) for (kind, _), value in found.items())
 
     assert_soon(seen, expected)
@@ -133,7 +159,7 @@ def test_usage_arrives_under_its_standard_name(backends, demo):
 ])  # fmt: skip
 def test_metrics_of_the_library_arrive_with_their_sums(backends, demo, name, label, of):
     """Each metric that tokentrace itself sends has the sums of the trace file, twice."""
-    query = f'sum by ({label}) ({name}{{job="tokentrace-demo"}})'
+    query = f'sum by ({label}) ({name}{{service_name="tokentrace-demo"}})'
     told = times(2, totals(demo.calls, of))
     assert_soon(lambda: by_name(sums(backends, query, label)), told)
 
@@ -142,7 +168,7 @@ def test_metrics_of_the_library_arrive_with_their_sums(backends, demo, name, lab
 
 RECORD = CallRecord(
     model="gpt-4o", tokens=100, method="exact", components={"history": 60, "mine": 25, "system": 15},
-    costs={"history": 0.5, "mine": 0.125, "system": 0.25}, usage=Usage(input=100, output=1),
+    costs={"history": 0.5, "mine": 0.125, "system": 0.25}, cost=1.0, usage=Usage(input=100, output=1),
 )  # fmt: skip
 
 
@@ -159,10 +185,10 @@ def send(backends, service, number):
 
 
 def test_costs_are_summed_by_component(backends):
-    """Costs of components that have a standard name are summed in US dollars."""
+    """Costs of components that have a standard name are summed in US dollars, and those of calls."""
     send(backends, "costly", 4)
-    query = 'tokentrace_span_component_cost_USD_total{job="costly"}'
-    told = {"history": 2.0, "system": 1.0}
+    query = '{__name__=~"tokentrace_span_(component_)?cost_USD_total", service_name="costly"}'
+    told = {"history": 2.0, "system": 1.0, "": 4.0}
     assert_soon(lambda: by_name(sums(backends, query, "tokentrace_component_name")), told)
 
 
@@ -170,9 +196,7 @@ def test_many_senders_at_once_lose_nothing(backends):
     """Eight processes' worth of small requests at the same time are all in the sums."""
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: send(backends, "crowd", 25), range(8)))
-    query = (
-        'sum({__name__=~"tokentrace_span_(calls|input_tokens)_total", job="crowd"}) by (__name__)'
-    )
+    query = 'sum({__name__=~"tokentrace_span_(calls|input_tokens)_total", service_name="crowd"}) by (__name__)'
     told = {"tokentrace_span_calls_total": 200, "tokentrace_span_input_tokens_total": 20_000}
     assert_soon(lambda: by_name(sums(backends, query, "__name__")), told)
 
@@ -186,7 +210,7 @@ def test_spans_without_a_model_are_counted_as_unknown(backends):
     )
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": backends.otlp_http}
     run("-c", code, **settings)
-    query = 'tokentrace_span_calls_total{job="nameless"}'
+    query = 'tokentrace_span_calls_total{service_name="nameless"}'
     assert_soon(lambda: by_name(sums(backends, query, MODEL)), {"unknown": 1})
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards import dashboard, queries, recording
+from dashboards import attributes, dashboard, queries, recording
 from tokentrace import schema
 
 TOP = Path(__file__).parents[2]
@@ -19,19 +19,11 @@ TRACEQL = dict(queries("query"))
 
 # What the Collector derives of spans, and what other programs count: no metrics of the package's own.
 DERIVED = re.compile(
-    r"tokentrace_span_(calls|component_(tokens|cost_USD)|input_\w+|usage_\w+)_total"
+    r"tokentrace_span_(calls|cost_USD|component_(tokens|cost_USD)|input_\w+|usage_\w+)_total"
 )
 OTHERS = ("otelcol_", "tempo_")
 WORDS = re.compile(r"[a-zA-Z_][a-zA-Z0-9_:]*")
 LABELS = re.compile(r"(?:by|on|group_left) \(([^)]*)\)|(\w+)=~?\"")
-
-
-def names() -> set[str]:
-    """Return every attribute that a span or its resource may bear, components' own aside."""
-    tables = (schema.CALL, schema.USAGE, schema.CONTEXT)
-    return {key for table in tables for _, key, _ in table} | {
-        value for value in vars(schema).values() if isinstance(value, str) and "." in value
-    }
 
 
 def spelled(name: str) -> str:
@@ -152,7 +144,7 @@ def test_labels_are_attributes():
         "alertname",
         "__name__",
     }
-    assert found - others <= {spelled(name) for name in names()}
+    assert found - others <= {spelled(name) for name in attributes()}
     assert len(found - others) >= 6
 
 
@@ -163,7 +155,7 @@ def test_traces_are_asked_for_attributes_that_exist(title):
     components = {
         name for name in found if re.fullmatch(r"tokentrace\.component\.\w+\.tokens", name)
     }
-    assert set(found) - components <= names()
+    assert set(found) - components <= attributes()
     assert schema.CONVERSATION in found
 
 

@@ -12,6 +12,7 @@ import openai
 import pytest
 
 import tokentrace
+from tokentrace.providers import prices
 from tokentrace.testing import Reply, Wire, capture, openai_chat
 
 TOP = Path(__file__).parents[2]
@@ -48,6 +49,7 @@ def fleet():
         "support": tokentrace.Guard(limit={"gpt-4o": 10_000}),
         "batch": tokentrace.Guard(limit={"gpt-4o": 50}, on_exceed="raise"),
     }
+    prices.load()  # now: calls that end before it is loaded bear no cost
     with capture(service_name="fleet") as captured, warnings.catch_warnings(action="ignore"):
         for agent, calls in USAGE.items():
             for number in range(max(1, len(calls))):

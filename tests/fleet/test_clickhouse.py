@@ -25,7 +25,7 @@ def calls(fleet):
 def test_every_span_is_a_row_with_its_numbers(database, calls, fleet):
     """Columns computed from attributes hold what the records say, links and events are there."""
     rows = database.ask(
-        "SELECT Session, Model, Turn, InputTokens, LimitTokens, Decision, Components, Drift "
+        "SELECT Session, Model, Turn, InputTokens, LimitTokens, Decision, Components, Drift, Cost "
         "FROM otel.otel_traces WHERE Counted ORDER BY Timestamp"
     )
     for row, call in zip(rows, calls, strict=True):
@@ -34,6 +34,7 @@ def test_every_span_is_a_row_with_its_numbers(database, calls, fleet):
         assert (row["Session"], row["Model"]) == (call.session, call.model)
         assert (row["Turn"], row["LimitTokens"]) == (call.turn, call.limit)
         assert (row["Decision"], row["Drift"]) == (call.decision, call.drift)
+        assert row["Cost"] == call.cost
     (all_of_them,) = database.ask(
         "SELECT count() AS spans, sum(length(Links.TraceId)) AS links, sum(length(Events.Name)) AS events "
         "FROM otel.otel_traces"
@@ -113,8 +114,12 @@ def test_top_tools(database, calls):
 
 
 def test_sessions(database, calls):
-    """Each session has its calls and turns; the largest comes first."""
+    """Each session has its calls, turns and cost; the largest comes first."""
     rows = database.run("sessions")
+    for row in rows:
+        paid = [c.cost for c in calls if c.session == row["Session"] and c.cost is not None]
+        assert row["cost_usd"] == (pytest.approx(sum(paid)) if paid else None)
+    assert sum(row["cost_usd"] is not None for row in rows) == 2  # the refused one cost nothing
     assert {row["Session"]: row["calls"] for row in rows} == Counter(c.session for c in calls)
     assert rows[0]["input_tokens"] == max(row["input_tokens"] for row in rows)
     assert rows[0]["agents"] == [rows[0]["Session"].removesuffix("-1")]
