@@ -112,6 +112,15 @@ def test_what_is_no_indented_json_stays():
         assert blocks.compacted(text) is None
 
 
+def test_runs_that_are_a_little_too_short_are_none():
+    """Rows of 255 characters, three lines, and a run behind them that is long enough."""
+    payload = base64.b64encode(RANDOM.randbytes(600)).decode()
+    rows = " ".join(payload[:255] for _ in range(200))
+    three = "-\n".join((payload[:76] + "\n") * 3 for _ in range(50))
+    assert blocks.encoded(rows) == blocks.encoded(three) == []
+    assert blocks.encoded(f"{rows} {payload}") == [(len(rows) + 1, len(rows) + 1 + len(payload))]
+
+
 def test_base64_is_found_and_other_runs_are_not():
     """A payload in one run or in lines; no hexadecimal, no path, no row of signs, no prose."""
     payload = base64.b64encode(RANDOM.randbytes(600)).decode()

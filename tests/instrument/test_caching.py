@@ -392,3 +392,25 @@ def test_what_a_lineage_keeps_is_bounded_and_holds_no_text(clock):
     kept = repr((past.layout.fixed, past.layout.inner, past.layout.mains[:50], past.reading))
     assert "Note" not in kept
     assert "payments" not in kept
+
+
+def test_the_same_prompt_read_again_is_told_alike(clock, monkeypatch):
+    """What was worked out for the same prompt holds, and is worked out anew where less is read."""
+    worked, work = [], caching.prefix.walked
+    monkeypatch.setattr(
+        caching.prefix, "walked", lambda *given, **more: worked.append(1) or work(*given, **more)
+    )
+    with house("openai", clock) as (provider, call, seen):
+        talk = Talk.start(5, 3)
+        talk.ask()
+        with tokentrace.session("same"):
+            for _ in range(4):
+                call(talk)
+            provider.cache.evict()
+            call(talk)
+            call(talk)
+    first, *again, lost, back = (one.cached for one in seen.calls)
+    assert first == lost == {}
+    assert again == [back] * 3
+    assert sum(back.values()) > 0
+    assert len(worked) == 2

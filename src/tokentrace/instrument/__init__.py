@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -295,7 +296,7 @@ def _wrap(hook: Hook) -> None:
     state.taken[hook] = attempt(captured.take, owner, name, original, default=[])
     if hook is not WATCHED and hook.reader != RUN:
         if state.settings is not None and state.settings.costs and telemetry.enabled():
-            prices.load_in_background()
+            attempt(prices.load_in_background, partial(attempt, prices.load))
         vocab.load_in_background(VOCABULARY)
         tokenizers.load_in_background()
 

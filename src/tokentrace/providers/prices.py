@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -148,16 +148,19 @@ def load() -> bool:
     return library is not None
 
 
-def load_in_background() -> None:
-    """Start loading the list on a thread, once a process; never raises.
+def load_in_background(work: Callable[[], Any] = load) -> None:
+    """Start loading the list on a thread, once a process.
 
     A fork waits a moment for it: a child whose parent was in the middle of an import can never
     finish it.
+
+    Args:
+        work: calls `load`, whatever it raises.
     """
     global _thread  # noqa: PLW0603 - the one thread
     if _thread is not None or loaded() or not available():
         return
-    _thread = threading.Thread(target=load, name="tokentrace-prices")
+    _thread = threading.Thread(target=work, name="tokentrace-prices")
     try:
         _thread.start()
     except RuntimeError:  # no more threads, or the interpreter is shutting down
