@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tokentrace import analysis
@@ -105,6 +105,7 @@ VALUES = st.recursive(
 
 
 @settings(max_examples=200, deadline=None)
+@example({"": {"\x7f": None}})
 @given(st.dictionaries(st.text(max_size=5), VALUES, max_size=4))
 def test_the_quick_way_to_indent_gives_the_same_bytes(held):
     """Whatever stands in a document, it is written as the standard library would."""
