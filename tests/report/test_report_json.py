@@ -105,6 +105,7 @@ VALUES = st.recursive(
 
 
 @settings(max_examples=200, deadline=None)
+@example({"": {"\x7f": None}})
 @given(st.dictionaries(st.text(max_size=5), VALUES, max_size=4))
 @example({"": "\x7f"})
 def test_the_quick_way_to_indent_gives_the_same_bytes(held):

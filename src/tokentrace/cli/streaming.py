@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from tokentrace.analysis import Best, Entry, Gathered, Judgement, Report, Session, Tally, spending
+from tokentrace.analysis import Best, Gathered, Judgement, Session, Tally, spending
 from tokentrace.analysis.spending import Sheet
 from tokentrace.cli import pages, showing
 from tokentrace.cli.judging import Judging
@@ -113,14 +113,13 @@ class Telling:
             for piece in json.pieces({**held, **spools}):
                 typer.echo(piece, nl=False)
         elif self.form == "markdown":
-            recent = _recent(chosen, tally.last)
-            typer.echo(markdown.render(recent, tally, costs=self.beside.cost), nl=False)
+            told = markdown.told(tally, chosen.problems.count, costs=self.beside.cost)
+            typer.echo(told, nl=False)
         elif self.form:
-            first = next(iter(worst))
-            shown = chosen.cut(first.place), first.judgement
+            output = showing.Output()
             explained = chosen.by.thresholds if self.explain else None
-            text.many(tally, worst, shown, showing.Output(), explained, wanted=self.beside)
-            text.problems(chosen.problems, showing.Output())
+            text.told(tally, worst, chosen.cut, output, explained, wanted=self.beside)
+            text.problems(chosen.problems, output)
 
 
 def _spool(spools: dict[str, Any], session: Session, judged: Judgement, sheet: Sheet) -> None:
@@ -129,8 +128,3 @@ def _spool(spools: dict[str, Any], session: Session, judged: Judgement, sheet: S
     spools["sessions"].add(json.item(session, judged, sheet))
     if "explained" in spools:
         spools["explained"].add(json.explanation(session))
-
-
-def _recent(chosen: Chosen, last: Sequence[Entry]) -> Report:
-    sessions = tuple(chosen.cut(entry.place) for entry in last)
-    return Report(sessions, chosen.problems, tuple(entry.judgement for entry in last))

@@ -82,7 +82,12 @@ def _indented(value: Any, depth: int, flat: Callable[[Any], bytes] | None = None
 def _flat(value: Any) -> bytes:
     """Return a value on one line, in ASCII, with numbers as the standard library writes them."""
     flat = ENCODER.encode(value)
-    return _plain(value) if not flat.isascii() or OTHERWISE.search(flat) else flat
+    return flat if _readable(flat) and not OTHERWISE.search(flat) else _plain(value)
+
+
+def _readable(flat: bytes) -> bool:
+    """Whether nothing in it is escaped by the standard library that the encoder leaves as it is."""
+    return flat.isascii() and b"\x7f" not in flat
 
 
 def _plain(value: Any) -> bytes:
@@ -93,7 +98,7 @@ def _flat_session(value: Any) -> bytes:
     """Return what `_flat` does of a session, whose lists hold whole numbers; half as long."""
     flat = ENCODER.encode(value)
     try:
-        return NAMED.sub(_spelled, flat) if flat.isascii() else _plain(value)
+        return NAMED.sub(_spelled, flat) if _readable(flat) else _plain(value)
     except LookupError:
         return _plain(value)
 

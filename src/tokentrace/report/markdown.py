@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tokentrace.analysis import Finding, Judgement, Report, Session, Tally, spending, summary
+from tokentrace.analysis import Entry, Finding, Report, Tally, spending
 from tokentrace.analysis.comparing import Comparison
 from tokentrace.report import cells, overview, safe, words
 from tokentrace.report.comparing import alone, groups, row, verdict
 from tokentrace.report.costs import MISSING, lines, money, remarks
 
-LISTED = 20
 MARKS = {"healthy": "🟢", "degraded": "🟡", "failing": "🔴", "critical": "⛔"}
 ESCAPED = str.maketrans({one: f"\\{one}" for one in "\\|`*_<>[]@#~"})
 HEAD = ("session", "verdict", "turns", "peak", "use", "excluded", "compressed")
 
 
-def render(report: Report, tally: Tally | None = None, *, costs: bool = False) -> str:
-    """Return the verdict, a line a session (the newest 20) and their findings; and the costs.
+def render(report: Report, *, costs: bool = False) -> str:
+    """Return the verdict, a line a session (the newest 20) and their findings; and the costs."""
+    pairs = zip(report.sessions, report.judgements, strict=True)
+    return told(overview.told(pairs, priced=costs)[0], report.problems.count, costs=costs)
+
+
+def told(tally: Tally, skipped: int, *, costs: bool = False) -> str:
+    """Return what `render` does of sessions that were told of.
 
     Args:
-        report: the sessions, or the newest of them.
-        tally: of all sessions where these are not all.
-        costs: whether to say what they cost; a tally that is given was told of it.
+        tally: all of them, with the newest 20, and what they cost if asked.
+        skipped: how many records were damaged.
+        costs: whether to say what they cost.
     """
-    pairs = zip(report.sessions, report.judgements, strict=True)
-    told = tally or overview.told(pairs, priced=costs)[0]
-    return "\n".join([*_report(report, told), *(_costs(told) if costs else ())]) + "\n"
+    return "\n".join([*_report(tally, skipped), *(_costs(tally) if costs else ())]) + "\n"
 
 
 def _costs(tally: Tally) -> Iterator[str]:
@@ -44,28 +47,28 @@ def _costs(tally: Tally) -> Iterator[str]:
     yield from (f"\n{_name(one)}" for one in (*remarks(whole, tally.missed), *missing))
 
 
-def _report(report: Report, tally: Tally) -> Iterator[str]:
+def _report(tally: Tally, skipped: int) -> Iterator[str]:
     yield f"### {MARKS[tally.verdict]} tokentrace: {tally.verdict}"
-    recent = list(zip(report.sessions, report.judgements, strict=True))[-LISTED:]
-    if recent:
+    if tally.last:
         yield ""
-        yield from _table(HEAD, [_line(*one) for one in recent])
-    if older := tally.count - len(recent):
+        yield from _table(HEAD, list(map(_line, tally.last)))
+    if older := tally.count - len(tally.last):
         yield f"\nand {older:,} older sessions"
-    for session, judged in recent:
-        if judged.findings:
-            yield f"\n**{_name(words.title(session))}**\n"
-            yield from _findings(judged.findings)
-    if report.problems.count:
-        yield f"\n{cells.many(report.problems.count, 'damaged record')} skipped"
+    for entry in tally.last:
+        if entry.judgement.findings:
+            yield f"\n**{_name(words.title(entry.session))}**\n"
+            yield from _findings(entry.judgement.findings)
+    if skipped:
+        yield f"\n{cells.many(skipped, 'damaged record')} skipped"
 
 
-def _line(session: Session, judged: Judgement) -> tuple[str, ...]:
-    total = summary([session])
+def _line(entry: Entry) -> tuple[str, ...]:
+    total = entry.total
     use = "-" if total.utilization is None else cells.percent(total.utilization)
     figures = (total.turns, total.peak), (total.excluded_tokens, total.saved_tokens)
     (turns, peak), (excluded, saved) = ([f"{one:,}" for one in pair] for pair in figures)
-    return _name(words.title(session)), judged.verdict, turns, peak, use, excluded, saved
+    named = _name(words.title(entry.session))
+    return named, entry.judgement.verdict, turns, peak, use, excluded, saved
 
 
 def compared(changed: Comparison) -> str:

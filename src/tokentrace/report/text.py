@@ -7,7 +7,7 @@ columns of their own, the rest is summed up in ``other``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import sub
 
 from rich.cells import cell_len
@@ -63,32 +63,40 @@ def render(
     """
     shown = list(zip(report.sessions, report.judgements, strict=True))
     tally, worst = overview.told(shown, priced=wanted.cost)
-    if len(shown) > LISTED:
-        many(tally, worst, shown[next(iter(worst)).place], console, explained, wanted=wanted)
-        problems(report.problems, console)
-        return
-    if len(shown) > SHOWN:
-        _overview(tally, console)
-        shown = shown[-1:]
-    for session, judged in shown:
-        one(session, judged, console, explained, wanted)
-    _overall(tally, console, wanted)
+    told(tally, worst, report.sessions.__getitem__, console, explained, wanted=wanted)
     problems(report.problems, console)
 
 
-def many(
+def told(
     tally: Tally,
     worst: Best,
-    first: tuple[Session, Judgement],
+    find: Callable[[int], Session],
     console: Console,
     explained: Thresholds | None = None,
     *,
     wanted: costs.Wanted = NOTHING,
 ) -> None:
-    """Print what many sessions add up to, the worst of them, and the first of these in full."""
-    overview.render(tally, worst, console)
-    one(*first, console, explained, wanted)
-    _overall(tally, console, wanted)
+    """Print sessions that were told of, with a table of turns for one or a few of them.
+
+    Args:
+        tally: all of them, with at least the newest 20.
+        worst: of more than 20.
+        find: gives the whole session at a place; one is asked for at a time.
+        console: where.
+        explained: as `render` has it.
+        wanted: what to show beside the turns.
+    """
+    shown = list(tally.last)[-1:] if tally.count > SHOWN else list(tally.last)
+    if tally.count > LISTED:
+        overview.render(tally, worst, console)
+        shown = list(worst)[:1]
+    elif tally.count > SHOWN:
+        _overview(tally, console)
+    for entry in shown:
+        one(find(entry.place), entry.judgement, console, explained, wanted)
+    if wanted.cost:
+        costs.overall(tally, console)
+    verdicts.overall(tally.verdicts, console)
 
 
 def one(
@@ -105,12 +113,6 @@ def one(
         verdicts.explain(session, console)
     if wanted != NOTHING:
         costs.render(session, console, wanted)
-
-
-def _overall(tally: Tally, console: Console, wanted: costs.Wanted) -> None:
-    if wanted.cost:
-        costs.overall(tally, console)
-    verdicts.overall(tally.verdicts, console)
 
 
 # ── many sessions ────────────────────────────────────────────────────────────────────────────────
