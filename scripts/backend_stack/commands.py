@@ -34,10 +34,8 @@ TOP = building.HERE.parents[1]
 STATE = "state.json"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OWN = TOP / ".backends" / "venv"
-PYTHONS = (
-    sys.executable,
-    *(str(TOP / one / "bin/python") for one in (".venv", ".nox/backends", OWN)),
-)
+# A nox environment is not among them: what it has of tokentrace may be older than the checkout.
+PYTHONS = (sys.executable, str(TOP / ".venv" / "bin" / "python"), str(OWN / "bin" / "python"))
 NEEDED = "import genai_prices, hypothesis, openai, pytest, tokentrace"
 
 
