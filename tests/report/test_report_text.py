@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tokentrace import analysis, schema
+from tokentrace.analysis.findings import Finding, Judgement
 from tokentrace.analysis.optimising import sizes
 from tokentrace.prompt import Event
 from tokentrace.report import html, safe, text
@@ -181,6 +182,21 @@ def test_many_sessions_are_sums_and_the_worst(make):
     assert [line.split()[0] for line in lines[first + 1 : first + 3]] == ["s-07", "s-24"]
     assert "\ns-04 " not in page
     assert "limit.exceeded" in page.partition("finding")[2]
+
+
+def test_a_note_is_called_one_and_money_says_for_what(make):
+    """What lowers no verdict is no healthy finding, and what breaks cost is told by the break."""
+    call, _ = make
+    told = Finding(
+        "cache.broken", "healthy", "phase broke it", turns=(1,), numbers={"breaks": 3}, tokens=1,
+        cost_usd=0.0007,
+    )  # fmt: skip
+    report = analysis.Report(
+        analysis.sessions([call(1)]), judgements=(Judgement("healthy", (told,)),)
+    )
+    assert "note        phase broke it\n            cache.broken · $0.000700 a break" in shown(
+        report
+    )
 
 
 def test_few_sessions_are_an_overview_and_the_newest(make):

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tokentrace.analysis import CODES, Finding, Judgement, Session, Thresholds, worst
-from tokentrace.analysis.findings import VERDICTS
+from tokentrace.analysis.findings import HEALTHY, VERDICTS
 from tokentrace.analysis.optimising import Trigger, sizes, triggers
 from tokentrace.analysis.wording import turns
 from tokentrace.insights.waste import HIGH
@@ -32,7 +32,8 @@ def render(judged: Judgement, console: Console, explained: Thresholds | None = N
     console.print(Text(f"verdict {verdict}{count}", f"bold {cells.VERDICT_STYLES[verdict]}"))
     console.print()
     for found in judged.findings:
-        head = Text(f"{found.level:<{INDENT}}", cells.VERDICT_STYLES[found.level])
+        level = "note" if found.level == HEALTHY else found.level
+        head = Text(f"{level:<{INDENT}}", cells.VERDICT_STYLES[found.level])
         indented(safe(found.message, 400), console, head)
         indented(" · ".join(_means(found)), console, style="dim")
         for line in _explained(found, explained) if explained else ():
@@ -51,8 +52,8 @@ def _means(found: Finding) -> Iterator[str]:
 def worth(found: Finding) -> Iterator[str]:
     """Yield what a finding's tokens cost where it has any, and how sure it is unless very."""
     if found.tokens is not None:
-        paid = found.cost_usd
-        yield "cost unknown" if paid is None else f"${paid:.6f} a turn"
+        paid, each = found.cost_usd, "break" if "breaks" in found.numbers else "turn"
+        yield "cost unknown" if paid is None else f"${paid:.6f} a {each}"
     if found.confidence != HIGH:
         yield f"{found.confidence} confidence"
 
