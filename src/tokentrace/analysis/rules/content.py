@@ -80,7 +80,8 @@ def essential(case: Case) -> Iterator[Finding]:
         floor = 0.0 if name in ANY_SIZE else case.thresholds.shrunk
         less = _in_a_row([index for index, size, before in pairs if size < floor * before])
         if gone or less:
-            least = min(size for index, size, _ in pairs if index in (gone or less))
+            lost = set(gone or less)
+            least = min(size for index, size, _ in pairs if index in lost)
             yield _loss(case, name, gone or less, owed, least)
 
 
