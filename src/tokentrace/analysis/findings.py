@@ -26,7 +26,8 @@ class Finding:
         turns: numbers of the turns that show it, in order.
         component: its name, empty where it is the whole prompt.
         numbers: the evidence by name, e.g. ``{"peak": 41200, "limit": 40000}``.
-        tokens: what could be spared a turn, None where the finding is not of that kind.
+        tokens: what could be spared a turn (of ``cache.broken`` a break), None where the finding is
+            not of that kind.
         cost_usd: what these tokens cost a turn, None where nobody knows.
         confidence: ``high``, ``medium`` or ``low``: how sure it is.
     """
