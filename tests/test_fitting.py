@@ -44,6 +44,7 @@ def test_a_cut_text_says_how_much_of_it_is_there(value, most):
 @example([{"role": "user", "content": "\x00" * 5_000}] * 40, 2_000)
 @example({"messages": [{"content": "x" * 900}] * 500}, 256)
 @example({str(n): "x" * 90 for n in range(500)}, 256)
+@example({"0" * 19 + "\x1f\x1fࠀࠀ": {"": None, "0": None}, "": None}, 64)
 def test_json_that_was_cut_is_json_within_its_bound(tree, most):
     """Whatever is cut, what is left can be parsed and is no longer than asked; what fits is whole."""
     whole = fitting.dumped(tree)

@@ -16,6 +16,7 @@ LEFT_OUT = re.compile(r"\+\d{1,9}")
 DEEPEST = 32
 LEAST_ENTRY = 160  # bytes that an entry of a list is given before others go
 LEAST_FIELD = 48  # the same for a field
+ROOMY = 64  # bytes in which even what is left of a list or an object of millions fits
 BOUND = 5_000_000  # bytes of a trace that Tempo takes by default (3.0.3, 2026-08)
 NEAR = 0.8  # share of it from which we warn
 SPAN_BYTES = 76  # ids, times, kind and status of a span in OTLP's protobuf form
@@ -122,10 +123,13 @@ def _fitted(tree: Any, room: int, depth: int) -> Any:
         return tree
     if isinstance(tree, str):
         return _fitted_text(tree, room)
+    known: Any = None
     if isinstance(tree, list | tuple) and depth < DEEPEST:
-        return _fitted_list(tree, room, depth)
-    if isinstance(tree, Mapping) and depth < DEEPEST:
-        return _fitted_object(tree, room, depth)
+        known = _fitted_list(tree, room, depth)
+    elif isinstance(tree, Mapping) and depth < DEEPEST:
+        known = _fitted_object(tree, room, depth)
+    if known is not None and (room >= ROOMY or _size(known) <= room):
+        return known
     return GONE if room >= len(utf8(GONE)) + 2 else ""
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
-import openai
 import pytest
 
 import tokentrace
 from tokentrace import schema, testing
 from tokentrace.lineage import Lineages
 from tokentrace.prompt import Count, Message, Part, Prompt
+
+openai = pytest.importorskip("openai")
 
 DOCUMENT = "\n".join(
     f"- step {n}: service {n * 7919 % 997} waits for its database" for n in range(40)
