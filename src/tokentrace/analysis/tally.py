@@ -13,6 +13,7 @@ from tokentrace.analysis.judging import Codes
 from tokentrace.analysis.shapes import Session, Summary
 from tokentrace.analysis.spending import Sheet, added
 from tokentrace.insights.cost import Bill, Missed
+from tokentrace.insights.reconcile import Ledger
 
 LARGEST = frozenset({"peak", "peak_turn", "utilization"})  # of a summary; all else is a sum
 SUMS = tuple(one.name for one in fields(Summary) if one.name not in LARGEST)
@@ -88,6 +89,7 @@ class Tally:
         codes: of their findings.
         bill, missed: what those cost of which a sheet was given, and what the cache missed.
         last: the newest.
+        drift: what was counted against what was reported, by model family and day.
     """
 
     def __init__(self, *best: Best, last: int = 0) -> None:
@@ -98,6 +100,7 @@ class Tally:
         self.bill = Bill()
         self.missed: Missed | None = None
         self.last: deque[Entry] = deque(maxlen=last)
+        self.drift = Ledger()
         self._best = best
 
     def add(self, session: Session, judged: Judgement, sheet: Sheet | None = None) -> Entry:
@@ -110,6 +113,9 @@ class Tally:
         self.count += 1
         self.verdicts[judged.verdict] += 1
         self.codes.add(judged)
+        for turn in session.turns:
+            for call in turn.calls:
+                self.drift.add(call)
         if sheet is not None:
             self.bill.merge(sheet.bill)
             self.missed = added([self.missed, sheet.missed])

@@ -20,6 +20,7 @@ from tokentrace.insights.tools import Tool
 from tokentrace.outlook import Forecast
 from tokentrace.prompt import CallRecord, ContextRecord, Detail, Usage
 from tokentrace.readers import Problems
+from tokentrace.report import drift
 from tokentrace.report.spooling import Spool
 
 VERSION = 1
@@ -145,6 +146,7 @@ def framed(
         ],
         "summary": _summary(tally.summary),
         "cost": cost(tally.bill, tally.missed),
+        "drift": drift.data(tally.drift),
         "sessions": sessions,
         "problems": {
             "count": problems.count,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tokentrace.analysis import Entry, Finding, Report, Tally, spending
 from tokentrace.analysis.comparing import Comparison
-from tokentrace.report import cells, overview, safe, words
+from tokentrace.report import cells, drift, overview, safe, words
 from tokentrace.report.comparing import alone, groups, row, verdict
 from tokentrace.report.costs import MISSING, lines, money, remarks
 
@@ -58,6 +58,8 @@ def _report(tally: Tally, skipped: int) -> Iterator[str]:
         if entry.judgement.findings:
             yield f"\n**{_name(words.title(entry.session))}**\n"
             yield from _findings(entry.judgement.findings)
+    if tally.count > 1:
+        yield from (f"\n{_name(sentence)}" for sentence in drift.sentences(tally.drift))
     if skipped:
         yield f"\n{cells.many(skipped, 'damaged record')} skipped"
 

@@ -25,7 +25,7 @@ from tokentrace.analysis.shapes import (
     Turn,
 )
 from tokentrace.readers import Problems
-from tokentrace.report import cells, costs, overview, safe, verdicts, words
+from tokentrace.report import cells, costs, drift, overview, safe, verdicts, words
 
 SHOWN = 3  # sessions with a table of their own; of more, only the newest has one
 LISTED = overview.LISTED
@@ -96,6 +96,9 @@ def told(
         one(find(entry.place), entry.judgement, console, explained, wanted)
     if wanted.cost:
         costs.overall(tally, console)
+    if tally.count > 1:
+        for sentence in drift.sentences(tally.drift):
+            console.print(Text(safe(sentence)), soft_wrap=True)
     verdicts.overall(tally.verdicts, console)
 
 

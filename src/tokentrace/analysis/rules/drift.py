@@ -6,16 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from tokentrace.analysis.case import Case, found, refused
+from tokentrace.analysis.case import Case, found
 from tokentrace.analysis.findings import DEGRADED, Finding
 from tokentrace.analysis.wording import many, percent
+from tokentrace.insights.reconcile import FEWEST, OFTEN, believed
 from tokentrace.insights.waste import HIGH, MEDIUM
 from tokentrace.prompt import CallRecord
 
-FEWEST = 3  # calls beyond their bound
-SMALL = 100  # tokens: a smaller prompt is no evidence
-WIDE = 2  # times: what is further off was not counted by any tokenizer, see factors
-OFTEN = 0.1  # share of the calls: a bound holds in 95 of 100
 STEADY = 0.25  # spread of a difference, as a share of itself, that is still the same difference
 VARIES = 1.2  # largest prompt over the smallest, to tell a steady difference from a growing one
 
@@ -25,19 +22,13 @@ def drifting(case: Case) -> Iterator[Finding]:
     told: dict[tuple[str, str], list[tuple[int, CallRecord]]] = defaultdict(list)
     for turn in case.session.turns:
         for call in turn.calls:
-            if call.method and not refused(call) and _believed(call):
+            if believed(call):
                 told[call.provider, call.model].append((turn.number, call))
     for (_, model), pairs in told.items():
         beyond = [(number, call) for number, call in pairs if abs(call.drift or 0) > call.error]
         if len(beyond) >= FEWEST and len(beyond) > OFTEN * len(pairs):
             where = sorted({number for number, _ in beyond})
             yield _drift(model, len(pairs), [call for _, call in beyond], where)
-
-
-def _believed(call: CallRecord) -> bool:
-    """Whether what was reported can be the size of the prompt: stand-ins report any number."""
-    reported = call.usage.input or 0
-    return call.tokens >= SMALL and call.tokens / WIDE <= reported <= call.tokens * WIDE
 
 
 def _drift(model: str, calls: int, beyond: Sequence[CallRecord], where: Sequence[int]) -> Finding:
