@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -266,6 +267,28 @@ def test_other_words(invoke):
 WAITING = 'echo "$1" >> served; test "$1" != two || { echo $$ > pid; exec sleep 600; }\n'
 
 
+@pytest.fixture
+def started():
+    """Start ``python ...`` with its outputs caught; what still runs at a test's end is ended."""
+    made = []
+
+    def start(*words):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        made.append(subprocess.Popen([sys.executable, *words], text=True, **pipes))
+        return made[-1]
+
+    yield start
+    for process in made:
+        if process.poll() is None:
+            process.terminate()  # it ends its agent, too
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
+            process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
 def wait_for(done, process):
     """Wait until something is so, as long as a process runs."""
     until = time.monotonic() + 120
@@ -276,14 +299,11 @@ def wait_for(done, process):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_run_that_is_interrupted_goes_on(here, document, number):
+def test_a_run_that_is_interrupted_goes_on(here, document, started, number):
     """The agent's processes end, exit code 130 and how to go on are told, and no turn is done twice."""
     Path("agent.sh").write_text(WAITING)
     words = ["run", "small.yaml", "--command", "sh agent.sh {prompt}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tokentrace", "scenario", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = started("-m", "tokentrace", "scenario", *words)
     wait_for(lambda: Path("pid").exists() and Path("pid").read_text().strip(), process)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -300,23 +320,19 @@ def test_a_run_that_is_interrupted_goes_on(here, document, number):
     assert len(runs()) == 1
 
 
-def test_a_run_that_nobody_reads_is_no_good_verdict(here):
+def test_a_run_that_nobody_reads_is_no_good_verdict(here, started):
     """A closed pipe ends the run like Ctrl-C: no verdict, so no exit code 0."""
     Path("agent.sh").write_text("while test ! -e closed; do sleep 0.1; done\n")
     words = ["run", "small.yaml", "--command", "sh agent.sh {prompt}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tokentrace", "scenario", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = started("-m", "tokentrace", "scenario", *words)
     process.stdout.close()
     Path("closed").touch()
     err = process.stderr.read()
-    process.stderr.close()
     assert process.wait(120) == 130, err
     assert err.startswith("tokentrace: interrupted after 1 of 3 turns (")
 
 
-def test_who_asks_twice_does_not_wait(here):
+def test_who_asks_twice_does_not_wait(here, started):
     """An agent that takes no notice is killed at once at the second Ctrl-C."""
     Path("agent.sh").write_text(
         'trap "touch asked" TERM\necho $$ > pid\nwhile true; do sleep 0.1; done\n'
@@ -326,10 +342,7 @@ def test_who_asks_twice_does_not_wait(here):
         "children.GRACE = 600.0; cli.main()"
     )
     words = ["scenario", "run", "small.yaml", "--command", "sh agent.sh {prompt}"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = started("-c", code, *words)
     wait_for(lambda: Path("pid").exists() and Path("pid").read_text().strip(), process)
     process.send_signal(signal.SIGINT)
     wait_for(Path("asked").exists, process)
