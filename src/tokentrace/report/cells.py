@@ -61,16 +61,19 @@ class Column:
 
 def table(columns: Sequence[Column]) -> Table:
     """Return columns as a table without lines."""
-    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(
-            column.heading,
-            justify="left" if column.left else "right",
-            no_wrap=True,
-            vertical="bottom",
-        )
+    table = empty((column.heading, column.left) for column in columns)
     for row in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*row)
+    return table
+
+
+def empty(columns: Iterable[tuple[str, bool]]) -> Table:
+    """Return a table without lines and rows; of each column its heading, and whether it is text."""
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    for heading, left in columns:
+        table.add_column(
+            heading, justify="left" if left else "right", no_wrap=True, vertical="bottom"
+        )
     return table
 
 

@@ -19,6 +19,7 @@ from tokentrace.report import cells, safe, words
 
 UNKNOWN = "unknown"
 LISTED = 20  # sessions, turns, models, tools
+TEXTS = frozenset({"component", "session", "tool", "group"})  # columns
 DRIFT = "unattributed"
 MISSING = f"prices are not installed: pip install 'tokentrace[{EXTRA}]'"
 
@@ -217,8 +218,4 @@ def _said(told: Iterator[str], console: Console) -> None:
 
 
 def _table(*names: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    left = {"component", "session", "tool", "group"}
-    for name in names:
-        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
-    return table
+    return cells.empty((name, name in TEXTS) for name in names)
