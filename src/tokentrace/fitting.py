@@ -198,10 +198,15 @@ def shares(sizes: Sequence[int], room: int) -> list[int]:
 
 def weight(attributes: Mapping[str, Any]) -> int:
     """Return about how many bytes attributes take in OTLP's protobuf form."""
-    total = PAIR_BYTES * len(attributes)
-    for key, value in attributes.items():
+    total = PAIR_BYTES * len(attributes) + sum(map(len, attributes))
+    for value in attributes.values():
         kind = type(value)
-        total += len(key) + (3 if kind is int else heft(value))
+        if kind is int:
+            total += 3
+        elif kind is str and value.isascii():
+            total += len(value)
+        else:
+            total += heft(value)
     return total
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from tokentrace import guard, providers, schema
+from tokentrace._failsafe import attempt
 from tokentrace.counting.waste import DUPLICATE
 from tokentrace.fitting import dumped
 from tokentrace.insights import cost
@@ -19,10 +20,20 @@ from tokentrace.instrument.requests import Request
 from tokentrace.lineage import Lineage, Standing
 from tokentrace.names import SECTION
 from tokentrace.outlook import Forecast, Waste
-from tokentrace.prompt import PROVIDER, CallRecord, Count, Detail, LimitReport, Prompt
+from tokentrace.prompt import (
+    PROVIDER,
+    CallRecord,
+    Count,
+    Detail,
+    LimitReport,
+    Prompt,
+    Usage,
+    changed,
+)
 from tokentrace.providers import prices
 from tokentrace.turns import Place
 
+NOTHING: Mapping[str, Any] = {}
 OTHER = "other"
 SERVER = "mcp"
 ANSWERED = frozenset({"assistant", "model"})
@@ -162,17 +173,22 @@ def _called(prompt: Prompt) -> tuple[str, ...]:
     return tuple(found)
 
 
-def priced(record: CallRecord) -> CallRecord:
-    """Return a call's record with what it cost, where the list of prices is loaded and knows it."""
+def ended(record: CallRecord, usage: Usage) -> CallRecord:
+    """Return a call's record with what was reported and, where that is known, what it cost."""
+    return changed(record, partial(attempt, _costs, default=NOTHING), usage=usage)
+
+
+def _costs(record: CallRecord) -> Mapping[str, Any]:
+    """Return what a call cost as its fields, where the list of prices is loaded and knows it."""
     settings = state.settings
     if settings is None or not settings.costs or not prices.loaded():
-        return record
+        return NOTHING
     known = cost.price(record, time.time_ns())
     found = None if known is None else cost.spent(record, known)
     if found is None:
-        return record
+        return NOTHING
     costs = {name: cost.usd(amount) for name, amount in found.components.items()}
-    return replace(record, cost=cost.usd(found.total), costs=costs)
+    return {"cost": cost.usd(found.total), "costs": costs}
 
 
 def _tellable(detail: Detail, tools: set[str]) -> bool:

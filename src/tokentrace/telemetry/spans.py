@@ -134,8 +134,13 @@ class Handle:
         """Set attributes in one go, and never so many that older ones fall out."""
         if self.span is None or not attributes or not self.recording:
             return
-        known = {key: attributes[key] for key in attributes if key not in self._theirs}
-        if len(self._sent | known.keys()) > self._room:
+        theirs = self._theirs
+        known = (
+            {key: attributes[key] for key in attributes if key not in theirs}
+            if theirs
+            else attributes
+        )
+        if len(self._sent) + len(known) > self._room < len(self._sent | known.keys()):
             known = schema.refit(known, self._sent)
             room = self._room - len(self._sent - known.keys())
             known = schema.shrink(known, room)
