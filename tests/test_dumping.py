@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_schema import CALLS, CONTEXTS
 
+from test_schema import CALLS, CONTEXTS
 from tokentrace import fitting, schema, values
 from tokentrace.prompt import CallRecord, ContextRecord, Usage, changed
 
@@ -121,9 +121,11 @@ def test_what_follows_from_a_change_is_told_of_it():
     assert seen == [Usage(input=4)]
 
 
-@given(CALLS)
-def test_a_record_weighs_what_its_attributes_do(record):
-    """The weight is that of each key and value, whatever its type."""
-    written = schema.dump(record) | {"a": 2.5, "b": True, "c": ("é", "x"), "d": "…"}
-    each = (fitting.PAIR_BYTES + len(key) + fitting.heft(one) for key, one in written.items())
-    assert fitting.weight(written) == sum(each)
+@given(CALLS, st.integers(64, 2_000), st.lists(st.text(max_size=300), max_size=8))
+def test_attributes_are_cut_and_weighed_in_one_walk(record, most, texts):
+    """In one walk they are cut as they always are, and weigh what each key and value does."""
+    written = schema.dump(record) | {"a": 2.5, "b": True, "c": tuple(texts), "d": "…".join(texts)}
+    known, size = schema.measured(written, most)
+    assert known == schema.bounded(written, most)
+    each = (fitting.PAIR_BYTES + len(key) + fitting.heft(one) for key, one in known.items())
+    assert size == fitting.weight(known) == sum(each)

@@ -198,16 +198,8 @@ def shares(sizes: Sequence[int], room: int) -> list[int]:
 
 def weight(attributes: Mapping[str, Any]) -> int:
     """Return about how many bytes attributes take in OTLP's protobuf form."""
-    total = PAIR_BYTES * len(attributes) + sum(map(len, attributes))
-    for value in attributes.values():
-        kind = type(value)
-        if kind is int:
-            total += 3
-        elif kind is str and value.isascii():
-            total += len(value)
-        else:
-            total += heft(value)
-    return total
+    pairs = attributes.items()
+    return PAIR_BYTES * len(pairs) + sum(len(key) + heft(value) for key, value in pairs)
 
 
 def heft(value: Any) -> int:

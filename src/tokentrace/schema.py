@@ -23,7 +23,7 @@ from itertools import compress
 from operator import attrgetter, is_not
 from typing import Any
 
-from tokentrace.fitting import cut_list
+from tokentrace.fitting import PAIR_BYTES, cut_list, heft, weight
 from tokentrace.names import normalise
 from tokentrace.prompt import UNREPORTED, CallRecord, ContextRecord, Event, Record, Usage
 from tokentrace.values import (
@@ -553,6 +553,26 @@ def _call(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
             if (known := convert(value)) is not None:
                 call[field_name][name] = known
     return call, usage, settings
+
+
+def measured(attributes: Mapping[str, Any], most: int) -> tuple[Mapping[str, Value], int]:
+    """Return attributes `bounded` by ``most``, and their weight: one walk where nothing is long."""
+    quarter, long = most // 4, False
+    total = PAIR_BYTES * len(attributes) + sum(map(len, attributes))
+    for value in attributes.values():
+        kind = type(value)
+        if kind is int:
+            total += 3
+        elif kind is str:
+            total += len(value) if value.isascii() else heft(value)
+            long = long or len(value) > quarter
+        else:
+            total += heft(value)
+            long = long or (kind is tuple and 4 * sum(map(len, value)) > most)
+    if not long:
+        return attributes, total
+    known = bounded(attributes, most)
+    return known, weight(known)
 
 
 def bounded(attributes: Mapping[str, Value], most: int) -> Mapping[str, Value]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tokentrace import schema
-from tokentrace.fitting import EVENT_BYTES, LINK_BYTES, SPAN_BYTES, weight
+from tokentrace.fitting import EVENT_BYTES, LINK_BYTES, SPAN_BYTES
 from tokentrace.prompt import CallRecord, Record
 from tokentrace.telemetry import sources, weighing
 from tokentrace.values import error_type
@@ -149,8 +149,8 @@ class Handle:
 
     def _fitting(self, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return attributes that no back end cuts, and weigh them."""
-        known = schema.bounded(attributes, self.most)
-        self._weight += weight(known)
+        known, size = schema.measured(attributes, self.most)
+        self._weight += size
         return known
 
     def update(self, record: Record) -> None:
