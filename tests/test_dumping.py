@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from test_schema import CALLS, CONTEXTS
 from tokentrace import fitting, schema, values
-from tokentrace.prompt import CallRecord, ContextRecord, Usage, changed
+from tokentrace.instrument.records import changed
+from tokentrace.prompt import CallRecord, ContextRecord, Usage
 
 CHANGES = st.sampled_from([name for name, _, _ in schema.CALL]) | st.sampled_from(
     ["settings", "components", "cached", "costs", "details", "waste", "usage"]

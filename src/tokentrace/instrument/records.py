@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from functools import lru_cache, partial
+from operator import attrgetter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,7 +29,6 @@ from tokentrace.prompt import (
     LimitReport,
     Prompt,
     Usage,
-    changed,
 )
 from tokentrace.providers import prices
 from tokentrace.turns import Place
@@ -171,6 +171,33 @@ def _called(prompt: Prompt) -> tuple[str, ...]:
             calls = [part.name for part in message.parts if part.kind == "call"]
             found[:0] = [name if name in tools else OTHER for name in calls]
     return tuple(found)
+
+
+_NAMES = tuple(one.name for one in fields(CallRecord))
+_VALUES: Callable[[CallRecord], tuple[Any, ...]] = attrgetter(*_NAMES)
+_PUT = {name: vars(CallRecord)[name].__set__ for name in _NAMES}
+
+
+def changed(
+    record: CallRecord,
+    then: Callable[[CallRecord], Mapping[str, Any]] | None = None,
+    **changes: Any,
+) -> CallRecord:
+    """Return ``dataclasses.replace(record, **changes)`` at a fraction of its cost.
+
+    Args:
+        record: stays as it is.
+        then: returns what else changes, as it follows from what has changed already.
+        changes: fields by name.
+    """
+    fresh = object.__new__(CallRecord)
+    for put, value in zip(_PUT.values(), _VALUES(record), strict=True):
+        put(fresh, value)
+    for name, value in changes.items():
+        _PUT[name](fresh, value)
+    for name, value in then(fresh).items() if then is not None else ():
+        _PUT[name](fresh, value)
+    return fresh
 
 
 def ended(record: CallRecord, usage: Usage) -> CallRecord:

@@ -62,27 +62,50 @@ class Ended(NamedTuple):
     Attributes:
         who: what it is counted under.
         failure: its error's type, empty where it went well.
-        seconds: how long it took.
-        overhead: seconds of it that were ours, None where nobody measured.
-        standard: whether the standard's own metrics are ours to record.
         input, output: tokens that the provider reported, None where it did not.
         components: tokens by component, as counted.
         utilization: of the limit, None where none is known.
         decision: the guard's, empty where there was none.
+        seconds: how long it took.
+        overhead: seconds of it that were ours, None where nobody measured.
+        standard: whether the standard's own metrics are ours to record.
         where: its span, for exemplars: an OpenTelemetry context, or the span's own while it waits.
     """
 
     who: Who
     failure: str
-    seconds: float
-    overhead: float | None
-    standard: bool
     input: int | None
     output: int | None
     components: Mapping[str, int]
     utilization: float | None
     decision: str
+    seconds: float
+    overhead: float | None
+    standard: bool
     where: Any
+
+
+def _ended(record: CallRecord, failure: str, *rest: Any) -> Ended:
+    """Return of a call what its metrics need; the rest are seconds, overhead, standard and where."""
+    usage = record.usage
+    who = Who(
+        record.operation,
+        record.provider,
+        record.model,
+        usage.response_model,
+        record.server_address,
+        record.server_port,
+    )
+    return Ended(
+        who,
+        failure,
+        usage.input,
+        usage.output,
+        record.components,
+        record.utilization,
+        record.decision,
+        *rest,
+    )
 
 
 class Meters:
@@ -123,27 +146,9 @@ class Meters:
             context: with its span, for exemplars.
             standard: record the standard's own metrics too; not where somebody else does.
         """
-        usage, waiting = record.usage, self._waiting
-        ended = Ended(
-            Who(
-                record.operation,
-                record.provider,
-                record.model,
-                usage.response_model,
-                record.server_address,
-                record.server_port,
-            ),
-            failure,
-            seconds,
-            overhead,
-            standard,
-            usage.input,
-            usage.output,
-            record.components,
-            record.utilization,
-            record.decision,
-            context if waiting is None else _span_in(context),
-        )
+        waiting = self._waiting
+        where = context if waiting is None else _span_in(context)
+        ended = _ended(record, failure, seconds, overhead, standard, where)
         if waiting is None:
             self._record(ended, context)
             return
