@@ -200,9 +200,13 @@ def changed(
     return fresh
 
 
-def ended(record: CallRecord, usage: Usage) -> CallRecord:
-    """Return a call's record with what was reported and, where that is known, what it cost."""
-    return changed(record, partial(attempt, _costs, default=NOTHING), usage=usage)
+def ended(record: CallRecord, usage: Usage, *, seen: bool = True) -> CallRecord:
+    """Return a call's record with what was reported and, where that is known, what it cost.
+
+    Where nobody will see its span (``seen``), nobody asks what it cost.
+    """
+    then = partial(attempt, _costs, default=NOTHING) if seen else None
+    return changed(record, then, usage=usage)
 
 
 def _costs(record: CallRecord) -> Mapping[str, Any]:
