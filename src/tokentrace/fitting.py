@@ -198,11 +198,8 @@ def shares(sizes: Sequence[int], room: int) -> list[int]:
 
 def weight(attributes: Mapping[str, Any]) -> int:
     """Return about how many bytes attributes take in OTLP's protobuf form."""
-    total = PAIR_BYTES * len(attributes)
-    for key, value in attributes.items():
-        kind = type(value)
-        total += len(key) + (3 if kind is int else heft(value))
-    return total
+    pairs = attributes.items()
+    return PAIR_BYTES * len(pairs) + sum(len(key) + heft(value) for key, value in pairs)
 
 
 def heft(value: Any) -> int:

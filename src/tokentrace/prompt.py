@@ -159,6 +159,9 @@ class Usage:
     tier: str = ""
 
 
+UNREPORTED = Usage()
+
+
 # ── the numbers ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -319,7 +322,7 @@ class CallRecord:
     cache_reason: str = ""
     duplicate_tokens: int = 0
     waste: tuple[Waste, ...] = ()
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = UNREPORTED
     error_type: str = ""
     events: tuple[Event, ...] = ()
 

@@ -19,11 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import compress
+from operator import attrgetter, is_not
 from typing import Any
 
-from tokentrace.fitting import cut_list
+from tokentrace.fitting import PAIR_BYTES, cut_list, heft, weight
 from tokentrace.names import normalise
-from tokentrace.prompt import CallRecord, ContextRecord, Event, Record, Usage
+from tokentrace.prompt import UNREPORTED, CallRecord, ContextRecord, Event, Record, Usage
 from tokentrace.values import (
     OTHER,
     Value,
@@ -75,6 +77,7 @@ OPERATIONS = {"chat", "text_completion", "embeddings", "generate_content", "coun
 INVOKE_AGENT = "invoke_agent"
 ASSEMBLE = "assemble_context"
 OTHER_CALL = "call"
+_TITLES = frozenset({*OPERATIONS, INVOKE_AGENT, ASSEMBLE})
 
 # ── our own names ────────────────────────────────────────────────────────────────────────────────
 
@@ -254,27 +257,44 @@ SETTINGS: tuple[Field, ...] = (
     ("embeddings.dimension.count", "gen_ai.embeddings.dimension.count", whole),
 )
 _SETTINGS = {name: (key, convert) for name, key, convert in SETTINGS}
-NEVER: frozenset[str] = frozenset()
-ALWAYS = frozenset({"operation", "included", "excluded", "compressed"})
-COUNTED = frozenset({"tokens", "error"})
-SHARES = ("components", "cached", "costs")
-
+ALWAYS = ("operation", "included", "excluded", "compressed")
+COUNTED = (*ALWAYS, "tokens", "error")
 
 EMPTY = {kind: kind() for kind in (CallRecord, ContextRecord, Usage)}
 Written = dict[str, Value]
+Values = tuple[Any, ...]
 
 
-def _write(source: Any, before: Any, table: Iterable[Field], must: frozenset[str]) -> Written:
-    """Return the attributes of ``must`` and of all fields that are others than ``before``'s."""
-    written: Written = {}
-    for name, key, convert in table:
-        value = getattr(source, name)
-        plain = getattr(before, name)
-        if (value is not plain and value != plain) or name in must:
-            known = convert(value)
-            if known is not None:
+class _Walk:
+    """A table, and how its fields are read off a record all at once.
+
+    Attributes:
+        places: attribute and conversion of each field.
+        values: returns all fields of a record, in the order of the table.
+    """
+
+    def __init__(self, table: tuple[Field, ...]) -> None:
+        self.names = tuple(name for name, _, _ in table)
+        self.places = tuple((key, convert) for _, key, convert in table)
+        self.values: Callable[[Any], Values] = attrgetter(*self.names)
+
+    def unset(self, empty: Any, must: Iterable[str]) -> Values:
+        """Return the fields of ``empty``, and for those of ``must`` what no field is equal to."""
+        pairs = zip(self.names, self.values(empty), strict=True)
+        return tuple(object() if name in must else value for name, value in pairs)
+
+    def write(self, written: Written, source: Any, before: Values) -> None:
+        """Write the attributes of all fields that are others than ``before``."""
+        values = self.values(source)
+        # What is unchanged is the very same object nearly always: the rest is looked at.
+        others = map(is_not, values, before)
+        for (key, convert), value, plain in compress(zip(self.places, values, before), others):  # noqa: B905
+            if value != plain and (known := convert(value)) is not None:
                 written[key] = known
-    return written
+
+
+_CALL, _USAGE, _CONTEXT = map(_Walk, (CALL, USAGE, CONTEXT))
+_UNSET, _UNCOUNTED = (_CALL.unset(EMPTY[CallRecord], must) for must in (ALWAYS, COUNTED))
 
 
 def _read(attributes: Mapping[str, Any], table: Iterable[Field]) -> dict[str, Any]:
@@ -308,27 +328,24 @@ def keys(name: str) -> tuple[str, str, str]:
     return known
 
 
-def _components(record: CallRecord) -> dict[str, Value]:
-    """Return the attributes of all components; names that become equal are added up."""
-    kept = fold(record.components)
-    written: dict[str, Any] = {}
-    for name, tokens in kept:
+def _components(written: dict[str, Any], record: CallRecord, before: CallRecord) -> None:
+    """Write all components, and zeros for those that went; names that become equal are added up."""
+    for name, _ in fold(before.components) if before.components else ():
+        written[keys(name)[0]] = 0
+    for name, tokens in fold(record.components):
         key = keys(name)[0]
         written[key] = whole(written.get(key, 0) + tokens)
-    return written | _extras(record)
 
 
-def _extras(record: CallRecord, before: CallRecord | None = None) -> dict[str, Value]:
-    """Return cached tokens and costs of the largest components, where they are not as before."""
-    written: dict[str, Any] = {}
-    for place, share in ((1, "cached"), (2, "costs")):
-        shares = getattr(record, share)
-        if not shares or (before is not None and shares is getattr(before, share)):
-            continue
-        for name, _ in fold(record.components)[:MOST_SHARES]:
-            if known := real(shares.get(name)):
-                written[keys(name)[place]] = known if place == 2 else whole(shares[name])
-    return written
+def _extras(written: dict[str, Any], record: CallRecord, *, cached: bool, costs: bool) -> None:
+    """Write cached tokens and costs of the largest components."""
+    largest = fold(record.components)[:MOST_SHARES]
+    for name, _ in largest if cached else ():
+        if real(share := record.cached.get(name)):
+            written[keys(name)[1]] = whole(share)
+    for name, _ in largest if costs else ():
+        if known := real(record.costs.get(name)):
+            written[keys(name)[2]] = known
 
 
 def _shares(attributes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -425,36 +442,57 @@ def dump(record: Record, since: Record | None = None) -> Written:
         since: what was written already: then only what is new, and zeros for components that went.
     """
     before = EMPTY[type(record)] if since is None else since
+    written: Written = {}
     if not isinstance(record, CallRecord) or not isinstance(before, CallRecord):
-        return _write(record, before, CONTEXT, ALWAYS)
-    must = NEVER if since is not None else ALWAYS | COUNTED if record.method else ALWAYS
-    written = _write(record, before, CALL, must)
-    for name in record.settings if record.settings is not before.settings else ():
-        key, convert = _SETTINGS.get(name, ("", clean))
-        if key and (known := convert(record.settings[name])) is not None:
-            written[key] = known
+        _CONTEXT.write(written, record, _CONTEXT.unset(before, ALWAYS))
+        return written
+    unset = _UNCOUNTED if record.method else _UNSET
+    _CALL.write(written, record, unset if since is None else _CALL.values(before))
+    if record.settings is not before.settings:
+        _settings(record.settings, written)
     _derive(record, before, written)
-    if record.components is before.components:
-        written |= _extras(record, before)
-    elif not all(getattr(record, share) is getattr(before, share) for share in SHARES):
-        gone = {keys(name)[0]: 0 for name, _ in fold(before.components)}
-        written |= gone | _components(record)
+    _shared(record, before, written)
     if record.details and record.details is not before.details:
         written[DETAILS] = dump_details(record.details)
     if record.waste and record.waste is not before.waste:
         written[WASTE] = dump_waste(record.waste)
-    return written | _write(record.usage, before.usage, USAGE, NEVER)
+    if record.usage is not before.usage:
+        _USAGE.write(written, record.usage, _USAGE.values(before.usage))
+    return written
+
+
+def _settings(settings: Mapping[str, Any], written: Written) -> None:
+    """Write what of a request's settings may stand on a span."""
+    for name in settings:
+        key, convert = _SETTINGS.get(name, ("", clean))
+        if key and (known := convert(settings[name])) is not None:
+            written[key] = known
+
+
+def _shared(record: CallRecord, before: CallRecord, written: Written) -> None:
+    """Write what is told by component; where the components are others, all of it anew."""
+    cached, costs = record.cached, record.costs
+    anew = record.components is not before.components
+    if anew:
+        _components(written, record, before)
+    read = bool(cached) and (anew or cached is not before.cached)
+    paid = bool(costs) and (anew or costs is not before.costs)
+    if read or paid:
+        _extras(written, record, cached=read, costs=paid)
 
 
 def _derive(record: CallRecord, before: CallRecord, written: Written) -> None:
     """Write what back ends cannot compute themselves."""
-    tokens, limit, method = record.tokens, record.limit, record.method
-    if limit is not None and (tokens, limit) != (before.tokens, before.limit):
-        written[UTILIZATION] = real(record.utilization) or 0.0
-        written[BAND] = band(record.utilization)
+    tokens, limit = record.tokens, record.limit
+    if limit is not None and not (tokens == before.tokens and limit == before.limit):
+        share = record.utilization
+        written[UTILIZATION] = real(share) or 0.0
+        written[BAND] = band(share)
         written[HEADROOM] = whole(record.headroom) or 0
-    if method and record.drift is not None and record.drift != before.drift:
-        written[DRIFT] = whole(record.drift) or 0
+    if record.method:
+        drift = record.drift
+        if drift is not None and drift != before.drift:
+            written[DRIFT] = whole(drift) or 0
 
 
 def load(
@@ -485,11 +523,10 @@ def load(
         settings=settings,
         details=load_details(attributes.get(DETAILS)),
         waste=load_waste(attributes.get(WASTE)),
-        usage=Usage(**usage) if usage else EMPTY_USAGE,
+        usage=Usage(**usage) if usage else UNREPORTED,
     )
 
 
-EMPTY_USAGE = Usage()
 _PLACES = {
     key: (place, name, convert)
     for place, table in enumerate((CALL, USAGE, SETTINGS))
@@ -516,6 +553,26 @@ def _call(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
             if (known := convert(value)) is not None:
                 call[field_name][name] = known
     return call, usage, settings
+
+
+def measured(attributes: Mapping[str, Any], most: int) -> tuple[Mapping[str, Value], int]:
+    """Return attributes `bounded` by ``most``, and their weight: one walk where nothing is long."""
+    quarter, long = most // 4, False
+    total = PAIR_BYTES * len(attributes) + sum(map(len, attributes))
+    for value in attributes.values():
+        kind = type(value)
+        if kind is int:
+            total += 3
+        elif kind is str:
+            total += len(value) if value.isascii() else heft(value)
+            long = long or len(value) > quarter
+        else:
+            total += heft(value)
+            long = long or (kind is tuple and 4 * sum(map(len, value)) > most)
+    if not long:
+        return attributes, total
+    known = bounded(attributes, most)
+    return known, weight(known)
 
 
 def bounded(attributes: Mapping[str, Value], most: int) -> Mapping[str, Value]:
@@ -561,7 +618,7 @@ def model_of(attributes: Mapping[str, Any]) -> str:
 
 def span_name(operation: str, subject: str = "") -> str:
     """Return ``{operation} {subject}``: the first from a fixed set, the second cleaned."""
-    known = operation if operation in {*OPERATIONS, INVOKE_AGENT, ASSEMBLE} else OTHER_CALL
+    known = operation if operation in _TITLES else OTHER_CALL
     return f"{known} {text(subject)}" if subject else known
 
 

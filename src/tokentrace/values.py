@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from tokentrace.fitting import cut, cut_entries, mark, utf8
@@ -138,18 +139,17 @@ def band(utilization: float | None) -> str:
     return "100+" if tenth >= 10 else f"{tenth * 10}-{tenth * 10 + 10}"
 
 
+_TOKENS = itemgetter(1)
+
+
 def fold(components: Mapping[str, int], most: int = MOST_COMPONENTS) -> list[tuple[str, int]]:
     """Return at most ``most`` components, largest first; what is cut is summed up in ``other``."""
-    ordered = sorted(components.items(), key=_size)
+    ordered = sorted(components.items(), key=_TOKENS, reverse=True)
     if len(ordered) <= most:
         return ordered
     kept = [pair for pair in ordered if pair[0] != OTHER][: most - 1]
     rest = sum(components.values()) - sum(tokens for _, tokens in kept)
-    return sorted([*kept, (OTHER, rest)], key=_size)
-
-
-def _size(pair: tuple[str, int]) -> int:
-    return -pair[1]
+    return sorted([*kept, (OTHER, rest)], key=_TOKENS, reverse=True)
 
 
 _spelled: dict[str, str] = {}

@@ -394,7 +394,6 @@ class Call:
         if span is not None and self.record is not None:
             record = self.record
             if self.usage is not UNKNOWN:
-                if record.usage is not self.usage:
-                    record = replace(record, usage=self.usage)
-                record = attempt(records.priced, record, default=record)
+                seen = span.recording
+                record = attempt(records.ended, record, self.usage, seen=seen, default=record)
             span.close(record, error, self.overhead)

@@ -79,8 +79,9 @@ def open_call(
         line: a `lineage.Lineage`, or None. A call without a parent is a trace of its own, linked to
             the one before of its lineage, which remembers it.
     """
-    theirs = attempt(peers.span_of, record) if parent is None and wanted() else None
-    if theirs is None and not enabled():
+    on = enabled()
+    theirs = attempt(peers.span_of, record) if parent is None and (on or wanted()) else None
+    if theirs is None and not on:
         return Handle()
     handle = _own(record, parent, attributes, line) if theirs is None else _on(theirs, record)
     handle.measured = True
@@ -109,7 +110,9 @@ def _own(
     record: CallRecord, parent: Context | Handle | None, attributes: Mapping[str, Any], line: Any
 ) -> Handle:
     """Start a span of our own, or wait for somebody's that comes late."""
-    known = schema.dump(record) | foreign(attributes)
+    known = schema.dump(record)
+    if attributes:
+        known |= foreign(attributes)
     name = schema.span_name(record.operation, record.model)
     under = _under(parent)
     if parent is None and peers.is_late(record):

@@ -61,6 +61,8 @@ PEERS = (
     Peer("Pydantic AI", "pydantic-ai", True, NEVER),
 )
 
+LATE = frozenset(api for peer in PEERS for apis in peer.late.values() for api in apis)
+
 OTEL = "_instance._is_instrumented_by_opentelemetry"
 LOGFIRE = "_is_instrumented_by_logfire"
 # What tells that an instrumentation stands around an SDK's calls: SDK, who, module, a switch in it.
@@ -184,7 +186,7 @@ def watch(_hook: Any) -> Callable[..., Any]:
 
 def is_late(record: CallRecord) -> bool:
     """Whether somebody's span of this call will come only when the call has returned."""
-    return any(
+    return record.api in LATE and any(
         record.api in apis and any(scope.startswith(module) for _, _, module in standing())
         for peer in PEERS
         for scope, apis in peer.late.items()

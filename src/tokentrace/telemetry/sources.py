@@ -267,7 +267,7 @@ def instruments() -> Meters | None:
             provider = _private().meter_provider
     if provider is not _state.meters[0]:
         meter = provider and provider.get_meter(schema.SCOPE, _version())
-        _state.meters = (provider, Meters(meter, _dropped) if meter else None)
+        _state.meters = (provider, meters.of(meter, _dropped) if meter else None)
     return _state.meters[1]
 
 

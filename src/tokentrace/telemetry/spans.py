@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tokentrace import schema
-from tokentrace.fitting import EVENT_BYTES, LINK_BYTES, SPAN_BYTES, weight
+from tokentrace.fitting import EVENT_BYTES, LINK_BYTES, SPAN_BYTES
 from tokentrace.prompt import CallRecord, Record
 from tokentrace.telemetry import sources, weighing
 from tokentrace.values import error_type
@@ -134,8 +134,13 @@ class Handle:
         """Set attributes in one go, and never so many that older ones fall out."""
         if self.span is None or not attributes or not self.recording:
             return
-        known = {key: attributes[key] for key in attributes if key not in self._theirs}
-        if len(self._sent | known.keys()) > self._room:
+        theirs = self._theirs
+        known = (
+            {key: attributes[key] for key in attributes if key not in theirs}
+            if theirs
+            else attributes
+        )
+        if len(self._sent) + len(known) > self._room < len(self._sent | known.keys()):
             known = schema.refit(known, self._sent)
             room = self._room - len(self._sent - known.keys())
             known = schema.shrink(known, room)
@@ -144,8 +149,8 @@ class Handle:
 
     def _fitting(self, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return attributes that no back end cuts, and weigh them."""
-        known = schema.bounded(attributes, self.most)
-        self._weight += weight(known)
+        known, size = schema.measured(attributes, self.most)
+        self._weight += size
         return known
 
     def update(self, record: Record) -> None:
