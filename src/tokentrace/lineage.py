@@ -29,6 +29,7 @@ UNCHANGED = "unchanged"
 STEADY = 5  # turns with the same content, to be worth a word
 MATTERS = 50  # tokens of such a component
 NOTHING: Mapping[str, int] = {}
+MEMO = "lineage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Standing:
         previous: components of the previous turn's largest call.
         ahead: the forecast with its interval and what grows, or None.
         waste: what the prompt could do without, the largest first.
+        memo: what was made of it, by whoever did.
     """
 
     delta: int | None = None
@@ -50,6 +52,7 @@ class Standing:
     previous: Mapping[str, int] = field(default_factory=dict)
     ahead: Forecast | None = None
     waste: tuple[Waste, ...] = ()
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -101,12 +104,22 @@ class Lineage:
     last_span: Any = None
     cache: Any = None
     _newest: bytes = b""
+    _stood: tuple[Any, ...] = ()
 
     def standing(
         self, count: Count, turn: int | None = None, waste: tuple[Waste, ...] = ()
     ) -> Standing:
         """Return where ``count`` stands, as a call of ``turn`` (by default the newest)."""
         number = self.turn if turn is None else turn
+        known = self._stood
+        if known and known[0] is count and known[1] == number and known[2] is waste:
+            stood: Standing = known[3]
+            return stood
+        stood = self._standing(count, number, waste)
+        self._stood = count, number, waste, stood
+        return stood
+
+    def _standing(self, count: Count, number: int, waste: tuple[Waste, ...]) -> Standing:
         before = self._before(number)
         coming = self.forecast(count, number)
         turns = None if coming is None else coming.turns
@@ -156,18 +169,23 @@ class Lineage:
         number = self.turn if turn is None else turn
         same = next((one for one in self.turns if one.number == number), None)
         if same is None:
+            self._stood = ()
             self.served += 1
             self.turns = [*self.turns, Turn(number, count.total, count.components)]
             del self.turns[:-REMEMBERED_TURNS]
             for old in self.turns[:-WINDOW]:
                 old.components = NOTHING
-        elif count.total >= same.total:
+        elif count.total > same.total or same.components is not count.components:
+            if count.total < same.total:
+                return
+            self._stood = ()
             same.total, same.components = count.total, count.components
 
     def correct(self, counted: int, reported: int) -> None:
         """Hear what was reported for the newest turn's largest call: the next one's growth is true."""
         newest = self.turns[-1] if self.turns else None
-        if newest is not None and newest.total == counted:
+        if newest is not None and newest.total == counted != reported:
+            self._stood = ()
             newest.total = reported
 
     def _before(self, number: int) -> Turn | None:
@@ -180,7 +198,8 @@ class Lineage:
         parts = 100 * sum(len(one.components) for one in self.turns)
         kept = parts + 150 * len(self.steady) + 100 * len(self.turns)
         cache = int(getattr(self.cache, "weight", 0))
-        return 2_000 + len(self.digests) + kept + self.known.weight + cache
+        stood = 3_000 + 120 * len(self._stood[0].details) if self._stood else 0
+        return 2_000 + len(self.digests) + kept + self.known.weight + cache + stood
 
 
 class Lineages:
@@ -230,8 +249,7 @@ class Lineages:
             run: an id of the run that the call is part of.
             after: the lineage that the body itself names, by the id of a stored context.
         """
-        digests = hashes_of(prompt)
-        seen = _Seen(prompt, agent, digests, leading(prompt.messages), _tools(prompt), turn, run)
+        seen = _Seen(prompt, agent, turn, run, *_facts(prompt))
         with self._lock:
             found, shared = self._all.get(after), 0
             if found is None or found.agent != agent:
@@ -290,12 +308,15 @@ class Lineages:
 
     def _take(self, lineage: Lineage, seen: _Seen, shared: int) -> None:
         """Make ``lineage`` the one that ends in this prompt."""
-        self._forget_start(lineage)
+        near = self._starts.get(seen.start)
+        stays = near and near[-1] is lineage and lineage.digests is seen.digests
+        if not stays:
+            self._forget_start(lineage)
         _begin_turn(lineage, seen, shared)
         lineage.model, lineage.tools, lineage.opening = seen.prompt.model, seen.tools, seen.opening
         lineage.digests, lineage.leading = seen.digests, seen.leading
         lineage.used = time.monotonic()
-        if seen.start:
+        if seen.start and not stays:
             self._starts.setdefault(seen.start, []).append(lineage)
         self._all.move_to_end(lineage.id)
 
@@ -324,23 +345,37 @@ class _Seen:
 
     prompt: Prompt
     agent: str
+    turn: int | None
+    run: str
     digests: bytes
     leading: int
     tools: int
-    turn: int | None
-    run: str
+    start: bytes
+    opening: int
 
-    @property
-    def start(self) -> bytes:
-        """The hashes up to the first message that is not the system's; empty when there is none."""
-        return self.digests[: self.leading + WIDTH] if len(self.digests) > self.leading else b""
 
-    @property
-    def opening(self) -> int:
-        """A salted hash of how the prompt begins."""
-        first = self.prompt.messages[0] if self.prompt.messages else None
-        text = first.parts[0].text[:OPENING] if first and first.parts else ""
-        return hash((SALT, first.role if first else "", text))
+Facts = tuple[bytes, int, int, bytes, int]
+
+
+def _facts(prompt: Prompt) -> Facts:
+    """Return what tells a prompt's lineage: kept with the prompt.
+
+    These are the hashes of its messages, the width of the leading ones', the hash of its tools, the hashes
+    up to the first message that is not the system's (empty when there is none), and a salted hash of how
+    it begins.
+    """
+    known: Facts | None = prompt.memo.get(MEMO)
+    if known is None:
+        digests, ahead = hashes_of(prompt), leading(prompt.messages)
+        start = digests[: ahead + WIDTH] if len(digests) > ahead else b""
+        known = prompt.memo[MEMO] = digests, ahead, _tools(prompt), start, _opening(prompt)
+    return known
+
+
+def _opening(prompt: Prompt) -> int:
+    first = prompt.messages[0] if prompt.messages else None
+    text = first.parts[0].text[:OPENING] if first and first.parts else ""
+    return hash((SALT, first.role if first else "", text))
 
 
 # ── turns without a number ───────────────────────────────────────────────────────────────────────

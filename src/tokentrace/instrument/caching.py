@@ -54,6 +54,7 @@ class Layout:
         total: tokens of the whole prompt, as counted.
         ahead: tokens that stand before the messages and the leading system text.
         same: how many messages are those of the prompt before, from the first on.
+        of: what it was made of, besides the prompt before.
     """
 
     model: tuple[str, str] = ("", "")
@@ -68,6 +69,7 @@ class Layout:
     total: int = 0
     ahead: int = 0
     same: int = 0
+    of: Any = None
 
     def continues(self, before: Layout) -> bool:
         """Whether it is the prompt before, with or without more at its end."""
