@@ -357,7 +357,7 @@ def anchored(count: Count, prompt: Prompt, history: History) -> Count:
         history: of the conversation.
     """
     pace = history.pace
-    if pace is None or count.method == EXACT or count.method == PROVIDER:
+    if pace is None or count.method in (EXACT, PROVIDER):
         return count
     known = history._last  # noqa: SLF001 - ours
     if not known or known[0] is not count or known[1] is not history.anchors:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -84,20 +84,42 @@ def measure(
     before = None if sought is None else made.find(api, sought)
     if before is not None:
         return before.prompt, _limited(before, limit)
-    walker = Walker(api)
-    prompt, known = _parsed(body, api, walker, contexts)
-    rule, scope, model = _ruled_by(prompt, lens, api, provider, base_url)
-    scope = scope if budget_s is None else replace(scope, ruler=Hurried(scope.ruler, budget_s))
+    asked = (api, provider, base_url)
+    return _anew(body, sought, _Asked(asked, lens, limit, budget_s, contexts, wasteful))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What `measure` was asked, besides the body; ``of`` is api, provider and base URL."""
+
+    of: tuple[str, str, str]
+    lens: Lens
+    limit: Limiter | None
+    budget_s: float | None
+    contexts: Contexts | None
+    wasteful: bool
+
+
+def _anew(
+    body: Mapping[str, Any], sought: made.Asked | None, asked: _Asked
+) -> tuple[Prompt, Count]:
+    """Read and count a body of which something is new."""
+    walker = Walker(asked.of[0])
+    prompt, known = _parsed(body, asked.of[0], walker, asked.contexts)
+    rule, scope, model = _ruled_by(prompt, asked.lens, *asked.of)
+    if asked.budget_s is not None:
+        scope = replace(scope, ruler=Hurried(scope.ruler, asked.budget_s))
     _shared(prompt, walker)
     tally = summing.whole(rule, prompt, scope, walker.snapshot)
-    prompt.memo["waste"] = waste.look(prompt, scope, walker.snapshot) if wasteful else waste.UNSEEN
+    looked = waste.look(prompt, scope, walker.snapshot) if asked.wasteful else waste.UNSEEN
+    prompt.memo["waste"] = looked
     verdict = (ESTIMATED, UNREAD) if _unread(body) else rule.judge(prompt, tally, scope)
-    bound = limit(prompt) if limit else registry_limit(prompt, model)
+    bound = asked.limit(prompt) if asked.limit else registry_limit(prompt, model)
     counted = _count(prompt, tally, verdict, scope, _itemwise(bound, prompt, tally, scope))
     if known:
         return prompt, stored.on_top(counted, known)
     if sought is not None and _lasting(prompt, scope):
-        current = _current(prompt, scope, model, (api, provider, base_url))
+        current = _current(prompt, scope, model, asked.of)
         new = made.Made(sought.key, prompt, (bound, counted), current(), current)
         made.keep(walker, new, sought.raw)
         prompt = new.prompt

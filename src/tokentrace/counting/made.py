@@ -24,6 +24,9 @@ MOST = 4  # requests with the same messages: other tools, another model
 LISTS = ("messages", "contents", "input")
 
 Setting = tuple[Any, ...]
+Definitions = tuple[tuple[Part, ...], Part | None]
+
+NOTHING: Definitions = (), None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,17 +129,23 @@ def apart(prompt: Prompt) -> Prompt | None:
     if asked_for is None:
         return None
     key = ("definitions", prompt.api, asked_for)
-    known = STORE.get(key)
+    known: Definitions | None = STORE.get(key)
     if known is None:
-        schema = None if prompt.schema is None else _copied(prompt.schema)
-        known = tuple(map(_copied, prompt.tools)), schema
+        known = _copied(prompt)
         STORE.put(key, known, 8 * len(asked_for))
     tools, schema = known
+    if (tools, schema) == NOTHING:
+        return None
     return replace(prompt, tools=tools, schema=schema, settings=settings)
 
 
-def _copied(part: Part) -> Part:
-    return replace(part, data=memory.copy(part.data))
+def _copied(prompt: Prompt) -> Definitions:
+    """Return copies of the definitions; nothing where an object among them has none that equals it."""
+    parts = (*prompt.tools, *(() if prompt.schema is None else (prompt.schema,)))
+    copies = tuple([replace(part, data=memory.copy(part.data)) for part in parts])
+    if any(one.data != part.data for one, part in zip(copies, parts, strict=True)):
+        return NOTHING
+    return (copies, None) if prompt.schema is None else (copies[:-1], copies[-1])
 
 
 def left(snapshot: Snapshot | None) -> int:

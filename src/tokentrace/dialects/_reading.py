@@ -44,7 +44,7 @@ def get(value: Any, key: str, default: Any = None) -> Any:
         return value.get(key, default)
     if kind in PLAIN:
         return default
-    way = _way(kind, key)
+    way = _way(kind, key)  # type: ignore[arg-type,unused-ignore]
     if way is ATTRIBUTE:
         return getattr(value, key, default)
     if way is ITEM:
@@ -95,7 +95,7 @@ def fields(value: Any) -> Mapping[str, Any] | None:
 
 def items(value: Any) -> Sequence[Any]:
     """Return a list or tuple as it is, and nothing for everything else."""
-    return value if isinstance(value, (list, tuple)) else ()  # noqa: UP038 - a union is slow
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def text_of(value: Any) -> str:

@@ -21,6 +21,7 @@ from tokentrace.dialects._reading import (
 from tokentrace.prompt import Media, Message, Part, Prompt, Usage
 
 API = "openai.chat"
+NOTHING = Usage()
 RESULTS = frozenset({"tool", "function"})
 SETTINGS = {
     "temperature": "temperature",
@@ -285,7 +286,7 @@ PARTS: dict[str, Callable[[Any], Part]] = {
 
 def usage(response: Any) -> Usage:
     """Read a whole completion (or its usage); an odd shape gives what can be read of it."""
-    return _named(numbers(get(response, "usage"), Usage()), response)
+    return _named(numbers(get(response, "usage"), NOTHING), response)
 
 
 def fold(usage: Usage, chunk: Any) -> Usage:
