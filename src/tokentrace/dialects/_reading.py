@@ -44,7 +44,7 @@ def get(value: Any, key: str, default: Any = None) -> Any:
         return value.get(key, default)
     if kind in PLAIN:
         return default
-    way = _way(kind, key)  # type: ignore[arg-type,unused-ignore]
+    way = _way(kind, key)
     if way is ATTRIBUTE:
         return getattr(value, key, default)
     if way is ITEM:
@@ -56,7 +56,7 @@ def get(value: Any, key: str, default: Any = None) -> Any:
 
 
 @lru_cache(maxsize=4_096)
-def _way(kind: type, key: str) -> str:
+def _way(kind: Any, key: str) -> str:
     """Return how an object of a class is asked for a value; remembered, for finding out is slow."""
     if issubclass(kind, Mapping):
         return ITEM
