@@ -144,7 +144,7 @@ def _current(
     """Return what gives the ruler that would measure a prompt's text now."""
     if model is not None and model.tokenizer:
         return partial(ruler, scope.ruler.name)
-    return lambda: _ruled_by(prompt, PLAIN, *asked)[1].ruler  # type: ignore[no-any-return]
+    return lambda: _ruled_by(prompt, PLAIN, *asked)[1].ruler
 
 
 def _shared(prompt: Prompt, walker: Walker) -> None:

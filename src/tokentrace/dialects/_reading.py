@@ -44,7 +44,7 @@ def get(value: Any, key: str, default: Any = None) -> Any:
         return value.get(key, default)
     if kind in PLAIN:
         return default
-    way = _way(kind, key)
+    way = _WAY(kind, key)
     if way is ATTRIBUTE:
         return getattr(value, key, default)
     if way is ITEM:
@@ -63,6 +63,9 @@ def _way(kind: Any, key: str) -> str:
     if issubclass(kind, SCALARS):
         return NOTHING
     return EXTRA if _is_extra(kind, key) else ATTRIBUTE
+
+
+_WAY: Callable[[Any, str], str] = _way
 
 
 def _is_extra(kind: type, key: str) -> bool:

@@ -96,7 +96,7 @@ def plain(body: Mapping[str, Any], api: str, known: Before | None = None) -> Map
         api: of the route.
         known: what came before, where that was asked already.
     """
-    messages = body.get("messages")
+    messages: Any = body.get("messages")
     if known is None or known[0] is not messages:
         known = before(api, body)
     _, wire, same = known

@@ -19,6 +19,7 @@ from tokentrace.prompt import Message, Part, Prompt
 MEMO = "openai.marks"
 Joined = tuple[frozenset[str] | None, frozenset[str]]
 NONE: frozenset[str] = frozenset()
+START: Joined = (None, NONE)
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 KIN = {"gpt-4.1": "gpt-4o", "gpt-4-turbo": "gpt-3.5", "gpt-5.4": "gpt-5"}
 # Families that reason unless they are told not to; of the newest only gpt-5.4 waits to be told.
@@ -54,7 +55,7 @@ def kin(scope: Scope) -> str:
 
 def marks(prompt: Prompt, scope: Scope) -> frozenset[str]:
     """Return the marks of a whole prompt."""
-    first, later = folded(prompt, MEMO, _joined, (None, NONE))
+    first, later = folded(prompt, MEMO, _joined, START)
     found = set(later)
     if "system" in found:
         found.add("late_system")
