@@ -32,7 +32,7 @@ PARTS = {
     "cache": ("tokentrace.instrument.caching.told", lambda record, *_: record),
     "cost": ("tokentrace.instrument.records.priced", lambda record: record),
     "waste": ("tokentrace.counting.waste.look", None),
-    "forecast": ("tokentrace.lineage.ahead", lambda *_: None),
+    "forecast": ("tokentrace.lineage.line.ahead", lambda *_: None),
 }
 
 

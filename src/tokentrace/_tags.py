@@ -50,6 +50,8 @@ class Tags:
 
     def held(self) -> tuple[Tag, ...]:
         """Return the tags whose text somebody else holds; the same tuple while nothing changed."""
+        if not self._tags and not self._last_held:
+            return ()
         with self._lock:
             now = tuple(tag for tag in self._tags if _held(tag))
             if now != self._last_held:
@@ -58,10 +60,12 @@ class Tags:
 
     def all(self) -> tuple[Tag, ...]:
         """Return all tags; the same tuple as long as nothing changed."""
+        known = self._all
+        if known is not None:
+            return known
         with self._lock:
-            if self._all is None:
-                self._all = tuple(self._tags.values())
-            return self._all
+            known = self._all = tuple(self._tags.values())
+            return known
 
     def clear(self) -> None:
         """Drop every tag, counted."""

@@ -10,6 +10,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable
+from operator import is_
 from typing import Any, TypeVar, overload
 
 from tokentrace import _assembly, _deliver, turns
@@ -170,9 +171,12 @@ def version() -> int:
 
 def _merged(registry: Registry) -> tuple[Any, tuple[Tag, ...], int]:
     sources = (registry.tags.all(), PROCESS.tags.all(), CACHED.held())
+    known: Any = registry.merged
+    if known is not None and all(map(is_, known[0], sources)):
+        return known  # type: ignore[no-any-return]
     with _merged_lock:
-        known: Any = registry.merged
-        if known is None or any(a is not b for a, b in zip(known[0], sources, strict=True)):
+        known = registry.merged
+        if known is None or not all(map(is_, known[0], sources)):
             known = registry.merged = (sources, _merge(sources), next(_serials))
     return known  # type: ignore[no-any-return]
 

@@ -72,6 +72,7 @@ class Place:
         return None if self.turn is None else self.turn.handle
 
 
+NOWHERE = Place()
 _places: ContextVar[tuple[Place, ...]] = ContextVar("tokentrace_places", default=())
 
 
@@ -104,7 +105,7 @@ def _environment() -> Place:
     session = _config.text("TOKENTRACE_SESSION")
     number = _config.read("TOKENTRACE_TURN", _config.positive, None)
     if not session:
-        return Place(turn_number=number)
+        return NOWHERE if number is None else Place(turn_number=number)
     return Place(SESSIONS.open(session), session, turn_number=number)
 
 

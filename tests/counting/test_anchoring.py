@@ -72,7 +72,7 @@ def test_what_changed_is_told_by_whole_messages(earlier, later, kept):
     """Appended, edited and compacted prompts: changed messages count on both sides."""
     _, _, before = read(body(*earlier))
     prompt, _, now = read(body(*later))
-    changed = anchoring.change(before, now, prompt.messages)
+    changed = anchoring.change(before, now, prompt)
     sizes = [message.memo["tally"][1].total for message in prompt.messages]
     new = sum(sizes) - sum(sizes[:kept]) if len(later) > kept else 0
     assert changed.tokens >= new

@@ -9,10 +9,14 @@ the calls that are remembered, the one from which least has changed is counted o
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import is_
+from typing import Any
 
 from tokentrace.counting.digests import LONGEST, WIDTH, common, hashes_of, suffix
+from tokentrace.counting.folds import folded
 from tokentrace.counting.tally import Tally, scaled
 from tokentrace.prompt import ANCHORED, CALIBRATED, EXACT, PROVIDER, Count, Message, Prompt, Usage
 
@@ -46,6 +50,10 @@ TINY = 1e-9
 DIGITS = b"0123456789"
 LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NO_MARKS = (0, 0, 0)
+SIZES = "sizes"
+Sizes = tuple["array[int]", "array[int]"]
+NONE_YET: Sizes = array("q", (0,)), array("q", (0,))
+MEMO = "footprint"
 FIELD = 40  # bits
 
 Marks = tuple[int, int, int]
@@ -105,6 +113,13 @@ class Change:
 
 def footprint(prompt: Prompt, count: Count) -> Footprint:
     """Return the footprint of a prompt; ``count`` is our own, not an anchored one."""
+    known: tuple[Count, Footprint] | None = prompt.memo.get(MEMO)
+    if known is None or known[0] is not count:
+        known = prompt.memo[MEMO] = count, _footprint(prompt, count)
+    return known[1]
+
+
+def _footprint(prompt: Prompt, count: Count) -> Footprint:
     fixed, marks = count.components.get("tools", 0), prompt.memo.get("marks")
     whole = marks is not None and not prompt.server and not prompt.stored
     return Footprint(
@@ -150,22 +165,45 @@ def unpacked(packed: int) -> Marks:
     return packed >> 2 * FIELD, packed >> FIELD & mask, packed & mask
 
 
-def change(before: Footprint, now: Footprint, messages: Sequence[Message]) -> Change:
+def measured(prompt: Prompt, key: Any) -> None:
+    """Keep with a prompt how many tokens its messages have up to each, and how many are unsure.
+
+    Args:
+        prompt: whose messages were all counted.
+        key: of their tallies.
+    """
+    start = array("q", (0,)), array("q", (0,))
+    prompt.memo[SIZES] = folded(prompt, f"sizes {key}", _further, start)
+
+
+def _further(so_far: Sizes, messages: Sequence[Message]) -> Sizes:
+    tokens, unsure = so_far[0][:], so_far[1][:]
+    for message in messages:
+        tokens.append(tokens[-1] + size_of(message))
+        unsure.append(unsure[-1] + _unsure(message))
+    return tokens, unsure
+
+
+def change(before: Footprint, now: Footprint, prompt: Prompt) -> Change:
     """Return what stands in one of two prompts only, as far as whole messages tell.
 
     Args:
         before: the earlier one.
         now: the later one.
-        messages: those of the later one, as read and counted.
+        prompt: the later one, as read and counted.
     """
+    messages = prompt.messages
+    if before is now:
+        return Change(0, len(messages) > LONGEST)
     prefix = common(before.digests, now.digests)
     tail = suffix(before.digests, now.digests, prefix)
-    fresh = messages[prefix // WIDTH : (len(now.digests) - tail) // WIDTH]
-    new = sum(map(size_of, fresh))
+    start, end = prefix // WIDTH, (len(now.digests) - tail) // WIDTH
+    tokens, doubts = prompt.memo.get(SIZES) or _further(NONE_YET, messages)
+    new = tokens[end] - tokens[start]
     fixed = now.fixed - before.fixed
     grown = now.total - before.total
     gone = max(0, new + fixed - grown)
-    unsure = len(messages) > LONGEST or any(map(_unsure, fresh))
+    unsure = len(messages) > LONGEST or doubts[end] > doubts[start]
     return Change(max(new + gone, abs(grown)) + abs(fixed), unsure)
 
 
@@ -251,6 +289,7 @@ class History:
     pace: Pace | None = None
     _missed: float = 0.0
     _moved: float = 0.0
+    _last: tuple[Any, ...] = ()
 
     def share(self, method: str) -> float:
         """Return the share of changed tokens by which an estimate of them may be off."""
@@ -267,15 +306,24 @@ class History:
         """Learn from what the provider reported for a prompt."""
         if not usage.input or not now.alone or not plausible(now, usage.input):
             return
-        here = Anchor(now, usage.input, usage.reasoning or 0)
+        here = self._repeated(now, usage) or Anchor(now, usage.input, usage.reasoning or 0)
         if self.anchors and self.anchors[-1].before.ruler != now.ruler:
             self.anchors, self.pace = (), None  # a file has been loaded since
         if self.pace is None:
             self.pace = Pace(here)
-        elif now.error:  # of what is exact there is nothing to learn
-            self._learn(self.pace, prompt, here)
+        elif now.error and here.before is not self.anchors[-1].before:
+            self._learn(self.pace, prompt, here)  # of what is exact there is nothing to learn
         kept = (*self.anchors, here)
-        self.anchors = kept if len(kept) <= REMEMBERED else (kept[0], *kept[2:])
+        kept = kept if len(kept) <= REMEMBERED else (kept[0], *kept[2:])
+        if len(kept) != len(self.anchors) or not all(map(is_, kept, self.anchors)):
+            self.anchors = kept
+
+    def _repeated(self, now: Footprint, usage: Usage) -> Anchor | None:
+        """Return the last anchor, where the very same prompt was reported alike."""
+        last = self.anchors[-1] if self.anchors else None
+        if last is None or last.before is not now or last.reported != usage.input:
+            return None
+        return last if last.reasoning == (usage.reasoning or 0) else None
 
     def _learn(self, pace: Pace, prompt: Prompt, here: Anchor) -> None:
         """Hear what was reported for what has changed since the nearest call."""
@@ -290,8 +338,14 @@ class History:
 
     def nearest(self, prompt: Prompt, now: Footprint) -> tuple[Anchor | None, Change]:
         """Return the call from which least has changed, and what has."""
-        pairs = ((one, change(one.before, now, prompt.messages)) for one in reversed(self.anchors))
-        return min(pairs, key=lambda pair: pair[1].tokens, default=(None, Change(0)))
+        found: tuple[Anchor | None, Change] = None, Change(0)
+        for one in reversed(self.anchors):
+            moved = change(one.before, now, prompt)
+            if found[0] is None or moved.tokens < found[1].tokens:
+                found = one, moved
+            if not moved.tokens:
+                break
+        return found
 
 
 def anchored(count: Count, prompt: Prompt, history: History) -> Count:
@@ -303,8 +357,17 @@ def anchored(count: Count, prompt: Prompt, history: History) -> Count:
         history: of the conversation.
     """
     pace = history.pace
-    if count.method in {EXACT, PROVIDER} or pace is None:
+    if pace is None or count.method in (EXACT, PROVIDER):
         return count
+    known = history._last  # noqa: SLF001 - ours
+    if not known or known[0] is not count or known[1] is not history.anchors:
+        known = count, history.anchors, _anchored(count, prompt, history, pace)
+        history._last = known  # noqa: SLF001 - ours
+    found: Count = known[2]
+    return found
+
+
+def _anchored(count: Count, prompt: Prompt, history: History, pace: Pace) -> Count:
     now = footprint(prompt, count)
     if not now.alone or history.anchors[-1].before.ruler != now.ruler:
         return count

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from tokentrace import _failsafe, dialects, providers
-from tokentrace.counting import anchoring, files, rules, stored, tekken, tokenizers, waste
+from tokentrace.counting import (
+    anchoring,
+    files,
+    made,
+    rules,
+    stored,
+    summing,
+    tekken,
+    tokenizers,
+    waste,
+)
 from tokentrace.counting.claims import Lens
+from tokentrace.counting.folds import MEMO
 from tokentrace.counting.hurry import Hurried
-from tokentrace.counting.memory import Snapshot, Walker
+from tokentrace.counting.memory import Walker
 from tokentrace.counting.rules import Scope, gemini, mistral, openai_hosts
 from tokentrace.counting.rules.openai import SIMPLE
 from tokentrace.counting.tally import Tally
-from tokentrace.counting.text import ruler
-from tokentrace.prompt import CALIBRATED, ESTIMATED, EXACT, Count, Detail, Limit, Message, Prompt
+from tokentrace.counting.text import Ruler, ruler
+from tokentrace.prompt import CALIBRATED, ESTIMATED, EXACT, Count, Detail, Limit, Prompt
 
 Limiter = Callable[[Prompt], Limit]
 Contexts = Callable[[Prompt], stored.Known]
@@ -34,7 +46,6 @@ EMBEDDINGS = "openai.embeddings"
 RELAY = "relay"  # a host that nobody knows
 DETAILS = 200
 UNKNOWN_SHARE = 0.4
-SUMS = 8
 CONVERSATIONS = ("messages", "contents")
 UNREAD = 2**31  # the bound of a count whose messages nobody could read
 TOKENIZER = "o200k_base"
@@ -69,16 +80,85 @@ def measure(
     Returns:
         The prompt as read, and its count with its limit.
     """
-    walker = Walker(api)
-    prompt, known = _parsed(body, api, walker, contexts)
-    rule, scope, model = _ruled_by(prompt, lens, api, provider, base_url)
-    scope = scope if budget_s is None else replace(scope, ruler=Hurried(scope.ruler, budget_s))
-    tally = _whole(rule, prompt, scope, walker.snapshot)
-    prompt.memo["waste"] = waste.look(prompt, scope, walker.snapshot) if wasteful else waste.UNSEEN
+    sought = made.asked(body, provider, base_url, lens.version, wasteful, limit is None)
+    before = None if sought is None else made.find(api, sought)
+    if before is not None:
+        return before.prompt, _limited(before, limit)
+    asked = (api, provider, base_url)
+    return _anew(body, sought, _Asked(asked, lens, limit, budget_s, contexts, wasteful))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What `measure` was asked, besides the body; ``of`` is api, provider and base URL."""
+
+    of: tuple[str, str, str]
+    lens: Lens
+    limit: Limiter | None
+    budget_s: float | None
+    contexts: Contexts | None
+    wasteful: bool
+
+
+def _anew(
+    body: Mapping[str, Any], sought: made.Asked | None, asked: _Asked
+) -> tuple[Prompt, Count]:
+    """Read and count a body of which something is new."""
+    walker = Walker(asked.of[0])
+    prompt, known = _parsed(body, asked.of[0], walker, asked.contexts)
+    rule, scope, model = _ruled_by(prompt, asked.lens, *asked.of)
+    if asked.budget_s is not None:
+        scope = replace(scope, ruler=Hurried(scope.ruler, asked.budget_s))
+    _shared(prompt, walker)
+    tally = summing.whole(rule, prompt, scope, walker.snapshot)
+    looked = waste.look(prompt, scope, walker.snapshot) if asked.wasteful else waste.UNSEEN
+    prompt.memo["waste"] = looked
     verdict = (ESTIMATED, UNREAD) if _unread(body) else rule.judge(prompt, tally, scope)
-    bound = limit(prompt) if limit else registry_limit(prompt, model)
+    bound = asked.limit(prompt) if asked.limit else registry_limit(prompt, model)
     counted = _count(prompt, tally, verdict, scope, _itemwise(bound, prompt, tally, scope))
-    return prompt, stored.on_top(counted, known) if known else counted
+    if known:
+        return prompt, stored.on_top(counted, known)
+    if sought is not None and _lasting(prompt, scope):
+        current = _current(prompt, scope, model, asked.of)
+        new = made.Made(sought.key, prompt, (bound, counted), current(), current)
+        made.keep(walker, new, sought.raw)
+        prompt = new.prompt
+    walker.keep(made.left(walker.snapshot))
+    return prompt, counted
+
+
+def _limited(before: made.Made, limit: Limiter | None) -> Count:
+    """Return a count that was made before, with the limit of now."""
+    bound, counted = before.told
+    now = limit(before.prompt) if limit else bound
+    if now != bound:
+        tokens, source, hard = now.tokens, now.source, now.hard
+        counted = replace(counted, limit=tokens, limit_source=source, limit_hard=hard)
+        before.told = now, counted
+    return counted
+
+
+def _current(
+    prompt: Prompt, scope: Scope, model: providers.Model | None, asked: tuple[str, str, str]
+) -> Callable[[], Ruler]:
+    """Return what gives the ruler that would measure a prompt's text now."""
+    if model is not None and model.tokenizer:
+        return partial(ruler, scope.ruler.name)
+    return lambda: _ruled_by(prompt, PLAIN, *asked)[1].ruler
+
+
+def _shared(prompt: Prompt, walker: Walker) -> None:
+    """Give a prompt what is known of its messages as a whole."""
+    snapshot = walker.snapshot
+    if snapshot is not None and snapshot.messages is prompt.messages:
+        prompt.memo[MEMO] = snapshot.folds
+        prompt.memo["hashes"] = snapshot.digests
+
+
+def _lasting(prompt: Prompt, scope: Scope) -> bool:
+    """Whether a count follows from its request alone, and nothing was left for a later call."""
+    late = getattr(scope.ruler, "skipped", False)
+    return not (late or prompt.stored or prompt.api == EMBEDDINGS)
 
 
 def count(
@@ -260,82 +340,6 @@ def _ruled(family: str, scope: Scope, prompt: Prompt) -> str:
     if family != "openai" or not files.of_file(scope.ruler.name) or scope.api in SIMPLE:
         return family
     return family if prompt.tools or prompt.schema is not None else GENERIC
-
-
-def _whole(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Tally:
-    """Return the tally of a whole prompt; what its messages add up to is kept with it."""
-    summed = _sum(rule, prompt, scope, snapshot)
-    if not getattr(scope.ruler, "skipped", False):
-        anchoring.mark(prompt, summed)
-        prompt.memo["spoken"] = dict(summed.components)
-    tally: Tally = rule.finish(prompt, summed, scope)
-    return tally
-
-
-def _sum(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Tally:
-    """Return the sum over all messages, with the newest user text apart from the older."""
-    messages = prompt.messages
-    key = (rule.__name__, scope.ruler.name, scope.model, scope.provider, scope.lens.version)
-    known = None if snapshot is None or snapshot.messages is not messages else snapshot
-    start = known.before.get(key) if known else None
-    summed = start.copy() if start else Tally()
-    done = known.same if known and start else 0
-    before = list(messages[:done])
-    left: list[Message] = []
-    for message in messages[done:]:
-        if _kept(message, key) or not _late(scope):
-            summed.add(_tally(rule, message, before, scope, key))
-        else:
-            left.append(message)
-        before.append(message)
-    if left:
-        summed.add(scope.ruler.roughly(left))
-    if known is not None and not summed.error:
-        if len(known.sums) > SUMS:
-            known.sums.clear()
-        known.sums[key] = summed.copy()
-    return _newest(summed, rule, messages, scope, key)
-
-
-def _tally(
-    rule: ModuleType, message: Message, before: Sequence[Message], scope: Scope, key: Any
-) -> Tally:
-    """Return the message's tally; one without estimates is kept with the message."""
-    tally = _kept(message, key)
-    if tally is None:
-        tally = rule.message(message, before, scope)
-        tally.marks = anchoring.marks(message)
-        message.memo["runs"], tally.runs = tally.runs, ()
-        if not tally.error:
-            message.memo["tally"] = (key, tally)
-    return tally
-
-
-def _kept(message: Message, key: Any) -> Tally | None:
-    """Return the tally that is kept with the message, where it was made for the same ``key``."""
-    kept = message.memo.get("tally")
-    return kept[1] if kept is not None and kept[0] == key else None
-
-
-def _late(scope: Scope) -> bool:
-    return isinstance(scope.ruler, Hurried) and scope.ruler.late
-
-
-def _newest(
-    summed: Tally, rule: ModuleType, messages: Sequence[Message], scope: Scope, key: Any
-) -> Tally:
-    """Move all user text but the newest message's from ``user`` to ``history``."""
-    every = summed.components.pop("user", 0)
-    for index in range(len(messages) - 1, -1, -1):
-        if messages[index].role == "user":
-            tally = _tally(rule, messages[index], messages[:index], scope, key)
-            own = min(every, tally.components.get("user", 0))
-            if own:
-                summed.put("user", own)
-                summed.put("history", every - own)
-                return summed
-    summed.put("user", every)
-    return summed
 
 
 def _count(

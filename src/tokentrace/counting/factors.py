@@ -8,16 +8,18 @@ the rules' own bound fades to a part as calls come in. So one odd number moves n
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
 from tokentrace.counting.anchoring import UNSURE, Footprint, plausible
+from tokentrace.counting.folds import folded
 from tokentrace.counting.keeping import Keeping
 from tokentrace.counting.tally import Tally, scaled
-from tokentrace.prompt import CALIBRATED, ESTIMATED, Count, Prompt
+from tokentrace.prompt import CALIBRATED, ESTIMATED, Count, Message, Prompt
 
+MEMO = "factored"
 MOST = 256
 LIFE_SECONDS = 7 * 86_400.0
 REMEMBERED = 64  # calls
@@ -95,7 +97,7 @@ def note(key: Hashable, prompt: Prompt, count: Count, now: Footprint, reported: 
         now: the prompt's footprint.
         reported: input tokens.
     """
-    if _counts(prompt, count, now) and plausible(now, reported):
+    if plausible(now, reported) and _counts(prompt, count, now):
         call = (count.total, reported, now.marks[0])
         FACTORS.change(key, lambda before: of_calls((*_earlier(before, now), call), now.ruler))
 
@@ -112,6 +114,14 @@ def applied(key: Hashable, prompt: Prompt, count: Count, now: Footprint) -> Coun
         return count
     if factor.ruler != now.ruler or count.total > FARTHEST * factor.longest:
         return count
+    known = prompt.memo.get(MEMO)
+    if known is None or known[0] is not factor or known[1] is not count:
+        known = prompt.memo[MEMO] = factor, count, _corrected(factor, count, now)
+    corrected: Count = known[2]
+    return corrected
+
+
+def _corrected(factor: Factor, count: Count, now: Footprint) -> Count:
     total = round(factor.value * count.total)
     tally = scaled(Tally(dict(count.components)), total)
     fading = max(STAYS, 1 - len(factor.calls) / MANY) * factor.value * count.error
@@ -127,5 +137,9 @@ def _counts(prompt: Prompt, count: Count, now: Footprint) -> bool:
         count.method in LEARNABLE
         and now.alone
         and count.total >= LEAST_TOKENS
-        and not any(part.kind in UNSURE for one in prompt.messages for part in one.parts)
+        and not folded(prompt, "unsure", _unsure, start=False)
     )
+
+
+def _unsure(so_far: bool, messages: Sequence[Message]) -> bool:
+    return so_far or any(part.kind in UNSURE for one in messages for part in one.parts)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tokentrace.counting.digests import LONGEST, WIDTH, digests_of
+from tokentrace.counting.folds import Folds
 from tokentrace.counting.store import STORE
 from tokentrace.counting.tally import Tally
 from tokentrace.dialects import each
@@ -20,6 +22,8 @@ DEPTH = 64
 NODES = 100_000  # of one message: what holds itself twice has no end
 BYTES_A_MESSAGE = 600
 LARGEST_SHARE = 2**23
+SYSTEM = ("system", "developer")
+NOTHING = object()
 
 
 class Odd:
@@ -34,56 +38,119 @@ class Snapshot:
         raw: copies of the messages as on the wire.
         messages: the same, read.
         size: bytes of their text, about.
+        wire: of the copies, those that are the list in the request's body; a dialect may put more
+            messages ahead of it.
+        digests: of the first 4,096 messages, 8 bytes each.
         sums: running sums over all of ``messages``, by the counter's key.
         same: how many leading messages were those of the snapshot before.
         before: that snapshot's sums.
+        folds: what else the messages add up to.
         kept: what else is known of these very messages, by whoever looked at them.
         behind: the same of the snapshot before, where these messages only go on from it.
+        made: what was made of whole requests with these messages, see `made`.
     """
 
     raw: list[Any]
     messages: list[Message]
     size: int
+    wire: list[Any] | None = None
+    digests: bytes = b""
     sums: dict[Any, Tally] = field(default_factory=dict)
     same: int = 0
     before: dict[Any, Tally] = field(default_factory=dict)
+    folds: Folds = field(default_factory=Folds)
     kept: dict[Any, Any] = field(default_factory=dict)
     behind: dict[Any, Any] = field(default_factory=dict)
+    made: list[Any] = field(default_factory=list)
 
 
 class Walker:
-    """Walks the message list of one request; a dialect calls it with the list and its reader."""
+    """Walks the message list of one request; a dialect calls it with the list and its reader.
+
+    Attributes:
+        snapshot: of the messages that were read, None where they were no list.
+        fresh: they are not those of the last request.
+        raw: the list that was walked.
+    """
 
     def __init__(self, api: str) -> None:
         self.api = api
         self.snapshot: Snapshot | None = None
+        self.fresh = False
+        self.raw: list[Any] = []
+        self._key: Any = None
 
     def __call__(self, raw: Any, read: Callable[[Any], Message]) -> Sequence[Message]:
         """Return the messages, those of the last request where they are the same."""
         if type(raw) is not list or not raw:
             return each(raw, read)
-        key = ("messages", self.api, *_fingerprint(raw))
-        last: Snapshot | None = STORE.get(key)
+        self.raw = raw
+        self._key = _key(self.api, raw)
+        last: Snapshot | None = STORE.get(self._key)
+        if last is not None and alike(raw, last.raw):
+            self.snapshot = last
+            return last.messages
+        self.fresh = True
         snapshot = _first(raw, read) if last is None else _next(raw, read, last)
-        if snapshot.size < LARGEST_SHARE:
-            STORE.put(key, snapshot, snapshot.size)
         self.snapshot = snapshot
+        self.keep(0)
         return snapshot.messages
+
+    def keep(self, size: int) -> None:
+        """Keep a fresh snapshot for the next request.
+
+        Args:
+            size: bytes that counting its messages has left with them.
+        """
+        snapshot = self.snapshot
+        if self.fresh and snapshot is not None and snapshot.size < LARGEST_SHARE:
+            STORE.put(self._key, snapshot, snapshot.size + size)
+
+
+def last(api: str, raw: list[Any]) -> Snapshot | None:
+    """Return what was kept of the conversation's last request, where there is such a one."""
+    found: Snapshot | None = STORE.get(_key(api, raw)) if raw else None
+    return found
+
+
+def recalled(api: str, raw: list[Any]) -> tuple[list[Any], int]:
+    """Return the copies that were kept of a conversation's messages, and how many came again.
+
+    What is the same as a copy is JSON data as it was then, so nobody has to look at it again; and who
+    goes on with the copies in its place is compared with them at next to no cost.
+
+    Args:
+        api: of the route.
+        raw: the list in a request's body.
+    """
+    known = last(api, raw)
+    if known is None or known.wire is None:
+        return [], 0
+    wire = known.wire
+    return wire, len(wire) if alike(raw, wire) else _common(raw, wire)
+
+
+def _key(api: str, raw: list[Any]) -> Any:
+    return ("messages", api, *_fingerprint(raw))
 
 
 def _fingerprint(raw: list[Any]) -> tuple[int, ...]:
     """Tell conversations apart by their first two messages that are not the system's."""
-    own = [m for m in raw[:4] if type(m) is dict and not _is_system(m.get("role"))]
-    return tuple(hash(_shape(m.get("content", m.get("parts")))) for m in own[:2])
-
-
-def _is_system(role: Any) -> bool:
-    return type(role) is str and role in {"system", "developer"}
+    found: list[int] = []
+    for message in raw[:4]:
+        if type(message) is not dict:
+            continue
+        role = message.get("role")
+        if type(role) is not str or role not in SYSTEM:
+            content = message.get("content", NOTHING)
+            content = message.get("parts") if content is NOTHING else content
+            found.append(hash(content if type(content) is str else _shape(content)))
+            if len(found) == 2:
+                break
+    return tuple(found)
 
 
 def _shape(content: Any) -> Any:
-    if type(content) is str:
-        return content
     if type(content) is list and content and type(content[0]) is dict:
         text = content[0].get("text")
         return text if type(text) is str else len(content)
@@ -92,33 +159,32 @@ def _shape(content: Any) -> Any:
 
 def _first(raw: list[Any], read: Callable[[Any], Message]) -> Snapshot:
     copies = [copy(m) for m in raw]
-    return Snapshot(copies, [read(m) for m in raw], sum(map(weigh, copies)))
+    messages = [read(m) for m in raw]
+    return Snapshot(copies, messages, sum(map(weigh, copies)), digests=digests_of(messages))
 
 
 def _next(raw: list[Any], read: Callable[[Any], Message], last: Snapshot) -> Snapshot:
     """Read only what differs from ``last``: a new tail, or a changed middle."""
     same = _common(raw, last.raw)
-    if same == len(raw) == len(last.raw):
-        return Snapshot(last.raw, last.messages, last.size, last.sums, same, last.sums, last.kept)
     tail = _tail(raw, last.raw, same)
-    end = len(raw) - tail
-    middle = raw[same:end]
+    middle = raw[same : len(raw) - tail]
     fresh = [copy(m) for m in middle]
     kept = last.raw[len(last.raw) - tail :] if tail else []
     behind = last.messages[len(last.messages) - tail :] if tail else []
     size = last.size + sum(map(weigh, fresh))
     size -= sum(map(weigh, last.raw[same : len(last.raw) - tail]))
+    read_again = [_again(m, read, r) for m, r in zip(behind, kept, strict=True)]
+    messages = [*last.messages[:same], *map(read, middle), *read_again]
+    goes_on = same == len(last.raw)
     return Snapshot(
         [*last.raw[:same], *fresh, *kept],
-        [
-            *last.messages[:same],
-            *map(read, middle),
-            *(_again(m, read, r) for m, r in zip(behind, kept, strict=True)),
-        ],
+        messages,
         size,
+        digests=last.digests[: same * WIDTH] + digests_of(messages[same:LONGEST]),
         same=same,
-        before=last.sums if same == len(last.raw) else {},
-        behind=last.kept if same == len(last.raw) else {},
+        before=last.sums if goes_on else {},
+        folds=Folds(same, last.folds.known) if goes_on else Folds(),
+        behind=last.kept if goes_on else {},
     )
 
 
@@ -126,6 +192,11 @@ def _again(message: Message, read: Callable[[Any], Message], raw: Any) -> Messag
     """Keep a message behind a change, unless its count depends on messages ahead of it."""
     depends = any(part.kind in {"call", "result"} for part in message.parts)
     return read(raw) if depends else message
+
+
+def alike(raw: list[Any], kept: list[Any]) -> bool:
+    """Whether a list is the one that was kept; the list itself needs no look into it."""
+    return raw is kept or raw == kept
 
 
 def _common(raw: list[Any], last: list[Any]) -> int:

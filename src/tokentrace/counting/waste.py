@@ -8,9 +8,10 @@ look-up. Where the counter ran out of time nothing is told: the next call goes o
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tokentrace.counting import blocks
 from tokentrace.counting.claims import CLOSED, Claim
@@ -34,6 +35,8 @@ MOST_MARKS = (
     20_000  # of a conversation, about 1.3 MB for 4 MB of text: what is beyond is not known again
 )
 MOST_NAMES = 64
+# Measured with tracemalloc on CPython 3.11.7 (2026-11-30); a test holds the store to it.
+MARK_BYTES, BLOCK_BYTES = 80, 160
 SIMPLE = frozenset({"openai.embeddings", "openai.completions"})
 COMPONENTS = {"system": "system", "developer": "system", "user": "user"}
 RESULTS = "tool_results"
@@ -74,6 +77,8 @@ class Sums:
         results: tokens of tools' results by now, and ahead of each of the last turns.
         turns: how many user messages there were, and ahead of the first result.
         contents: a salted mark of what each named component has in it.
+        blocks: how many blocks all the messages have.
+        beyond: blocks that are not remembered for want of room.
     """
 
     done: int = 0
@@ -85,6 +90,13 @@ class Sums:
     turns: int = 0
     first: int | None = None
     contents: dict[str, int] = field(default_factory=dict)
+    blocks: int = 0
+    beyond: int = 0
+
+    @property
+    def weight(self) -> int:
+        """Bytes held, with the blocks that lie with the messages."""
+        return MARK_BYTES * len(self.seen) + BLOCK_BYTES * self.blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +113,8 @@ class Seen:
 
 
 UNSEEN = Seen()
+
+beyond: Counter[str] = Counter()
 
 
 def look(prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Seen:
@@ -249,7 +263,21 @@ def _again(sums: Sums, finds: Finds) -> list[blocks.Block]:
             again.append(block)
         elif len(seen) < MOST_MARKS:
             seen.add(block[0])
+        else:
+            sums.beyond += 1
+            beyond["blocks"] += 1
+    sums.blocks += len(finds.blocks)
     return again
+
+
+def weight(kept: Mapping[Any, Any]) -> int:
+    """Return the bytes that looking through the messages of a snapshot has left with them."""
+    return sum(one.weight for one in kept.values() if isinstance(one, Sums))
+
+
+def status() -> dict[str, int]:
+    """Return how many blocks of prompts are not known again, for want of room, in this process."""
+    return {"blocks_not_kept": beyond["blocks"]}
 
 
 def _repeated(

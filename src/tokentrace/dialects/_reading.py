@@ -31,17 +31,49 @@ def each(raw: Any, read: Callable[[Any], Message]) -> Sequence[Message]:
 # ── values of any type ───────────────────────────────────────────────────────────────────────────
 
 
-PLAIN = frozenset({type(None), str, bytes, int, float, bool, list, tuple})
+SCALARS = (str, bytes, int, float, list, tuple)
+PLAIN = frozenset({*SCALARS, bool, type(None)})
+# Ways to ask an object for a value by name.
+ITEM, ATTRIBUTE, EXTRA, NOTHING = "item", "attribute", "__pydantic_extra__", "nothing"
 
 
 def get(value: Any, key: str, default: Any = None) -> Any:
     """Return a mapping's item or an object's attribute; ``default`` where there is none."""
     kind = type(value)
-    if kind is dict or is_mapping(kind):  # type: ignore[arg-type,unused-ignore]
+    if kind is dict:
         return value.get(key, default)
-    if kind in PLAIN or isinstance(value, str | bytes | int | float | list | tuple):
+    if kind in PLAIN:
         return default
-    return getattr(value, key, default)
+    way = _WAY(kind, key)
+    if way is ATTRIBUTE:
+        return getattr(value, key, default)
+    if way is ITEM:
+        return value.get(key, default)
+    if way is EXTRA:
+        held = getattr(value, EXTRA, None)
+        return held.get(key, default) if type(held) is dict else default
+    return default
+
+
+@lru_cache(maxsize=4_096)
+def _way(kind: Any, key: str) -> str:
+    """Return how an object of a class is asked for a value; remembered, for finding out is slow."""
+    if issubclass(kind, Mapping):
+        return ITEM
+    if issubclass(kind, SCALARS):
+        return NOTHING
+    return EXTRA if _is_extra(kind, key) else ATTRIBUTE
+
+
+_WAY: Callable[[Any, str], str] = _way
+
+
+def _is_extra(kind: type, key: str) -> bool:
+    """Whether a class is a model that knows no such field: asking an object of it for one is slow."""
+    known = getattr(kind, "__pydantic_fields__", None)
+    if type(known) is not dict or key in known or key.startswith("_"):
+        return False
+    return not any(key in vars(one) for one in kind.__mro__)
 
 
 @lru_cache(maxsize=512)
@@ -66,7 +98,7 @@ def fields(value: Any) -> Mapping[str, Any] | None:
 
 def items(value: Any) -> Sequence[Any]:
     """Return a list or tuple as it is, and nothing for everything else."""
-    return value if isinstance(value, list | tuple) else ()
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def text_of(value: Any) -> str:
@@ -76,6 +108,8 @@ def text_of(value: Any) -> str:
 
 def number(value: Any) -> int | None:
     """Return a whole number that is not negative; None for everything else, True included."""
+    if value is None:
+        return None
     if isinstance(value, float) and value.is_integer() and value < 2**53:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:

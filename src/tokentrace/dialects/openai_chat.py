@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from tokentrace.dialects import _documents as documents
@@ -22,6 +21,7 @@ from tokentrace.dialects._reading import (
 from tokentrace.prompt import Media, Message, Part, Prompt, Usage
 
 API = "openai.chat"
+NOTHING = Usage()
 RESULTS = frozenset({"tool", "function"})
 SETTINGS = {
     "temperature": "temperature",
@@ -286,7 +286,7 @@ PARTS: dict[str, Callable[[Any], Part]] = {
 
 def usage(response: Any) -> Usage:
     """Read a whole completion (or its usage); an odd shape gives what can be read of it."""
-    return _named(numbers(get(response, "usage"), Usage()), response)
+    return _named(numbers(get(response, "usage"), NOTHING), response)
 
 
 def fold(usage: Usage, chunk: Any) -> Usage:
@@ -356,16 +356,21 @@ def _kept(found: int | None, before: int | None) -> int | None:
 def _named(usage: Usage, response: Any) -> Usage:
     """Add ids and finish reasons; a stream's reasons come one choice after another."""
     found = [get(choice, "finish_reason") for choice in items(get(response, "choices"))]
-    reasons = tuple(reason for reason in found if isinstance(reason, str) and reason)
+    reasons = tuple([reason for reason in found if isinstance(reason, str) and reason])
     name, model = text_of(get(response, "id")), text_of(get(response, "model"))
     tier = text_of(get(response, "service_tier"))
     known = (usage.response_id, usage.response_model, usage.tier)
     if not reasons and (name, model, tier) == known:
         return usage
-    return replace(
-        usage,
-        response_id=name or usage.response_id,
-        response_model=model or usage.response_model,
-        finish_reasons=(*usage.finish_reasons, *reasons),
-        tier=tier or usage.tier,
+    return Usage(
+        usage.input,
+        usage.output,
+        usage.cache_read,
+        usage.cache_write,
+        usage.reasoning,
+        name or usage.response_id,
+        model or usage.response_model,
+        (*usage.finish_reasons, *reasons),
+        usage.cache_write_long,
+        tier or usage.tier,
     )

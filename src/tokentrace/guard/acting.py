@@ -35,6 +35,7 @@ NODES = 1_000_000  # what holds itself twice has no end
 _free: ContextVar[bool] = ContextVar("tokentrace_unguarded", default=False)
 _speaking: ContextVar[bool] = ContextVar("tokentrace_speaking", default=False)
 _unknown: set[str] = set()
+QUIET: frozenset[str] = frozenset()
 
 
 def unguarded() -> bool:
@@ -216,6 +217,8 @@ def copied(value: Any, depth: int = 0, left: list[int] | None = None) -> Any:
     left[0] -= 1
     if depth < DEPTH and left[0] > 0 and isinstance(value, Mapping):
         return {key: copied(item, depth + 1, left) for key, item in value.items()}
+    if depth < DEPTH and left[0] > 0 and type(value) in {list, tuple}:
+        return type(value)(copied(item, depth + 1, left) for item in value)
     if depth < DEPTH and left[0] > 0 and isinstance(value, list):
         return [copied(item, depth + 1, left) for item in value]
     return value
@@ -237,6 +240,10 @@ def act(guard: Guard | None, report: LimitReport, lineage: Lineage | None = None
         raise TokenLimitExceeded(report)
     if report.count.limit is None:
         _unknown_model(report.model)
+    if report.decision == "ok":  # no limit is passed then, and no forecast is near
+        if lineage is not None:
+            lineage.level, lineage.alarms = report.threshold, QUIET
+        return
     over = exceeds(report) or certain_components(guard, report)
     if over and callable(guard.on_exceed):
         answer = None

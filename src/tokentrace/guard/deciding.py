@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tokentrace.names import OTHER, SECTION
 from tokentrace.prompt import PROVIDER, Count, LimitReport
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 LARGEST = 2**53
 MOST_NAMED = 3
+MEMO = "report"
 
 # ── the decision ─────────────────────────────────────────────────────────────────────────────────
 
@@ -44,6 +46,45 @@ def decide(
         unbounded: the prompt names what the provider keeps and nobody here has seen: its size can be
             anything, whatever the bound says.
     """
+    asked = (guard, count, soft, unbounded)
+    if standing is not None and (told := _told(standing, asked)) is not None:
+        return told
+    report = _decided(guard, count, standing, soft, known, unbounded=unbounded)
+    if standing is not None and _follows(guard, report):
+        standing.memo[MEMO] = asked, report
+    return report
+
+
+def _told(standing: Standing, asked: tuple[Any, ...]) -> LimitReport | None:
+    """Return what was decided where the same was asked, of the same standing, before."""
+    kept = standing.memo.get(MEMO)
+    same = kept is not None and kept[0][0] is asked[0] and kept[0][1] is asked[1]
+    return kept[1] if kept is not None and same and kept[0][2:] == asked[2:] else None
+
+
+def _follows(guard: Guard | None, report: LimitReport) -> bool:
+    """Whether a decision follows from what was asked alone.
+
+    A mapping of limits may change, and which names of sections may be told.
+    """
+    if guard is not None and guard.components:
+        return False
+    return not report.message or not any(map(_hidden, report.count.components))
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(SECTION)
+
+
+def _decided(
+    guard: Guard | None,
+    count: Count,
+    standing: Standing | None,
+    soft: int | None,
+    known: Container[str],
+    *,
+    unbounded: bool,
+) -> LimitReport:
     report = LimitReport(
         count,
         grew=() if standing is None else _growth(count, standing.previous),
@@ -221,4 +262,4 @@ def _state(report: LimitReport) -> str:
 
 
 def _public(name: str, known: Container[str]) -> str:
-    return name if not name.startswith("section.") or name in known else "section.other"
+    return name if not name.startswith(SECTION) or name in known else OTHER

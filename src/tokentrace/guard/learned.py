@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tokentrace.counting.keeping import Keeping
@@ -130,6 +131,7 @@ def _plausible(overflow: Overflow, counted: Count | None, output: int) -> bool:
 LESSONS = Learned()
 
 
+@lru_cache(maxsize=512)
 def key_of(provider: str, base_url: str, model: str) -> Key:
     """Return what a limit is learned for; of the URL host, port and path, nothing secret.
 

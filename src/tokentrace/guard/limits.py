@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tokentrace.guard.configured import configured, given
@@ -31,15 +32,26 @@ def limit_of(guard: Guard | None, provider: str, base_url: str, prompt: Prompt) 
     own = configured(guard, provider, base_url, prompt.model)
     if own is not None:
         return Limit(own, "configured")
-    _, model = providers.find(prompt.model, provider, base_url)
     reserve = guard is None or guard.reserve_output
-    known = Limit() if model is None else providers.limit(model, prompt.max_output, reserve)
+    known = _registered(prompt.model, provider, base_url, prompt.max_output, reserve)
     if not LESSONS:
         return known
+    _, model = providers.find(prompt.model, provider, base_url)
     output = (prompt.max_output or 0) if reserve else 0
     summed = model is not None and model.refuses_sum
     found = LESSONS.find(key_of(provider, base_url, prompt.model), output, summed=summed)
     return found if found is not None and _wins(found, known) else known
+
+
+@lru_cache(maxsize=512)
+def _registered(
+    model: str, provider: str, base_url: str, output: int | None, reserve: bool
+) -> Limit:
+    """Return the registry's limit."""
+    from tokentrace import providers
+
+    _, known = providers.find(model, provider, base_url)
+    return Limit() if known is None else providers.limit(known, output, reserve)
 
 
 def _wins(learned: Limit, known: Limit) -> bool:

@@ -139,12 +139,13 @@ def status() -> dict[str, Any]:
         ``frameworks``: the same by name, ``read`` where they are asked for names;
         ``errors``: internal errors by kind; ``dropped``: telemetry lost, by reason;
         ``estimates``: calls whose count was no exact one, by method; ``factors``: what models count
-        for each token of ours, as their reported usage says, by model and host; ``marks``: what became of
-        the names that the application gave; ``learned``: limits that providers' refusals told, by
-        model and host; ``traces``: spans and bytes, about, of the largest trace so far, and how
+        for each token of ours, as their reported usage says, by model and host; ``marks``: what became
+        of the names that the application gave, and how many blocks of prompts there was no room to
+        know again; ``learned``: limits that providers' refusals told, by model and host; ``traces``: spans and bytes, about, of the largest trace so far, and how
         many came near what back ends take of one.
     """
     from tokentrace import context, guard, telemetry
+    from tokentrace.counting import waste
     from tokentrace.telemetry import weighing
 
     rows = {f"{hook.module}:{hook.attr}": _state_of(hook) for hook in HOOKS}
@@ -155,7 +156,7 @@ def status() -> dict[str, Any]:
         "errors": dict(_failsafe.failures),
         "dropped": dict(telemetry.dropped()),
         "estimates": dict(state.estimates),
-        "marks": dict(context.status()),
+        "marks": {**context.status(), **waste.status()},
         "learned": guard.learned_limits(),
         "factors": learning.learned_factors(),
         "traces": weighing.status(),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tokentrace.counting import prefix, stored
-from tokentrace.counting.anchoring import size_of
+from tokentrace.counting.anchoring import SIZES, size_of
 from tokentrace.counting.digests import LONGEST, SALT, WIDTH, common, hashes_of, leading
 from tokentrace.counting.rules.openai_appendix import fingerprint, written
 from tokentrace.counting.tally import Run
@@ -54,6 +54,7 @@ class Layout:
         total: tokens of the whole prompt, as counted.
         ahead: tokens that stand before the messages and the leading system text.
         same: how many messages are those of the prompt before, from the first on.
+        of: what it was made of, besides the prompt before.
     """
 
     model: tuple[str, str] = ("", "")
@@ -68,6 +69,7 @@ class Layout:
     total: int = 0
     ahead: int = 0
     same: int = 0
+    of: tuple[Any, ...] = (None,)
 
     def continues(self, before: Layout) -> bool:
         """Whether it is the prompt before, with or without more at its end."""
@@ -181,9 +183,11 @@ def _lives(rule: Caching, age: float) -> bool:
 
 
 def _layout(known: Own, rule: Caching, tokens: Tokens, before: Layout) -> Layout:
-    prompt = known.prompt
-    marks, messages = hashes_of(prompt), prompt.messages[:LONGEST]
-    same = common(before.marks, marks) // WIDTH
+    prompt, of = known.prompt, (known.count, tokens.get(stored.COMPONENT), rule)
+    marks, same = hashes_of(prompt), len(before.sizes)
+    if marks is before.marks and of[0] is before.of[0] and of[1:] == before.of[1:]:
+        return before if before.same == same else replace(before, same=same)
+    messages, same = prompt.messages[:LONGEST], common(before.marks, marks) // WIDTH
     fresh = messages[same:]
     asked = hash((SALT, fingerprint(prompt)))
     alike = asked == before.asked
@@ -201,6 +205,7 @@ def _layout(known: Own, rule: Caching, tokens: Tokens, before: Layout) -> Layout
         sum(tokens.values()),
         sum(prefix.around(prompt, tokens).values()),
         same,
+        of,
     )
 
 
@@ -268,7 +273,7 @@ def _case(known: Own, rule: Caching, before: Past, layout: Layout, reading: Read
     count = known.count
     factor = reading.input / max(1, layout.total)
     life = _life(rule, known.request.body, reading.at - before.reading.at)
-    shared = layout.ahead + sum(layout.sizes[: layout.same])
+    shared = layout.ahead + known.prompt.memo[SIZES][0][layout.same]
     case = Case(
         rule,
         before.reading,

@@ -66,6 +66,8 @@ def contexts(request: Request, prompt: Prompt) -> stored.Known:
 
 def better(known: Own, lineage: Lineage) -> Count:
     """Return the count by what was learned: from the conversation's own calls, else from the model's."""
+    if known.count.method == EXACT:
+        return known.count
     anchored = anchoring.anchored(known.count, known.prompt, lineage.known)
     if anchored is not known.count:
         return anchored

@@ -9,8 +9,15 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from tokentrace._failsafe import outcome_of
+from tokentrace.counting.memory import recalled
+
 DEPTH = 64
 NODES = 100_000
+
+Before = tuple[Any, list[Any], int]
+JSON = frozenset({str, int, float, bool, dict, type(None)})
+SENTINELS = frozenset({"NotGiven", "Omit"})
 
 
 def nothing() -> None:
@@ -70,23 +77,55 @@ def reader(name: str) -> Callable[..., Request | None]:
     return read
 
 
-def plain(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the body as JSON data where it still holds the SDK's model objects and sentinels."""
-    messages = body.get("messages")
-    odd = {key: value for key, value in body.items() if _is_odd(value)}
-    if isinstance(messages, list) and any(map(_is_odd_message, messages)):
-        odd["messages"] = messages
+def before(api: str, body: Mapping[str, Any]) -> Before:
+    """Return what of a body's messages came before; an object that cannot be compared did not."""
+    raw = body.get("messages")
+    if type(raw) is not list:
+        return raw, [], 0
+    found, error = outcome_of(recalled, api, raw)
+    return (raw, [], 0) if error is not None else (raw, *found)
+
+
+def plain(body: Mapping[str, Any], api: str, known: Before | None = None) -> Mapping[str, Any]:
+    """Return the body as JSON data where it still holds the SDK's model objects and sentinels.
+
+    Messages that came before are the copies that were kept of them.
+
+    Args:
+        body: as the SDK is about to send it.
+        api: of the route.
+        known: what came before, where that was asked already.
+    """
+    messages: Any = body.get("messages")
+    if known is None or known[0] is not messages:
+        known = before(api, body)
+    _, wire, same = known
+    if not same:
+        return _jsoned(body, isinstance(messages, list) and any(map(_is_odd_message, messages)))
+    fresh = messages[same:]
+    whole = wire if same == len(wire) and not fresh else [*wire[:same], *fresh]
+    return _jsoned({**body, "messages": whole}, any(map(_is_odd_message, fresh)))
+
+
+def _jsoned(body: Mapping[str, Any], told: bool) -> Mapping[str, Any]:
+    """Return a body without what is no JSON; ``told`` says whether there is such in its messages."""
+    odd = [
+        key
+        for key, value in body.items()
+        if (kind := type(value)) not in JSON and (kind is not list or _is_odd_list(value))
+    ]
+    if told and "messages" not in odd:
+        odd.append("messages")
     if not odd:
         return body
-    plain = {key: value for key, value in body.items() if key not in odd}
-    return {**plain, **{key: _json(value) for key, value in odd.items() if not _is_sentinel(value)}}
+    plain = dict(body)
+    values = [(key, plain.pop(key)) for key in odd]
+    plain.update((key, _json(value)) for key, value in values if not _is_sentinel(value))
+    return plain
 
 
-def _is_odd(value: Any) -> bool:
-    kind = type(value)
-    if kind in {str, int, float, bool, list, dict, type(None)}:
-        return kind is list and bool(value) and type(value[0]) not in {dict, str, int}
-    return True
+def _is_odd_list(value: list[Any]) -> bool:
+    return bool(value) and type(value[0]) not in {dict, str, int}
 
 
 def _is_odd_message(message: Any) -> bool:
@@ -99,7 +138,7 @@ def _is_odd_message(message: Any) -> bool:
 
 
 def _is_sentinel(value: Any) -> bool:
-    return type(value).__name__ in {"NotGiven", "Omit"}
+    return type(value).__name__ in SENTINELS
 
 
 def _json(value: Any, depth: int = 0, left: list[int] | None = None) -> Any:

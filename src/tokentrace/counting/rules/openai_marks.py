@@ -5,9 +5,10 @@ The same marks are counted by ``scripts/learn_openai.py`` and looked up by `open
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tokentrace.counting.folds import folded
 from tokentrace.counting.rules import Scope, openai_tools
 from tokentrace.counting.rules.openai_appendix import fingerprint
 from tokentrace.counting.rules.openai_styles import OTHER, plain_name, style
@@ -16,7 +17,9 @@ from tokentrace.dialects._reading import fields, get, items
 from tokentrace.prompt import Message, Part, Prompt
 
 MEMO = "openai.marks"
+Joined = tuple[frozenset[str] | None, frozenset[str]]
 NONE: frozenset[str] = frozenset()
+START: Joined = (None, NONE)
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 KIN = {"gpt-4.1": "gpt-4o", "gpt-4-turbo": "gpt-3.5", "gpt-5.4": "gpt-5"}
 # Families that reason unless they are told not to; of the newest only gpt-5.4 waits to be told.
@@ -52,15 +55,25 @@ def kin(scope: Scope) -> str:
 
 def marks(prompt: Prompt, scope: Scope) -> frozenset[str]:
     """Return the marks of a whole prompt."""
-    every = [of_message(message) for message in prompt.messages]
-    found = set().union(*every[1:])
+    first, later = folded(prompt, MEMO, _joined, START)
+    found = set(later)
     if "system" in found:
         found.add("late_system")
-    found.update(*every[:1], _asked(prompt), _defined(prompt))
+    found.update(first or NONE, _asked(prompt), _defined(prompt))
     found.discard("system")
     if "calls" in found and "sealed" not in found and _reasoned(prompt, scope):
         found.add("unsealed")
     return frozenset(found)
+
+
+def _joined(so_far: Joined, messages: Sequence[Message]) -> Joined:
+    """Return the marks of the first message, and those of all others."""
+    first, later = so_far
+    every = [of_message(message) for message in messages]
+    if first is None and every:
+        first = every.pop(0)
+    new = {one for one in every if not one <= later}
+    return first, later.union(*new) if new else later
 
 
 def _reasoned(prompt: Prompt, scope: Scope) -> bool:

@@ -40,7 +40,7 @@ def read(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     return Request(
         hook.sdk,
         API,
-        plain(body),
+        plain(body, API),
         hook.sdk,
         str(kwargs.get("base_address") or home),
         kwargs.get("stream") is True,

@@ -35,7 +35,7 @@ def read(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     flavour = _rewritten(client)
     base_url = "" if flavour else str(kwargs.get("base_url") or client.base_url())
     return Request(
-        hook.sdk, api, plain({**body, **added}), flavour or hook.sdk, base_url,
+        hook.sdk, api, plain({**body, **added}, api), flavour or hook.sdk, base_url,
         body.get("stream") is True, replace, answer=answer,
     )  # fmt: skip
 

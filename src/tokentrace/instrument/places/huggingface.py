@@ -25,7 +25,7 @@ def read(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     return Request(
         hook.sdk,
         API,
-        plain(body),
+        plain(body, API),
         "",
         url.removesuffix(ROUTE),
         kwargs.get("stream") is True,

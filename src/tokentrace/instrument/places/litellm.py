@@ -53,7 +53,7 @@ def read(hook: Hook, client: Any, args: list[Any], kwargs: dict[str, Any]) -> Re
     return Request(
         hook.sdk,
         api,
-        plain(body),
+        plain(body, api),
         _provider(body["model"], kwargs.get("custom_llm_provider")),
         base_url,
         body.get("stream") is True,

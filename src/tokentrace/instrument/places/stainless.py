@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from tokentrace.instrument.asking import COUNT_CALLS, SECONDS
 from tokentrace.instrument.hooks import FLAVOURS, ROUTES, SILENT, Hook
-from tokentrace.instrument.requests import Request, plain
+from tokentrace.instrument.requests import Request, before, plain
 
 ITERATOR_KEYS = ("messages", "system", "tools")
 # Options of a call that its count call has too, and headers that are about the call's own answer.
@@ -27,7 +27,8 @@ def read(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     body = options.json_data
     if not isinstance(body, dict):
         return None
-    materialise(body)
+    known = before(api, body)
+    materialise(body, known[2])
     extra = options.extra_json
     merged = {**body, **extra} if isinstance(extra, Mapping) else body
 
@@ -45,7 +46,7 @@ def read(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     return Request(
         hook.sdk,
         api,
-        plain(merged),
+        plain(merged, api, known),
         flavour,
         base_url,
         stream,
@@ -92,21 +93,28 @@ def _flavour(hook: Hook, client: Any) -> str:
     return next(found, "" if hook.sdk == "openai" else hook.sdk)
 
 
-def materialise(body: dict[str, Any]) -> None:
-    """Read one-shot iterators ahead, in the SDK's own body: it would read them itself, later."""
+def materialise(body: dict[str, Any], known: int = 0) -> None:
+    """Read one-shot iterators ahead, in the SDK's own body: it would read them itself, later.
+
+    Args:
+        body: to be sent.
+        known: leading messages that hold none, as they were sent before.
+    """
     for key in ITERATOR_KEYS:
         value = body.get(key)
-        if value is not None and hasattr(value, "__next__"):
+        if value is None:
+            continue
+        if hasattr(value, "__next__"):
             body[key] = value = ReadAhead(value).again()
-        if key == "messages" and type(value) is list:
-            body[key] = _contents(value)
+        if key == "messages" and type(value) is list and known < len(value):
+            body[key] = _contents(value, known)
 
 
-def _contents(messages: list[Any]) -> list[Any]:
+def _contents(messages: list[Any], known: int) -> list[Any]:
     """Read contents ahead that are one-shot iterators; the caller's own messages stay as they are."""
     found = {
         place: ReadAhead(message["content"]).again()
-        for place, message in enumerate(messages)
+        for place, message in enumerate(messages[known:], known)
         if type(message) is dict and hasattr(message.get("content"), "__next__")
     }
     if not found:

@@ -8,179 +8,20 @@ lineage of its agent, model and tools.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from tokentrace.counting.anchoring import History
 from tokentrace.counting.digests import SALT, WIDTH, common, digest, hashes_of, leading
-from tokentrace.insights import trend_of
-from tokentrace.insights.forecast import WINDOW, ahead
-from tokentrace.outlook import Forecast, Waste
-from tokentrace.prompt import Count, Message, Prompt
+from tokentrace.lineage.line import Lineage, Standing
+from tokentrace.prompt import Message, Prompt
 
-REMEMBERED_TURNS = 32
+__all__ = ["Lineage", "Lineages", "Standing"]
+
 OPENING = 32
-UNCHANGED = "unchanged"
-STEADY = 5  # turns with the same content, to be worth a word
-MATTERS = 50  # tokens of such a component
-NOTHING: Mapping[str, int] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a call stands against its lineage's previous turn.
-
-    Attributes:
-        delta: tokens more than the previous turn's total; None when there is no previous turn.
-        trend: ``increase``, ``decrease`` or ``stable`` (equal); empty when there is none.
-        forecast: turns until the limit at this lineage's growth, or None.
-        previous: components of the previous turn's largest call.
-        ahead: the forecast with its interval and what grows, or None.
-        waste: what the prompt could do without, the largest first.
-    """
-
-    delta: int | None = None
-    trend: str = ""
-    forecast: float | None = None
-    previous: Mapping[str, int] = field(default_factory=dict)
-    ahead: Forecast | None = None
-    waste: tuple[Waste, ...] = ()
-
-
-@dataclass(slots=True)
-class Turn:
-    """The largest call of one turn of a lineage; components are kept of the last 16 turns."""
-
-    number: int
-    total: int
-    components: Mapping[str, int]
-
-
-@dataclass(slots=True, eq=False)
-class Lineage:
-    """One line of calls.
-
-    Attributes:
-        id: random, 16 hexadecimal digits.
-        agent, model, tools: whose calls these are; ``tools`` is a salted hash.
-        digests: 8 bytes for each message of its last prompt, at most 4,096 messages.
-        leading: how many of those bytes are leading system messages.
-        turns: the last 32 turns, oldest first.
-        turn: the number of its newest turn.
-        run: what a framework calls the run that its newest turn is, empty where nobody does.
-        known: what the provider reported for its calls so far.
-        level: the largest threshold that its last call had reached.
-        alarms: what else its last call had a warning for.
-        steady: of named components a mark of their content, and the turns by then with another;
-            at most 64.
-        last_span: for telemetry, which links a call without a parent to the one before.
-        cache: what its last call left in the provider's cache, see `instrument.caching`.
-    """
-
-    id: str = field(default_factory=lambda: os.urandom(8).hex())
-    agent: str = ""
-    model: str = ""
-    tools: int = 0
-    opening: int = 0
-    digests: bytes = b""
-    leading: int = 0
-    turns: list[Turn] = field(default_factory=list)
-    turn: int = 0
-    run: str = ""
-    known: History = field(default_factory=History)
-    level: float = 0.0
-    alarms: frozenset[str] = frozenset()
-    used: float = 0.0
-    steady: dict[str, tuple[int, int]] = field(default_factory=dict)
-    served: int = 0
-    last_span: Any = None
-    cache: Any = None
-    _newest: bytes = b""
-
-    def standing(
-        self, count: Count, turn: int | None = None, waste: tuple[Waste, ...] = ()
-    ) -> Standing:
-        """Return where ``count`` stands, as a call of ``turn`` (by default the newest)."""
-        number = self.turn if turn is None else turn
-        before = self._before(number)
-        coming = self.forecast(count, number)
-        turns = None if coming is None else coming.turns
-        if before is None:
-            return Standing(forecast=turns, ahead=coming, waste=waste)
-        delta = count.total - before.total
-        return Standing(delta, trend_of(delta), turns, before.components, coming, waste)
-
-    def forecast(self, count: Count, turn: int) -> Forecast | None:
-        """Return when ``count.limit`` is reached, by the growth a turn since the last drop.
-
-        Two turns of growth are needed, so a lineage just compacted has no forecast. 0.0 at or above
-        the limit; None without growth or limit.
-        """
-        if count.limit is None or len(self.turns) < 2:
-            return None
-        before = [one for one in self.turns[-WINDOW:] if one.number != turn]
-        same = next((one for one in self.turns if one.number == turn), None)
-        now = count if same is None or count.total >= same.total else same
-        totals = [*(one.total for one in before), now.total]
-        return ahead(totals, count.limit, [*(one.components for one in before), now.components])
-
-    def unchanged(self, contents: Mapping[str, int], count: Count) -> tuple[Waste, ...]:
-        """Return the named components of a call that hold the same for at least five turns."""
-        found = []
-        now = self.served + (not self.turns or self.turns[-1].number != self.turn)
-        for name, mark in contents.items():
-            known = self.steady.get(name)
-            turns = 0 if known is None or known[0] != mark else now - known[1]
-            tokens = count.components.get(name, 0)
-            if turns >= STEADY and tokens >= MATTERS:
-                found.append(Waste(UNCHANGED, name, tokens, turns))
-        return tuple(found)
-
-    def hold(self, contents: Mapping[str, int]) -> None:
-        """Remember what the named components of a call that was sent hold."""
-        before = self.steady
-        self.steady = {
-            name: known
-            if (known := before.get(name)) is not None and known[0] == mark
-            else (mark, self.served)
-            for name, mark in contents.items()
-        }
-
-    def note(self, count: Count, turn: int | None = None) -> None:
-        """Remember a call that was sent. A turn's total is its largest call's."""
-        number = self.turn if turn is None else turn
-        same = next((one for one in self.turns if one.number == number), None)
-        if same is None:
-            self.served += 1
-            self.turns = [*self.turns, Turn(number, count.total, count.components)]
-            del self.turns[:-REMEMBERED_TURNS]
-            for old in self.turns[:-WINDOW]:
-                old.components = NOTHING
-        elif count.total >= same.total:
-            same.total, same.components = count.total, count.components
-
-    def correct(self, counted: int, reported: int) -> None:
-        """Hear what was reported for the newest turn's largest call: the next one's growth is true."""
-        newest = self.turns[-1] if self.turns else None
-        if newest is not None and newest.total == counted:
-            newest.total = reported
-
-    def _before(self, number: int) -> Turn | None:
-        """Return the turn noted last that is not ``number``."""
-        return next((one for one in reversed(self.turns) if one.number != number), None)
-
-    @property
-    def weight(self) -> int:
-        """Bytes held, about."""
-        parts = 100 * sum(len(one.components) for one in self.turns)
-        kept = parts + 150 * len(self.steady) + 100 * len(self.turns)
-        cache = int(getattr(self.cache, "weight", 0))
-        return 2_000 + len(self.digests) + kept + self.known.weight + cache
+MEMO = "lineage"
 
 
 class Lineages:
@@ -230,9 +71,14 @@ class Lineages:
             run: an id of the run that the call is part of.
             after: the lineage that the body itself names, by the id of a stored context.
         """
-        digests = hashes_of(prompt)
-        seen = _Seen(prompt, agent, digests, leading(prompt.messages), _tools(prompt), turn, run)
+        facts = _facts(prompt)
         with self._lock:
+            found = None if after else self._unmoved(prompt.model, agent, facts)
+            if found is not None:
+                _stay(found, turn, run)
+                self._trim()
+                return found
+            seen = _Seen(prompt, agent, turn, run, *facts)
             found, shared = self._all.get(after), 0
             if found is None or found.agent != agent:
                 found, shared = self._nearest(seen)
@@ -242,6 +88,16 @@ class Lineages:
             self._take(found, seen, shared)
             self._trim()
             return found
+
+    def _unmoved(self, model: str, agent: str, facts: Facts) -> Lineage | None:
+        """Return the lineage used last, where its prompt's messages are these, read once for both."""
+        last = next(reversed(self._all.values()), None)
+        digests, _, tools, start, _ = facts
+        if last is None or last.digests is not digests:
+            return None
+        same = (last.model, last.agent, last.tools) == (model, agent, tools)
+        near = self._starts.get(start) if same and start else None
+        return last if near and near[-1] is last else None
 
     # ── finding ──────────────────────────────────────────────────────────────────────────────────
 
@@ -290,12 +146,15 @@ class Lineages:
 
     def _take(self, lineage: Lineage, seen: _Seen, shared: int) -> None:
         """Make ``lineage`` the one that ends in this prompt."""
-        self._forget_start(lineage)
+        near = self._starts.get(seen.start)
+        stays = near and near[-1] is lineage and lineage.digests is seen.digests
+        if not stays:
+            self._forget_start(lineage)
         _begin_turn(lineage, seen, shared)
         lineage.model, lineage.tools, lineage.opening = seen.prompt.model, seen.tools, seen.opening
         lineage.digests, lineage.leading = seen.digests, seen.leading
         lineage.used = time.monotonic()
-        if seen.start:
+        if seen.start and not stays:
             self._starts.setdefault(seen.start, []).append(lineage)
         self._all.move_to_end(lineage.id)
 
@@ -324,23 +183,47 @@ class _Seen:
 
     prompt: Prompt
     agent: str
+    turn: int | None
+    run: str
     digests: bytes
     leading: int
     tools: int
-    turn: int | None
-    run: str
+    start: bytes
+    opening: int
 
-    @property
-    def start(self) -> bytes:
-        """The hashes up to the first message that is not the system's; empty when there is none."""
-        return self.digests[: self.leading + WIDTH] if len(self.digests) > self.leading else b""
 
-    @property
-    def opening(self) -> int:
-        """A salted hash of how the prompt begins."""
-        first = self.prompt.messages[0] if self.prompt.messages else None
-        text = first.parts[0].text[:OPENING] if first and first.parts else ""
-        return hash((SALT, first.role if first else "", text))
+Facts = tuple[bytes, int, int, bytes, int]
+
+
+def _facts(prompt: Prompt) -> Facts:
+    """Return what tells a prompt's lineage: kept with the prompt.
+
+    These are the hashes of its messages, the width of the leading ones', the hash of its tools, the hashes
+    up to the first message that is not the system's (empty when there is none), and a salted hash of how
+    it begins.
+    """
+    known: Facts | None = prompt.memo.get(MEMO)
+    if known is None:
+        digests, ahead = hashes_of(prompt), leading(prompt.messages)
+        start = digests[: ahead + WIDTH] if len(digests) > ahead else b""
+        known = prompt.memo[MEMO] = digests, ahead, _tools(prompt), start, _opening(prompt)
+    return known
+
+
+def _opening(prompt: Prompt) -> int:
+    first = prompt.messages[0] if prompt.messages else None
+    text = first.parts[0].text[:OPENING] if first and first.parts else ""
+    return hash((SALT, first.role if first else "", text))
+
+
+def _stay(lineage: Lineage, turn: int | None, run: str) -> None:
+    """Hear of one more call with a lineage's very prompt: a new turn only where somebody tells."""
+    if turn is not None:
+        lineage.turn = turn
+    elif (run or lineage.run) and run != lineage.run:
+        lineage.turn += 1
+    lineage.run = run
+    lineage.used = time.monotonic()
 
 
 # ── turns without a number ───────────────────────────────────────────────────────────────────────

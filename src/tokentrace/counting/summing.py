@@ -1,0 +1,103 @@
+"""What the messages of a prompt add up to: only those that are new are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from types import ModuleType
+from typing import Any
+
+from tokentrace.counting import anchoring, prefix
+from tokentrace.counting.hurry import Hurried
+from tokentrace.counting.memory import Snapshot
+from tokentrace.counting.rules import Scope
+from tokentrace.counting.tally import Tally
+from tokentrace.prompt import Message, Prompt
+
+SUMS = 8
+
+
+def whole(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Tally:
+    """Return the tally of a whole prompt; what its messages add up to is kept with it."""
+    summed = _sum(rule, prompt, scope, snapshot)
+    if not getattr(scope.ruler, "skipped", False):
+        anchoring.mark(prompt, summed)
+        prompt.memo["spoken"] = dict(summed.components)
+        anchoring.measured(prompt, _key(rule, scope))
+    tally: Tally = rule.finish(prompt, summed, scope)
+    return tally
+
+
+def _sum(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Tally:
+    """Return the sum over all messages, with the newest user text apart from the older."""
+    messages = prompt.messages
+    key = _key(rule, scope)
+    known = None if snapshot is None or snapshot.messages is not messages else snapshot
+    start, done = known.sums.get(key) if known else None, len(messages)
+    if known and start is None:
+        start, done = known.before.get(key), known.same
+    summed = start.copy() if start else Tally()
+    done = done if start else 0
+    before = [*islice(messages, done)] if done < len(messages) else []
+    left: list[Message] = []
+    for message in messages[done:]:
+        if _kept(message, key) or not _late(scope):
+            summed.add(_tally(rule, message, before, scope, key))
+        else:
+            left.append(message)
+        before.append(message)
+    if left:
+        summed.add(scope.ruler.roughly(left))
+    if known is not None and not summed.error:
+        if len(known.sums) > SUMS:
+            known.sums.clear()
+        known.sums[key] = summed.copy()
+    return _newest(summed, rule, messages, scope, key)
+
+
+def _key(rule: ModuleType, scope: Scope) -> tuple[Any, ...]:
+    """Return what the count of a message follows from, besides the messages ahead of it."""
+    return rule.__name__, scope.ruler.name, scope.model, scope.provider, scope.lens.version
+
+
+def _tally(
+    rule: ModuleType, message: Message, before: Sequence[Message], scope: Scope, key: Any
+) -> Tally:
+    """Return the message's tally; one without estimates is kept with the message."""
+    tally = _kept(message, key)
+    if tally is None:
+        tally = rule.message(message, before, scope)
+        tally.marks = anchoring.marks(message)
+        message.memo["runs"], tally.runs = tally.runs, ()
+        if not tally.error:
+            message.memo["tally"] = (key, tally)
+    return tally
+
+
+def _kept(message: Message, key: Any) -> Tally | None:
+    """Return the tally that is kept with the message, where it was made for the same ``key``."""
+    kept = message.memo.get("tally")
+    return kept[1] if kept is not None and kept[0] == key else None
+
+
+def _late(scope: Scope) -> bool:
+    return isinstance(scope.ruler, Hurried) and scope.ruler.late
+
+
+def _newest(
+    summed: Tally, rule: ModuleType, messages: Sequence[Message], scope: Scope, key: Any
+) -> Tally:
+    """Move all user text but the newest message's from ``user`` to ``history``."""
+    every = summed.components.pop("user", 0)
+    index = prefix.newest(messages)
+    if index >= 0:
+        tally = _kept(messages[index], key)
+        if tally is None:
+            tally = _tally(rule, messages[index], messages[:index], scope, key)
+        own = min(every, tally.components.get("user", 0))
+        if own:
+            summed.put("user", own)
+            summed.put("history", every - own)
+            return summed
+    summed.put("user", every)
+    return summed
