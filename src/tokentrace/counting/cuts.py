@@ -40,10 +40,11 @@ RUN = re.compile(
 def split(text: str, start: int, end: int) -> Iterator[int]:
     """Yield the ends of the pieces of ``text[start:end]``, the last of which is ``end``.
 
-    All but the last have at least `STRIDE` characters; one is much longer only where nothing
-    between its `STRIDE`-th character and its end can be cut. Positions are in characters.
+    All but the last have at least `STRIDE` characters, and the last at most half as many again; one is
+    much longer only where nothing between its `STRIDE`-th character and its end can be cut. Positions
+    are in characters.
     """
-    while end - start > STRIDE:
+    while end - start > STRIDE + STRIDE // 2:
         start = cut(text, start + STRIDE, end)
         yield start
     if start < end:

@@ -10,29 +10,22 @@ million spaces: such a run is estimated from samples and says so by its error.
 from __future__ import annotations
 
 import math
-import os
 import re
 import sys
 import time
-import weakref
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Protocol
 
 from tokentrace import _failsafe
-from tokentrace.counting import vocab
+from tokentrace.counting import pieces, vocab
 from tokentrace.counting.cuts import STRIDE, split
 from tokentrace.counting.pieces import Pieces, take_over
 from tokentrace.counting.store import STORE
 
 SHORT = STRIDE + STRIDE // 2  # characters that are encoded in one call
-LONG = 2**16  # characters from which on a changed text is compared with what it was
 LONGEST_RUN = 2**16  # characters: at most 25 ms in tiktoken on the slowest script tried
-LARGEST_KEY = 2**24  # bytes of a text that may lie in the store itself
-WIDEST = 4  # bytes of a character in memory
-PIECE_BYTES = 128  # of the three numbers of a piece
-ENDS = 256  # characters at either end by which a changed text finds what it was
 
 SAMPLES = 16
 SAMPLE = 1024  # characters
@@ -42,7 +35,6 @@ LONGEST_TOKEN = 128  # bytes, in both vocabularies
 # small JSON 0.75 (o200k_base, 2026-11-22). Only one token a byte is a certain bound.
 TYPICAL = 2 / 7
 
-_SALT = os.urandom(16)
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
@@ -157,16 +149,14 @@ class TokenRuler:
         self, text: str, borders: tuple[int, ...], budget_s: float | None
     ) -> tuple[Pieces, dict[int, list[int]]]:
         """Return a long text's pieces, and the ranks of those just encoded that hold a border."""
-        kept = sys.getsizeof(text) <= LARGEST_KEY if len(text) > LARGEST_KEY // WIDEST else True
-        key = (self.name, text if kept else _digest(text))
-        found: Pieces | None = STORE.get(key)
+        found = pieces.recall(self.name, text)
         if found is not None and found.firm == len(found.ends):
             return found, {}
-        kin = found or (self._kin(text) if kept and len(text) > LONG else None)
-        made = Pieces(text if kept else "", [], [], [])
+        made = Pieces("", [], [], [])
+        kin = found or pieces.kin(self.name, text)
         ranks = self._measure(text, made, kin, borders, budget_s)
         made.sum = (sum(made.tokens), sum(made.errors))
-        self._remember(key, made, sys.getsizeof(text) if kept else 0)
+        pieces.remember(self.name, text, made)
         return made, ranks
 
     def _measure(
@@ -198,26 +188,6 @@ class TokenRuler:
             made.errors += kin.errors[behind:]
         made.firm = len(made.ends)
         return held
-
-    def _remember(self, key: tuple[str, Any], made: Pieces, text_bytes: int) -> None:
-        STORE.put(key, made, text_bytes + PIECE_BYTES * len(made.ends))
-        if len(made.text) > LONG:
-            link = weakref.ref(made)
-            STORE.put((self.name, "head", made.text[:ENDS]), link, WIDEST * ENDS)
-            STORE.put((self.name, "tail", made.text[-ENDS:]), link, WIDEST * ENDS)
-
-    def _kin(self, text: str) -> Pieces | None:
-        """Return the newest text with the same end and beginning, else with one of the two."""
-        head, tail = text[:ENDS], text[-ENDS:]
-        first = self._linked("head", head)
-        last = self._linked("tail", tail)
-        if last is not None and (first is None or last.text.startswith(head)):
-            return last
-        return first
-
-    def _linked(self, side: str, end: str) -> Pieces | None:
-        link = STORE.get((self.name, side, end))
-        return None if link is None else link()
 
     def _short_shares(self, text: str, borders: tuple[int, ...]) -> tuple[list[int], int]:
         key = (self.name, text, borders)
@@ -387,13 +357,3 @@ def _differences(below: Sequence[int], tokens: int, shares: list[int]) -> None:
 def _holds(borders: Sequence[int], start: int, stop: int) -> bool:
     """Whether a border lies inside a piece."""
     return bisect_right(borders, start) < bisect_left(borders, stop)
-
-
-def _digest(text: str) -> tuple[int, bytes]:
-    """Return what stands for a text that is too large to be kept."""
-    from hashlib import blake2b
-
-    digest = blake2b(digest_size=16, key=_SALT)
-    for start in range(0, len(text), LONG):
-        digest.update(text[start : start + LONG].encode("utf-8", "surrogatepass"))
-    return len(text), digest.digest()
