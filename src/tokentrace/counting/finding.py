@@ -21,7 +21,7 @@ WORTHWHILE = 2**15  # characters of a text, the same
 
 CONTINUED = bytes(range(0x80, 0xC0))  # of UTF-8: what begins no character
 
-Reads = dict[int, dict[int, list[tuple[bytes, int]]]]
+Reads = dict[tuple[int, int], list[tuple[bytes, int]]]
 
 
 class Places:
@@ -83,23 +83,25 @@ def _read(text: str, heads: dict[str, bytes]) -> dict[str, list[int] | None]:
 
 
 def _likely(data: bytes, wanted: Reads) -> Iterator[tuple[bytes, int]]:
-    """Yield the beginnings that hold what is read, and where they then start, from left to right."""
+    """Yield the beginnings that may hold what is read, and where they then start, in its order."""
     words = memoryview(data)[: len(data) // WORD * WORD].cast("Q")
     first, second = words[:: STEP // WORD].tolist(), words[1 :: STEP // WORD].tolist()
-    for index in compress(count(), map(wanted.__contains__, first)):
-        if index < len(second):
-            for raw, offset in wanted[first[index]].get(second[index], ()):
-                yield raw, index * STEP - offset
+    # Comprehensions would take twice as long: nearly all of this is thrown away.
+    marked = list(map({word for word, _ in wanted}.__contains__, first))
+    pairs = list(zip(compress(first, marked), compress(second, marked), strict=False))
+    places = zip(compress(count(), marked), pairs, strict=False)
+    for index, pair in compress(places, map(wanted.__contains__, pairs)):
+        for raw, offset in wanted[pair]:
+            yield raw, index * STEP - offset
 
 
 def _reads(heads: Iterable[bytes]) -> Reads:
-    """Return all that may be read of the heads: two words, the head, and their place in it."""
+    """Return all that may be read of the heads: two words, and of which head, from where on."""
     wanted: Reads = {}
     for raw in heads:
         words = [int.from_bytes(raw[at : at + WORD], sys.byteorder) for at in range(STEP + WORD)]
-        for offset in range(STEP):
-            told = wanted.setdefault(words[offset], {})
-            told.setdefault(words[offset + WORD], []).append((raw, offset))
+        for offset, pair in enumerate(zip(words, words[WORD:], strict=False)):
+            wanted.setdefault(pair, []).append((raw, offset))
     return wanted
 
 
