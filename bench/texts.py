@@ -18,7 +18,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import cache
+from pkgutil import get_data
 from typing import Any
 
 import table_of
@@ -30,21 +31,30 @@ LONG = 4_000_000  # bytes
 TAGS = 50
 TAGGED = 1_000_000  # bytes
 RUN = 1_000_000  # characters
-WORDS = (
-    "the pod restarts because its memory limit is lower than what cache needs at start of each "
-    "worker node and alert about latency was raised again by monitoring while nobody changed "
-    "deployment request timeout gateway connection refused retrying container image digest"
-).split()
 SIGNS = "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而方后多定行学法所民得经"
 FACES = "😀🎉🔥👩‍💻🚀👍🏽❤️🙏💡🤖"
 
 
+@cache
+def words() -> list[str]:
+    """Return the words of Python's own help, as they stand: English with some code."""
+    from pydoc_data.topics import topics
+
+    return " ".join(topics.values()).split()
+
+
+def run_of(rng: random.Random, least: int, most: int) -> str:
+    """Return some words that follow one another."""
+    first = rng.randrange(len(words()) - most)
+    return " ".join(words()[first : first + rng.randint(least, most)])
+
+
 def prose(rng: random.Random, size: int) -> str:
-    """Return about ``size`` bytes of English: words, numbers, signs, lines."""
+    """Return about ``size`` bytes of ASCII: sentences with a number in each, and lines."""
     made, left = [], size
     while left > 0:
-        words = " ".join(rng.choices(WORDS, k=rng.randint(6, 18)))
-        line = f"{words.capitalize()} ({rng.randint(0, 99999)}, {rng.choice(WORDS)}={rng.random():.3f}).\n"
+        line = f"{run_of(rng, 6, 18)} ({rng.randint(0, 99999)}).\n"
+        line = line.encode("ascii", "replace").decode()
         made.append(line)
         left -= len(line)
     return "".join(made)
@@ -64,9 +74,8 @@ def chat(rng: random.Random, size: int) -> str:
     """Return about ``size`` bytes of short lines of English, Chinese and emoji."""
     made, left = [], size
     while left > 0:
-        words = " ".join(rng.choices(WORDS, k=rng.randint(2, 8)))
         faces = "".join(rng.choices(FACES, k=rng.randint(1, 6)))
-        line = f"{words} {faces}{''.join(rng.choices(SIGNS, k=4))}，ok!\n"
+        line = f"{run_of(rng, 2, 8)} {faces}{''.join(rng.choices(SIGNS, k=4))}，ok!\n"
         made.append(line)
         left -= len(line.encode())
     return "".join(made)
@@ -145,19 +154,32 @@ def turns_cost(rounds: int, tokens: int) -> dict[str, float]:
 
 LITELLM = """
 import json, sys, time
-import tiktoken, litellm
-turns = json.load(sys.stdin)
-ranks = {}
+import litellm, tiktoken
+turns, rounds = json.load(sys.stdin), int(sys.argv[1])
+litellm.token_counter(model="gpt-4o", text="warm")
+encoding = tiktoken.get_encoding("o200k_base")  # litellm carries the file
 def spent(work):
-    begun = time.thread_time(); work(); return 1e3 * (time.thread_time() - begun)
+    begun = time.thread_time()
+    work()
+    return 1e3 * (time.thread_time() - begun)
 def peer():
     for messages in turns:
-        litellm.token_counter(model=sys.argv[1], messages=messages)
-def once(encode):
+        litellm.token_counter(model="gpt-4o", messages=messages)
+def once():
     for message in turns[-1]:
-        encode(message["content"])
-from litellm.litellm_core_utils.token_counter import encoding as shipped
+        encoding.encode_ordinary(message["content"])
+print(min(spent(peer) for _ in range(rounds)), min(spent(once) for _ in range(rounds)))
 """
+
+
+def litellm_cost(python: str, rounds: int, turns: list[list[dict[str, str]]]) -> dict[str, float]:
+    """Return what litellm spends on the same turns, beside encoding every text once."""
+    command = [python, "-c", LITELLM, str(rounds)]
+    told = subprocess.run(
+        command, input=json.dumps(turns), text=True, capture_output=True, check=True
+    )
+    peer, plain = map(float, told.stdout.split()[-2:])
+    return {"litellm_ms": peer, "litellm_once_ms": plain, "litellm_ratio": peer / plain}
 
 
 def encoder() -> Callable[[str], Any]:
@@ -204,11 +226,122 @@ def edits(
     yield "middle_ms", text[:middle] + new + text[middle + 50 :]
 
 
-if __name__ == "__main__":
-    rounds = int(sys.argv[1])
+# ── tags ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def half_chinese(rng: random.Random, size: int) -> str:
+    """Return about ``size`` bytes, half of them Chinese, in paragraphs of both."""
+    made = (prose(rng, 1_000) + chinese(rng, 1_000) for _ in range(max(1, size // 2_000)))
+    return "".join(made)
+
+
+def tagged(
+    rng: random.Random, make: Callable[[random.Random, int], str], form: str
+) -> tuple[str, list[Any]]:
+    """Return a prompt of about a megabyte and its 50 tags; ``nested`` ones hold one more each."""
+    from tokentrace.counting.tags import Tag
+
+    tags, parts = [], []
+    for number in range(TAGS):
+        text = make(rng, TAGGED // TAGS * 2 // 5)
+        tags.append(Tag(f"tag{number}", text))
+        if form == "nested":
+            tags.insert(0, Tag(f"inner{number}", text[len(text) // 4 : len(text) // 3]))
+        body = json.dumps({"text": text}) if form == "escaped" else text
+        parts += [make(rng, TAGGED // TAGS * 3 // 5), body, "\n"]
+    return "".join(parts), tags
+
+
+def tags_cost(
+    rounds: int, make: Callable[[random.Random, int], str], form: str
+) -> dict[str, float]:
+    """Return what finding all tags and sharing the tokens costs beside the encoding alone."""
+    from tokentrace.counting.claims import Lens
     from tokentrace.counting.text import ruler
 
-    for kind in KINDS:
-        print(kind, {k: round(v, 3) for k, v in long_text_cost(rounds, kind).items()}, flush=True)
-    for name, size in SIZES.items():
-        print(name, turns_cost(min(rounds, 3), size), flush=True)
+    text, tags = tagged(random.Random(form), make, form)
+    lens, encode, ours, plain = Lens(tags), encoder(), [], []
+    for _ in range(rounds):
+        emptied()
+        ours.append(spent(lambda: lens.spread(text, "user", ruler("o200k_base"), ())))
+        plain.append(spent(lambda: encode(text)))
+    return {"ours_ms": min(ours), "encode_ms": min(plain), "ratio": min(ours) / min(plain)}
+
+
+# ── odd texts, and the vocabulary ────────────────────────────────────────────────────────────────
+
+ODD = {
+    "one letter": lambda: "a" * RUN,
+    "spaces": lambda: " " * RUN,
+    "emoji": lambda: "".join(random.Random(1).choices(FACES, k=RUN)),
+    "Chinese without marks": lambda: "".join(random.Random(2).choices(SIGNS, k=RUN)),
+}
+
+
+def odd_cost(rounds: int, text: str) -> dict[str, float]:
+    """Return what a million characters cost that cannot be cut, their count and its error."""
+    from tokentrace.counting.text import ruler
+
+    times, found = [], (0, 0)
+    for _ in range(rounds):
+        emptied()
+        begun = time.thread_time()
+        found = ruler("o200k_base").tokens(text)
+        times.append(1e3 * (time.thread_time() - begun))
+    return {"ours_ms": min(times), "tokens": found[0], "error": found[1]}
+
+
+LOAD = """
+import tiktoken, time
+from tokentrace.counting import vocab
+begun = time.process_time()
+vocab.load("o200k_base")
+print(time.process_time() - begun)
+"""
+
+
+def vocabulary_cost(rounds: int) -> dict[str, float]:
+    """Return the seconds of CPU that a new process loads the vocabulary in, and its size packed."""
+    packed = get_data("tokentrace.counting", "data/o200k_base.zlib") or b""
+    command = [sys.executable, "-c", LOAD]
+    told = [
+        subprocess.run(command, text=True, capture_output=True, check=True).stdout
+        for _ in range(rounds)
+    ]
+    return {"load_s": min(map(float, told)), "packed_mb": len(packed) / 1e6}
+
+
+def measure(rounds: int, litellm: str = "") -> dict[str, dict[str, float]]:
+    """Return all rows.
+
+    Args:
+        rounds: measurements of a row, of which the least is kept.
+        litellm: an interpreter that has litellm; without it its figures are left out.
+    """
+    rows = {}
+    for name, tokens in SIZES.items():
+        row = turns_cost(rounds, tokens)
+        if litellm:
+            row |= litellm_cost(litellm, max(1, rounds // 3), conversation(tokens))
+            row["times_less"] = row["litellm_ratio"] / row["ratio"]
+        rows[f"25 turns to {name} tokens"] = row
+    rows |= {f"4 MB, {kind}": long_text_cost(rounds, kind) for kind in KINDS}
+    for kind, make in {"ASCII": prose, "half Chinese": half_chinese}.items():
+        for form in ("plain", "nested", "escaped"):
+            rows[f"50 tags, {form}, {kind}"] = tags_cost(rounds, make, form)
+    rows |= {f"a million, {name}": odd_cost(rounds, make()) for name, make in ODD.items()}
+    return rows | {"vocabulary": vocabulary_cost(min(rounds, 5))}
+
+
+def main() -> None:
+    """Run all and print a table."""
+    parser = argparse.ArgumentParser(description="What counting texts costs.")
+    parser.add_argument("--rounds", type=int, default=11, help="measurements a row (11)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--litellm", default="", help="an interpreter that has litellm")
+    options = parser.parse_args()
+    table_of.show(measure(options.rounds, options.litellm), as_json=options.json, cell="10.3f")
+
+
+if __name__ == "__main__":
+    main()

@@ -345,6 +345,51 @@ def test_a_random_run_holds_the_truth(name, alphabet):
         assert error < tokens / 10
 
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+SIGNS = "!#$%&*()-+{}[]"
+
+
+def halves(rng, length):
+    """Return a run whose second half has five times as many tokens as its first."""
+    return "a" * (length // 2) + "".join(rng.choices(LETTERS, k=length // 2))
+
+
+def patches(rng, length):
+    """Return a run of patches of three kinds in any order."""
+    kinds = ("a" * 510, "the" * 170, "".join(rng.choices(LETTERS, k=510)))
+    return "".join(rng.choice(kinds) for _ in range(length // 510))
+
+
+def waves(rng, length):
+    """Return a run that changes just as often as samples at equal distances are taken."""
+    period = (length - text.SAMPLE) // (text.SAMPLES - 1)
+    wave = "a" * text.SAMPLE + "".join(rng.choices(LETTERS, k=period - text.SAMPLE))
+    return (wave * (text.SAMPLES + 1))[:length]
+
+
+def faces(rng, length):
+    """Return a run of emoji."""
+    return "".join(rng.choices("😀🎉🔥🚀🏽💡🤖", k=length))
+
+
+def signs(rng, length):
+    """Return a run of one sign and then of any."""
+    return "=" * (length * 3 // 4) + "".join(rng.choices(SIGNS, k=length // 4))
+
+
+@pytest.mark.parametrize("make", [halves, patches, waves, faces, signs])
+def test_an_uneven_run_holds_the_truth(make):
+    """What tiktoken counts lies within the error of a run that is not alike all over."""
+    rng = random.Random(make.__name__)
+    held = 0
+    for _ in range(5):
+        value = make(rng, text.LONGEST_RUN + 4_000)
+        tokens, error = ruler("o200k_base").tokens(value)
+        assert error > 0
+        held += abs(tokens - len(encoded("o200k_base", value))) <= error
+    assert held == 5
+
+
 def test_shares_of_an_estimate_add_up():
     """An estimated run falls on its segments by their bytes; what is around it is exact."""
     value = "one two three " * 1000 + "a" * 200_000 + " four five" * 1000
