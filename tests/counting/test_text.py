@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -13,29 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from odd_texts import HOSTILE, all_cuts, hostile, prose, repaired
 from tokentrace import _failsafe
 from tokentrace.counting import cuts, pieces, text, vocab
 from tokentrace.counting.store import STORE
 from tokentrace.counting.text import ruler
 from tokentrace.counting.vocab import VocabularyError
 
-# One million strings: CUT_CASES=1000000 pytest tests/counting/test_text.py -k cuts_are_safe
-CASES = int(os.environ.get("CUT_CASES", "20000"))
 NAMES = ["o200k_base", "cl100k_base"]
-
-ASCII = [chr(code) for code in range(128)]
-FOREIGN = list(
-    "\x85\xa0\u2028\u2029\u3000\u1680\u200b\ufeff汉字あカ한。，！「」…—·“”’ʼéßÉǅʰªſKİıñ"
-    "\u0301\u0308\u20dd٣²Ⅷ½０😀👩\u200d💻\ufe0f🏽ไทยक्षि\u1100\ud83d\ude00\ud800"
-)
-GROUPS = [
-    *("\n", "\r\n", " ", "  ", "\n\n", " \n", "'", "'s", "'S", "'ll", "/", "//", "\t", "1", "12"),
-    *("a", "A", "Ab", ".", "!\n", "-", "_", "don't", "\u3000\n", "'ſ", "x", "0", "汉", "。"),
-    *("<|endoftext|>", "import os\n\n", "    return x\n", "kubectl get pods -A ", '{"a": 1}'),
-]
-HOSTILE = st.lists(
-    st.sampled_from(GROUPS) | st.sampled_from(FOREIGN) | st.sampled_from(ASCII), max_size=60
-).map("".join)
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +38,9 @@ def shrink(patch):
     """Set the sizes at which texts are cut, compared and sampled to a few characters."""
     patch.setattr(cuts, "STRIDE", 5)
     patch.setattr(cuts, "WINDOW", 7)
-    patch.setattr(pieces, "GRAIN", 3)
-    for name, value in {"SHORT": 0, "LONG": 16, "ENDS": 4}.items():
-        patch.setattr(text, name, value)
+    patch.setattr(text, "SHORT", 0)
+    for name, value in {"GRAIN": 3, "BLOCK": 11, "LONG": 16, "ENDS": 4}.items():
+        patch.setattr(pieces, name, value)
 
 
 @cache
@@ -70,33 +54,6 @@ def encoded(name, value):
     return vocab.load(name).encode(value)
 
 
-def hostile(rng, length):
-    """Return a random string that is made to break cuts."""
-    kinds = (ASCII, FOREIGN, GROUPS)
-    weights = rng.choice(((3, 1, 4), (1, 4, 2), (1, 0, 4), (4, 0, 1)))
-    return "".join(rng.choice(rng.choices(kinds, weights)[0]) for _ in range(length))
-
-
-def prose(rng, length):
-    """Return a random text of words, numbers and lines."""
-    words = (
-        "pod",
-        "restarted",
-        "exit code 137,",
-        "namespace",
-        "don't",
-        "Größe",
-        "0x1f",
-        "a/b/c.py:",
-    )
-    return "".join(rng.choice(words) + rng.choice("  \n") for _ in range(length))
-
-
-def repaired(value):
-    """Return the text that tiktoken really encodes: surrogates joined or replaced."""
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def reference(name, value, borders):
     """Return each segment's tokens the slow way: by the first byte of each decoded token."""
     edges = [len(repaired(value[:border]).encode()) for border in borders]
@@ -106,74 +63,6 @@ def reference(name, value, borders):
         shares[sum(edge <= at for edge in edges)] += 1
         at += len(vocabulary(name)[rank])
     return shares
-
-
-def all_cuts(value):
-    """Return every place at which the text may be cut."""
-    found, place = [], cuts.cut(value, 0, len(value))
-    while place < len(value):
-        found.append(place)
-        place = cuts.cut(value, place, len(value))
-    return found
-
-
-# --- cuts -----------------------------------------------------------------------------------------
-
-
-def test_cuts_are_safe():
-    """Cut at every safe place, random hostile strings have the tokens of the whole."""
-    rng = random.Random(20261122)
-    places = 0
-    for _ in range(CASES):
-        value = hostile(rng, rng.randint(2, 14))
-        edges = [0, *all_cuts(value), len(value)]
-        places += len(edges) - 2
-        for name in NAMES:
-            parts = [value[a:b] for a, b in pairwise(edges)]
-            joined = [rank for part in parts for rank in encoded(name, part)]
-            assert joined == encoded(name, value), (name, value, edges)
-    assert places > CASES
-
-
-@pytest.mark.parametrize(
-    "pair", ["\n/", "a'", " a", "\n ", "!a", "!\n", "11", "\n\n", "\r\n", "aB"]
-)
-def test_unsafe_places_are_not_cut(pair):
-    """Between two characters whose tokens depend on their neighbours there is no cut."""
-    assert all_cuts(pair) == []
-
-
-@pytest.mark.parametrize("pair", ["a ", "\na", "1\n", "a1", "1a", "1,", "a.", ".1", "汉。", "é\t"])
-def test_safe_places_are_cut(pair):
-    """Between two characters that always part there is a cut."""
-    assert all_cuts(pair) == [1]
-
-
-def test_runs_without_cuts_are_skipped():
-    """A cut behind a long run is found, and the run costs little."""
-    for run in ("a" * 10**6, " " * 10**6, "汉" * 10**6, "😀" * 10**6, "=" * 10**6, "7" * 10**6):
-        value = run + "x y"
-        begun = time.process_time()
-        place = cuts.cut(value, 0, len(value))
-        assert time.process_time() - begun < 0.05
-        assert place == len(run) + (run[0] != "7")
-
-
-def test_nothing_has_no_cut():
-    """An empty stretch has no cut: its end is returned."""
-    assert cuts.cut("", 0, 0) == 0
-    assert cuts.cut("a b", 3, 3) == 3
-
-
-@given(HOSTILE)
-def test_split_covers_the_text(value):
-    """Pieces follow one another from the start to the end, and none is empty."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cuts, "STRIDE", 3)
-        ends = list(cuts.split(value, 0, len(value)))
-    assert ends == sorted(set(ends))
-    assert ends[-1:] == ([len(value)] if value else [])
-    assert 0 not in ends
 
 
 # --- exact counts and shares ----------------------------------------------------------------------
@@ -370,7 +259,7 @@ def test_edits_keep_counts_exact(name, rng):
 
 def test_a_text_larger_than_its_share(monkeypatch):
     """A text too large to be kept is remembered by a salted digest, not by itself."""
-    monkeypatch.setattr(text, "LARGEST_KEY", 40_000)
+    monkeypatch.setattr(pieces, "LARGEST_KEY", 40_000)
     value = prose(random.Random(8), 12_000) + "\ud800"
     spy = Counting("o200k_base")
     found = spy.ruler().tokens(value)
@@ -454,6 +343,51 @@ def test_a_random_run_holds_the_truth(name, alphabet):
         tokens, error = ruler(name).tokens(value)
         assert 0 < abs(tokens - len(encoded(name, value))) + 1 <= error + 1
         assert error < tokens / 10
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+SIGNS = "!#$%&*()-+{}[]"
+
+
+def halves(rng, length):
+    """Return a run whose second half has five times as many tokens as its first."""
+    return "a" * (length // 2) + "".join(rng.choices(LETTERS, k=length // 2))
+
+
+def patches(rng, length):
+    """Return a run of patches of three kinds in any order."""
+    kinds = ("a" * 510, "the" * 170, "".join(rng.choices(LETTERS, k=510)))
+    return "".join(rng.choice(kinds) for _ in range(length // 510))
+
+
+def waves(rng, length):
+    """Return a run that changes just as often as samples at equal distances are taken."""
+    period = (length - text.SAMPLE) // (text.SAMPLES - 1)
+    wave = "a" * text.SAMPLE + "".join(rng.choices(LETTERS, k=period - text.SAMPLE))
+    return (wave * (text.SAMPLES + 1))[:length]
+
+
+def faces(rng, length):
+    """Return a run of emoji."""
+    return "".join(rng.choices("😀🎉🔥🚀🏽💡🤖", k=length))
+
+
+def signs(rng, length):
+    """Return a run of one sign and then of any."""
+    return "=" * (length * 3 // 4) + "".join(rng.choices(SIGNS, k=length // 4))
+
+
+@pytest.mark.parametrize("make", [halves, patches, waves, faces, signs])
+def test_an_uneven_run_holds_the_truth(make):
+    """What tiktoken counts lies within the error of a run that is not alike all over."""
+    rng = random.Random(make.__name__)
+    held = 0
+    for _ in range(5):
+        value = make(rng, text.LONGEST_RUN + 4_000)
+        tokens, error = ruler("o200k_base").tokens(value)
+        assert error > 0
+        held += abs(tokens - len(encoded("o200k_base", value))) <= error
+    assert held == 5
 
 
 def test_shares_of_an_estimate_add_up():

@@ -18,11 +18,12 @@ from typing import Any
 from tokentrace import names
 from tokentrace.counting import sections as sectioning
 from tokentrace.counting.digests import SALT
+from tokentrace.counting.pieces import LARGEST_KEY
 from tokentrace.counting.sections import LONGEST_TEXT, Section
 from tokentrace.counting.store import STORE
 from tokentrace.counting.tags import Hit, Tag, find_tags
 from tokentrace.counting.tally import Run, Tally
-from tokentrace.counting.text import LARGEST_KEY, Ruler
+from tokentrace.counting.text import Ruler
 
 WORTH_A_LOOK = 4096
 BETWEEN = " \t\r\n,"

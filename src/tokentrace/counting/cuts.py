@@ -11,10 +11,11 @@ space before letter, newline before space, punctuation before letter or newline,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 STRIDE = 4096
 WINDOW = 1024
+NEAR = 64  # characters before a border in which a cut is looked for
 
 _IDEOGRAPH = "\u4e00-\u9fa5\u3041-\u3096\u30a1-\u30fa\uac00-\ud7a3"
 _WIDE_MARK = "、。，．！？：；「」『』（）《》〈〉【】…—·“”"
@@ -37,13 +38,42 @@ RUN = re.compile(
 )
 
 
-def split(text: str, start: int, end: int) -> Iterator[int]:
+def split(text: str, start: int, end: int, borders: Iterable[int] = ()) -> Iterator[int]:
     """Yield the ends of the pieces of ``text[start:end]``, the last of which is ``end``.
 
-    All but the last have at least `STRIDE` characters; one is much longer only where nothing
-    between its `STRIDE`-th character and its end can be cut. Positions are in characters.
+    All but the last have at least `STRIDE` characters, and the last at most half as many again; one is
+    much longer only where nothing between its `STRIDE`-th character and its end can be cut. Positions
+    are in characters.
+
+    Args:
+        text: what is cut.
+        start: where the first piece starts.
+        end: where the last one ends.
+        borders: sorted positions at which a cut is wanted, too; where there is none a small piece
+            holds the border.
     """
-    while end - start > STRIDE:
+    for border in borders:
+        if start < border < end:
+            for place in around(text, start, border, end):
+                yield from _strides(text, start, place)
+                start = place
+    yield from _strides(text, start, end)
+
+
+def around(text: str, start: int, border: int, end: int) -> Iterator[int]:
+    """Yield the safe cut at a border, or the last shortly before it and the first behind it."""
+    if CUT.match(text, border - 1, border + 1):
+        yield border
+        return
+    last = start
+    for found in CUT.finditer(text, max(start, border - NEAR), border):
+        last = found.start() + 1
+    yield last
+    yield cut(text, border, end)
+
+
+def _strides(text: str, start: int, end: int) -> Iterator[int]:
+    while end - start > STRIDE + STRIDE // 2:
         start = cut(text, start + STRIDE, end)
         yield start
     if start < end:

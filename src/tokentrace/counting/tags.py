@@ -9,13 +9,14 @@ which prompt builders like to strip. Found twice counts twice.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from tokentrace.counting.finding import HEAD, Places
+
 SHORT = 16
-HEAD = 32
-MOST_STARTS = 32
 MOST_TRIES = 10_000
 WIDEST_INDENT = 64
 
@@ -41,19 +42,38 @@ class Hit:
 
 def find_tags(text: str, tags: Iterable[Tag]) -> list[Hit]:
     """Return every occurrence of every tag, in the order of the tags; they may overlap."""
+    tags = tuple(tags)
+    places = Places(text, _heads(text, tags))
     hits: list[Hit] = []
     for tag in tags:
         needle = tag.text
         stripped = needle.strip()
         head = stripped[:HEAD]
-        # Most tags stand in another text: the beginning that all forms share tells it soonest.
-        if not head or len(stripped) > len(text) or (head not in text and _is_plain(head)):
+        if not head or len(stripped) > len(text):
             continue
-        spans = _occurrences(text, needle)
+        # Most tags stand in another text: the beginning that all forms share tells it soonest.
+        missing = head not in text if places.short else places.of(head) == []
+        if missing and _is_plain(head):
+            continue
+        spans = _occurrences(text, needle, places)
         if not spans and len(needle) > len(stripped) >= SHORT:
-            spans = _occurrences(text, stripped)
+            spans = _occurrences(text, stripped, places)
         hits += [Hit(start, end, tag) for start, end in spans]
     return hits
+
+
+def _heads(text: str, tags: Iterable[Tag]) -> Iterator[str]:
+    """Yield what the forms of all tags begin with, and what their longest lines do."""
+    escaped = "\\" in text
+    for tag in tags:
+        for needle in dict.fromkeys((tag.text, tag.text.strip())):
+            head = needle[:HEAD]
+            yield head
+            if escaped and not _is_plain(head):
+                yield from _escaped_heads(head)
+            if "\n" in head:
+                lines = needle.split("\n")
+                yield lines[_anchor(lines)][:HEAD]
 
 
 def _is_plain(head: str) -> bool:
@@ -61,58 +81,63 @@ def _is_plain(head: str) -> bool:
     return head.isascii() and head.isprintable() and '"' not in head and "\\" not in head
 
 
-def _occurrences(text: str, needle: str) -> list[Span]:
+def _occurrences(text: str, needle: str, places: Places) -> list[Span]:
     """Return where ``needle`` stands in any of its forms, each place once.
 
-    All forms begin alike where the needle begins with plain characters. Then one search for these
-    tells most often that nothing is left to explain.
+    Where a form starts its beginning tells: nothing else is compared.
     """
-    starts = _starts(text, needle)
+    head = needle[:HEAD]
+    starts = places.of(head)
     spans = dict.fromkeys(_plain(text, needle, needle, starts))
-    if "\\" in text and _unexplained(starts, spans):
+    if places.escapes and _may_be_escaped(head, spans, places):
         for form in _escaped(needle):
-            spans.update(dict.fromkeys(_plain(text, form, needle, starts)))
-    if "\n" in needle and _unexplained(starts, spans):
-        spans.update(dict.fromkeys(_indented(text, needle)))
+            spans.update(dict.fromkeys(_plain(text, form, needle, places.of(form[:HEAD]))))
+    if "\n" in needle:
+        left = None if "\n" in head or starts is None else _unexplained(starts, spans)
+        if left is None or left:
+            spans.update(dict.fromkeys(_indented(text, needle, left, places)))
     return list(spans)
 
 
-def _starts(text: str, needle: str) -> list[int] | None:
-    """Return where any form may start; None where one search does not tell."""
-    head = needle[:HEAD]
-    if not _is_plain(head):
-        return None
-    starts: list[int] = []
-    start = text.find(head)
-    while start >= 0:
-        starts.append(start)
-        if len(starts) > MOST_STARTS:
-            return None
-        start = text.find(head, start + 1)
-    return starts
+def _may_be_escaped(head: str, spans: dict[Span, None], places: Places) -> bool:
+    """Whether an escaped form may start somewhere."""
+    heads = [head] if _is_plain(head) else _escaped_heads(head)
+    found = [places.of(one) for one in heads]
+    return any(starts is None or bool(_unexplained(starts, spans)) for starts in found)
 
 
-def _unexplained(starts: list[int] | None, spans: dict[Span, None]) -> bool:
-    """Whether another form may stand somewhere."""
-    return starts is None or len(starts) > len(spans)
+def _unexplained(starts: list[int], spans: dict[Span, None]) -> list[int]:
+    """Return where something starts that no span begins with."""
+    known = {start for start, _ in spans}
+    return [start for start in starts if start not in known]
 
 
 def _plain(text: str, form: str, needle: str, starts: list[int] | None) -> Iterator[Span]:
     """Yield where ``form`` stands; a short needle only where it stands alone."""
     short = len(needle) < SHORT
-    places = _each(text, form) if starts is None else _among(text, form, starts)
+    places = _at(text, form, starts)
     for start in islice(places, MOST_TRIES) if short else places:
         end = start + len(form)
         if not short or _alone(text, start, end):
             yield start, end
 
 
-def _each(text: str, form: str) -> Iterator[int]:
+def _anchor(lines: list[str]) -> int:
+    """Return which line of a needle's is the longest, without the first."""
+    return max(range(1, len(lines)), key=lambda i: len(lines[i].strip()))
+
+
+def _at(text: str, form: str, starts: list[int] | None) -> Iterator[int]:
+    """Yield the starts of the occurrences, by where alone they may be where that is known."""
+    return _each(text, form) if starts is None else _among(text, form, starts)
+
+
+def _each(text: str, form: str, first: int = 0, last: int = sys.maxsize) -> Iterator[int]:
     """Yield the starts of the occurrences that do not overlap, from the left."""
-    start = text.find(form)
+    start = text.find(form, first, last)
     while start >= 0:
         yield start
-        start = text.find(form, start + len(form))
+        start = text.find(form, start + len(form), last)
 
 
 def _among(text: str, form: str, starts: list[int]) -> Iterator[int]:
@@ -132,6 +157,11 @@ def _escaped(needle: str) -> list[str]:
     return sorted(forms - {needle})
 
 
+def _escaped_heads(head: str) -> list[str]:
+    """Return what the escaped forms of a needle begin with, by the needle's own beginning."""
+    return [form[:HEAD] for form in _escaped(head)] or [head]
+
+
 def _alone(text: str, start: int, end: int) -> bool:
     """Whether a span is a whole line, a whole text or a whole JSON string value."""
     before = text[max(0, start - WIDEST_INDENT) : start].rstrip(" \t")
@@ -149,20 +179,32 @@ def _alone(text: str, start: int, end: int) -> bool:
     )
 
 
-def _indented(text: str, needle: str) -> Iterator[Span]:
+def _indented(text: str, needle: str, starts: list[int] | None, places: Places) -> Iterator[Span]:
     """Yield where all lines of ``needle`` but the first are set in by the same white space.
 
     The longest of these lines is searched for; what stands before it on its line is the indent,
     and with it the whole form is known. Blank lines may be set in or not.
+
+    Args:
+        text: all of it.
+        needle: what is looked for.
+        starts: where alone it may start; None where nobody knows.
+        places: of the longest line's beginning, too.
     """
     lines = needle.split("\n")
-    anchor = max(range(1, len(lines)), key=lambda i: len(lines[i].strip()))
-    if not lines[anchor].strip():
+    anchor = _anchor(lines)
+    line = lines[anchor]
+    if not line.strip():
         return
     forms: dict[str, list[tuple[int, str]]] = {}
-    for found in islice(_each(text, lines[anchor]), MOST_TRIES):
-        line = text.rfind("\n", max(0, found - WIDEST_INDENT - 1), found) + 1
-        indent = text[line:found] if line else ""
+    if starts is None:
+        anchors = _at(text, line, places.of(line[:HEAD]))
+    else:
+        longest = len(needle) + WIDEST_INDENT * len(lines)
+        anchors = (found for one in starts for found in _each(text, line, one, one + longest))
+    for found in islice(anchors, MOST_TRIES):
+        begun = text.rfind("\n", max(0, found - WIDEST_INDENT - 1), found) + 1
+        indent = text[begun:found] if begun else ""
         if indent.isspace():
             if indent not in forms:
                 forms[indent] = _set_in(lines, anchor, indent)

@@ -10,39 +10,33 @@ million spaces: such a run is estimated from samples and says so by its error.
 from __future__ import annotations
 
 import math
-import os
 import re
 import sys
 import time
-import weakref
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Protocol
 
 from tokentrace import _failsafe
-from tokentrace.counting import vocab
+from tokentrace.counting import pieces, vocab
 from tokentrace.counting.cuts import STRIDE, split
 from tokentrace.counting.pieces import Pieces, take_over
 from tokentrace.counting.store import STORE
 
 SHORT = STRIDE + STRIDE // 2  # characters that are encoded in one call
-LONG = 2**16  # characters from which on a changed text is compared with what it was
+FAR = 512  # characters between two borders on the average that get small pieces of their own
 LONGEST_RUN = 2**16  # characters: at most 25 ms in tiktoken on the slowest script tried
-LARGEST_KEY = 2**24  # bytes of a text that may lie in the store itself
-WIDEST = 4  # bytes of a character in memory
-PIECE_BYTES = 128  # of the three numbers of a piece
-ENDS = 256  # characters at either end by which a changed text finds what it was
 
 SAMPLES = 16
 SAMPLE = 1024  # characters
+GOLDEN = 0.618033988749895  # its multiples less their whole parts lie far from each other
 LONGEST_TOKEN = 128  # bytes, in both vocabularies
 
 # Tokens a byte where no vocabulary is at hand: prose 0.22, Chinese 0.26, logs 0.4, base64 0.67,
 # small JSON 0.75 (o200k_base, 2026-11-22). Only one token a byte is a certain bound.
 TYPICAL = 2 / 7
 
-_SALT = os.urandom(16)
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
@@ -133,14 +127,15 @@ class TokenRuler:
         return (*self._sampled(text), None)
 
     def _sampled(self, text: str) -> tuple[int, int]:
-        """Estimate a text's tokens from samples at equal distances.
+        """Estimate a text's tokens from samples all over it.
 
-        The error is half of the largest deviation of a sample from the mean, which is about three
+        They do not lie at equal distances, or a text that repeats itself at that distance would show
+        one of its sides only. The error is half of the largest deviation of a sample from the mean, which is about three
         and a half standard errors of a mean of sixteen, and two tokens for each sample's ends.
         """
         total = size(text)
-        step = (len(text) - SAMPLE) / (SAMPLES - 1)
-        starts = [round(i * step) for i in range(SAMPLES)]
+        step = (len(text) - SAMPLE) / SAMPLES
+        starts = [int(step * (i + i * GOLDEN % 1)) for i in range(SAMPLES)]
         samples = [text[start : start + SAMPLE] for start in starts]
         sizes = [size(sample) for sample in samples]
         counts = [_failsafe.attempt(self._encode, sample) for sample in samples]
@@ -157,16 +152,14 @@ class TokenRuler:
         self, text: str, borders: tuple[int, ...], budget_s: float | None
     ) -> tuple[Pieces, dict[int, list[int]]]:
         """Return a long text's pieces, and the ranks of those just encoded that hold a border."""
-        kept = sys.getsizeof(text) <= LARGEST_KEY if len(text) > LARGEST_KEY // WIDEST else True
-        key = (self.name, text if kept else _digest(text))
-        found: Pieces | None = STORE.get(key)
+        found = pieces.recall(self.name, text)
         if found is not None and found.firm == len(found.ends):
             return found, {}
-        kin = found or (self._kin(text) if kept and len(text) > LONG else None)
-        made = Pieces(text if kept else "", [], [], [])
+        made = Pieces("", [], [], [])
+        kin = found or pieces.kin(self.name, text)
         ranks = self._measure(text, made, kin, borders, budget_s)
         made.sum = (sum(made.tokens), sum(made.errors))
-        self._remember(key, made, sys.getsizeof(text) if kept else 0)
+        pieces.remember(self.name, text, made)
         return made, ranks
 
     def _measure(
@@ -181,7 +174,8 @@ class TokenRuler:
         deadline = math.inf if budget_s is None else time.thread_time() + budget_s
         start, end, behind = take_over(text, made, kin)
         held: dict[int, list[int]] = {}
-        for stop in split(text, start, end):
+        near = borders if len(borders) * FAR < len(text) else ()
+        for stop in split(text, start, end, near):
             if time.thread_time() > deadline and len(text) - start > SHORT:
                 made.firm = len(made.ends)
                 made.add(len(text), *self._sampled(text[start:]))
@@ -198,26 +192,6 @@ class TokenRuler:
             made.errors += kin.errors[behind:]
         made.firm = len(made.ends)
         return held
-
-    def _remember(self, key: tuple[str, Any], made: Pieces, text_bytes: int) -> None:
-        STORE.put(key, made, text_bytes + PIECE_BYTES * len(made.ends))
-        if len(made.text) > LONG:
-            link = weakref.ref(made)
-            STORE.put((self.name, "head", made.text[:ENDS]), link, WIDEST * ENDS)
-            STORE.put((self.name, "tail", made.text[-ENDS:]), link, WIDEST * ENDS)
-
-    def _kin(self, text: str) -> Pieces | None:
-        """Return the newest text with the same end and beginning, else with one of the two."""
-        head, tail = text[:ENDS], text[-ENDS:]
-        first = self._linked("head", head)
-        last = self._linked("tail", tail)
-        if last is not None and (first is None or last.text.startswith(head)):
-            return last
-        return first
-
-    def _linked(self, side: str, end: str) -> Pieces | None:
-        link = STORE.get((self.name, side, end))
-        return None if link is None else link()
 
     def _short_shares(self, text: str, borders: tuple[int, ...]) -> tuple[list[int], int]:
         key = (self.name, text, borders)
@@ -387,13 +361,3 @@ def _differences(below: Sequence[int], tokens: int, shares: list[int]) -> None:
 def _holds(borders: Sequence[int], start: int, stop: int) -> bool:
     """Whether a border lies inside a piece."""
     return bisect_right(borders, start) < bisect_left(borders, stop)
-
-
-def _digest(text: str) -> tuple[int, bytes]:
-    """Return what stands for a text that is too large to be kept."""
-    from hashlib import blake2b
-
-    digest = blake2b(digest_size=16, key=_SALT)
-    for start in range(0, len(text), LONG):
-        digest.update(text[start : start + LONG].encode("utf-8", "surrogatepass"))
-    return len(text), digest.digest()
