@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tokentrace.counting.digests import LONGEST, WIDTH, common, hashes_of, suffix
+from tokentrace.counting.pace import windows
 from tokentrace.counting.tally import Tally, scaled
 from tokentrace.prompt import ANCHORED, CALIBRATED, EXACT, PROVIDER, Count, Message, Prompt, Usage
 
@@ -139,9 +140,14 @@ def marks(message: Message) -> int:
 
     Packed numbers add up like three: what a prompt has is the sum over its messages.
     """
-    raw = "".join([part.text for part in message.parts]).encode("utf-8", "surrogatepass")
-    letters, digits = (len(raw) - len(raw.translate(None, kind)) for kind in (LETTERS, DIGITS))
-    return (letters // 5 << 2 * FIELD) + (digits << FIELD) + raw.count(b"\n")
+    letters = digits = breaks = 0
+    for part in message.parts:
+        for piece in windows(part.text):
+            raw = piece.encode("utf-8", "surrogatepass")
+            letters += len(raw) - len(raw.translate(None, LETTERS))
+            digits += len(raw) - len(raw.translate(None, DIGITS))
+            breaks += raw.count(b"\n")
+    return (letters // 5 << 2 * FIELD) + (digits << FIELD) + breaks
 
 
 def unpacked(packed: int) -> Marks:

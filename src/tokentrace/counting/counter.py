@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ from tokentrace.counting import anchoring, files, rules, stored, tekken, tokeniz
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.memory import Snapshot, Walker
+from tokentrace.counting.reading import Reading
 from tokentrace.counting.rules import Scope, gemini, mistral, openai_hosts
 from tokentrace.counting.rules.openai import SIMPLE
 from tokentrace.counting.tally import Tally
@@ -69,16 +71,49 @@ def measure(
     Returns:
         The prompt as read, and its count with its limit.
     """
+    found = read(
+        body,
+        api=api,
+        provider=provider,
+        base_url=base_url,
+        lens=lens,
+        limit=limit,
+        contexts=contexts,
+    )
+    hurry = None if budget_s is None else partial(Hurried, seconds=budget_s)
+    return found.prompt, counted(found, hurry, wasteful=wasteful)
+
+
+def read(
+    body: Mapping[str, Any],
+    *,
+    api: str,
+    provider: str = "",
+    base_url: str = "",
+    lens: Lens = PLAIN,
+    limit: Limiter | None = None,
+    contexts: Contexts | None = None,
+) -> Reading:
+    """Read a request body; the arguments are those of `measure`."""
     walker = Walker(api)
     prompt, known = _parsed(body, api, walker, contexts)
     rule, scope, model = _ruled_by(prompt, lens, api, provider, base_url)
-    scope = scope if budget_s is None else replace(scope, ruler=Hurried(scope.ruler, budget_s))
-    tally = _whole(rule, prompt, scope, walker.snapshot)
-    prompt.memo["waste"] = waste.look(prompt, scope, walker.snapshot) if wasteful else waste.UNSEEN
-    verdict = (ESTIMATED, UNREAD) if _unread(body) else rule.judge(prompt, tally, scope)
     bound = limit(prompt) if limit else registry_limit(prompt, model)
-    counted = _count(prompt, tally, verdict, scope, _itemwise(bound, prompt, tally, scope))
-    return prompt, stored.on_top(counted, known) if known else counted
+    return Reading(prompt, bound, known, rule, scope, walker.snapshot, _unread(body))
+
+
+def counted(
+    reading: Reading, hurry: Callable[[Any], Hurried] | None, *, wasteful: bool = False
+) -> Count:
+    """Count what was read, with a ruler that ``hurry`` makes of the prompt's own."""
+    prompt, rule, scope, snapshot = reading.prompt, reading.rule, reading.scope, reading.snapshot
+    scope = scope if hurry is None else replace(scope, ruler=hurry(scope.ruler))
+    tally = _whole(rule, prompt, scope, snapshot)
+    prompt.memo["waste"] = waste.look(prompt, scope, snapshot) if wasteful else waste.UNSEEN
+    verdict = (ESTIMATED, UNREAD) if reading.unread else rule.judge(prompt, tally, scope)
+    limit = _itemwise(reading.limit, prompt, tally, scope)
+    own = _count(prompt, tally, verdict, scope, limit)
+    return stored.on_top(own, reading.known) if reading.known else own
 
 
 def count(

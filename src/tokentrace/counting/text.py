@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from tokentrace import _failsafe
 from tokentrace.counting import vocab
 from tokentrace.counting.cuts import STRIDE, split
+from tokentrace.counting.pace import give_way
 from tokentrace.counting.pieces import Pieces, take_over
 from tokentrace.counting.store import STORE
 
@@ -247,6 +248,7 @@ class TokenRuler:
             if first >= last:
                 shares[first] += tokens
             else:
+                give_way()
                 piece = text[start:stop]
                 ranks = None if error else held.get(stop) or self._piece(piece)[2]
                 inside = [border - start for border in borders[first:last]]

@@ -1,0 +1,185 @@
+"""Measure how long an event loop stands still when large new text comes to an agent, and what of it we add.
+
+    python bench/lag.py [--rounds N] [--guard] [--json]
+
+Needs the openai SDK. A ticker wakes every millisecond and notes how late it is, while the real async
+client sends a text that nobody has counted over a mock transport that answers after a while. Calls with and
+without tokentrace take turns. Of each call the longest gap counts: the SDK's own, which writes megabytes of
+JSON in one go, is in both. A machine that does other work makes single gaps longer: see the medians, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import os
+import random
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import table_of
+
+ANSWER_S = 0.2
+TICK_S = 0.001
+SIZES = {"1 MB": (1_000_000, 10), "4 MB": (3_990_000, 4)}
+HAN = "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而方后多定行学法所民得经"
+
+RNG = random.Random(8)
+WORDS = ["".join(RNG.choices("etaoinshrdlcumwfgypbvk", k=RNG.randint(2, 9))) for _ in range(4_000)]
+
+
+def prose() -> str:
+    """Return a sentence, now and then with a heading ahead of it."""
+    head = f"\n\n## {RNG.choice(WORDS)}\n\n" if RNG.random() < 0.01 else ""
+    return head + " ".join(RNG.choices(WORDS, k=12)).capitalize() + (". ", ".\n")[RNG.random() < 0.2]
+
+
+def code() -> str:
+    """Return a function."""
+    name, other = RNG.choices(WORDS, k=2)
+    rows = [
+        f"def {name}(a: dict[str, int]) -> int:",
+        f"    if a['{other}'] < {RNG.randrange(999)}:",
+        f'        return {{"{other}": "<{name}>"}}["{other}"]',
+        f"    # </{name}> and what follows it",
+        f"    return {other}(a)  # {name}",
+    ]
+    return "\n".join(rows) + "\n\n"
+
+
+def chinese() -> str:
+    """Return a clause."""
+    return "".join(RNG.choices(HAN, k=18)) + ("，", "。\n")[RNG.random() < 0.1]
+
+
+def base64_of() -> str:
+    """Return base64 without a line end."""
+    return base64.b64encode(RNG.randbytes(3_000)).decode()
+
+
+def letters() -> str:
+    """Return what can be cut nowhere."""
+    return "a" * 10_000
+
+
+KINDS = {"prose": prose, "code": code, "Chinese": chinese, "base64": base64_of, "one letter": letters}
+
+
+def text_of(piece: Callable[[], str], size: int) -> str:
+    """Return so many bytes of text."""
+    pieces, made = [f"{RNG.random()} "], 0
+    while made < size:
+        pieces.append(piece())
+        made += len(pieces[-1].encode())
+    return "".join(pieces)
+
+
+async def longest(work: Callable[[], Any], idle: Callable[[], bool]) -> float:
+    """Return the milliseconds by which a ticker was late at most, while ``work()`` runs and until ``idle()``."""
+    late = [0.0]
+    over = asyncio.Event()
+
+    async def tick() -> None:
+        while not over.is_set():
+            before = time.perf_counter()
+            await asyncio.sleep(TICK_S)
+            late.append(time.perf_counter() - before - TICK_S)
+
+    ticker = asyncio.create_task(tick())
+    await asyncio.sleep(0.01)
+    late.clear()
+    await work()
+    while not idle():
+        await asyncio.sleep(TICK_S)
+    over.set()
+    await ticker
+    return 1e3 * max(late)
+
+
+async def row(client: Any, piece: Callable[[], str], size: int, rounds: int) -> dict[str, float]:
+    """Return the longest gaps of calls without tokentrace and with it, and what it adds."""
+    from tokentrace.instrument import state
+    from tokentrace.instrument.aside import BENCH
+
+    settings = state.settings
+
+    async def gap(*, traced: bool) -> float:
+        state.settings = settings if traced else None
+        text = text_of(piece, size)
+        messages = [{"role": "user", "content": text}]
+        return await longest(
+            lambda: client.chat.completions.create(model="gpt-4.1", messages=messages),
+            lambda: BENCH.idle,
+        )
+
+    pairs = [(await gap(traced=False), await gap(traced=True)) for _ in range(rounds)]
+    state.settings = settings
+    added = [ours - bare for bare, ours in pairs]
+    return {
+        "bare_median_ms": round(statistics.median(bare for bare, _ in pairs), 2),
+        "with_median_ms": round(statistics.median(ours for _, ours in pairs), 2),
+        "added_median_ms": round(statistics.median(added), 2),
+        "bare_max_ms": round(max(bare for bare, _ in pairs), 2),
+        "with_max_ms": round(max(ours for _, ours in pairs), 2),
+    }
+
+
+async def rows(rounds: int, *, guard: bool) -> dict[str, dict[str, float]]:
+    """Return all rows."""
+    import httpx
+    import openai
+
+    import tokentrace
+    from tokentrace import testing
+
+    reply = testing.openai_chat("ok", prompt_tokens=10).body
+
+    async def answer(_request: Any) -> Any:
+        await asyncio.sleep(ANSWER_S)
+        return httpx.Response(200, json=reply)
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    client = openai.AsyncOpenAI(api_key="bench", http_client=http)
+    tokentrace.instrument(exporter="local", guard=None if guard else False)
+    tokentrace.count("warm", model="gpt-4.1")
+    await row(client, prose, 100_000, 3)
+    table = {
+        f"{size} of {kind}": await row(client, piece, number, times * rounds)
+        for size, (number, times) in SIZES.items()
+        for kind, piece in KINDS.items()
+    }
+    tokentrace.uninstrument()
+    return table
+
+
+def measure(rounds: int = 1, *, guard: bool = False) -> dict[str, dict[str, float]]:
+    """Return what a loop waits for at most, by size and kind of the new text.
+
+    Args:
+        rounds: ten calls with 1 MB and four with 4 MB of each kind are one.
+        guard: with a guard, to whose verdict the count matters: the call awaits it.
+    """
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TOKENTRACE_DIR"] = folder
+        return asyncio.run(rows(rounds, guard=guard))
+
+
+def main() -> None:
+    """Run all and print a table."""
+    parser = argparse.ArgumentParser(description="How long an event loop stands still.")
+    parser.add_argument("--rounds", type=int, default=1, help="times that all is done (1)")
+    parser.add_argument("--guard", action="store_true", help="with the default guard")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    table = measure(options.rounds, guard=options.guard)
+    table_of.show(table, as_json=options.json, cell="8.2f")
+
+
+if __name__ == "__main__":
+    main()
