@@ -36,7 +36,9 @@ WORDS = ["".join(RNG.choices("etaoinshrdlcumwfgypbvk", k=RNG.randint(2, 9))) for
 def prose() -> str:
     """Return a sentence, now and then with a heading ahead of it."""
     head = f"\n\n## {RNG.choice(WORDS)}\n\n" if RNG.random() < 0.01 else ""
-    return head + " ".join(RNG.choices(WORDS, k=12)).capitalize() + (". ", ".\n")[RNG.random() < 0.2]
+    return (
+        head + " ".join(RNG.choices(WORDS, k=12)).capitalize() + (". ", ".\n")[RNG.random() < 0.2]
+    )
 
 
 def code() -> str:
@@ -67,7 +69,13 @@ def letters() -> str:
     return "a" * 10_000
 
 
-KINDS = {"prose": prose, "code": code, "Chinese": chinese, "base64": base64_of, "one letter": letters}
+KINDS = {
+    "prose": prose,
+    "code": code,
+    "Chinese": chinese,
+    "base64": base64_of,
+    "one letter": letters,
+}
 
 
 def text_of(piece: Callable[[], str], size: int) -> str:
@@ -94,7 +102,7 @@ async def longest(work: Callable[[], Any], idle: Callable[[], bool]) -> float:
     await asyncio.sleep(0.01)
     late.clear()
     await work()
-    while not idle():
+    while not idle():  # noqa: ASYNC110 - a thread's, which tells no loop
         await asyncio.sleep(TICK_S)
     over.set()
     await ticker

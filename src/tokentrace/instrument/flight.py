@@ -63,6 +63,11 @@ def _most(counts: Counts, reading: Reading) -> int | None:
         return UNREAD if most is None else most  # there is no limit that it could exceed
     if most is None or reading.known or counts.lineage.turns:
         return None
+    return highest(most)
+
+
+def highest(most: int) -> int:
+    """Return what the count of a prompt of at most ``most`` bytes, and its error, come to at most."""
     return round(HIGHEST * most) + HIDDEN
 
 
