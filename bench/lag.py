@@ -2,10 +2,14 @@
 
     python bench/lag.py [--rounds N] [--guard] [--json]
 
-Needs the openai SDK. A ticker wakes every millisecond and notes how late it is, while the real async
-client sends a text that nobody has counted over a mock transport that answers after a while. Calls with and
-without tokentrace take turns. Of each call the longest gap counts: the SDK's own, which writes megabytes of
-JSON in one go, is in both. A machine that does other work makes single gaps longer: see the medians, too.
+Needs the openai SDK. The real async client sends texts that nobody has counted over a mock transport that
+answers after a while; calls with and without tokentrace take turns.
+
+``gap``: a ticker wakes every millisecond and notes how late it is; of each call the longest gap counts. The
+SDK's own, in which it writes megabytes of JSON, is in both. Other work of the machine is in it, too.
+``loop``: CPU of the loop's thread that we add to a call: the loop stands still for so long at most.
+``held``: CPU that the counting thread takes between two points at which it lets the loop go on: a loop that
+wakes up meanwhile waits for so long. These two are the least of all calls, which no other work makes longer.
 """
 
 from __future__ import annotations
@@ -17,9 +21,12 @@ import os
 import random
 import statistics
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import table_of
@@ -87,9 +94,48 @@ def text_of(piece: Callable[[], str], size: int) -> str:
     return "".join(pieces)
 
 
-async def longest(work: Callable[[], Any], idle: Callable[[], bool]) -> float:
-    """Return the milliseconds by which a ticker was late at most, while ``work()`` runs and until ``idle()``."""
-    late = [0.0]
+class Held:
+    """Notes how long the counting thread computes before it lets others go on.
+
+    Attributes:
+        longest: seconds of its CPU, since it was set to 0.
+    """
+
+    def __init__(self) -> None:
+        from tokentrace.counting import pace
+        from tokentrace.counting.text import ruler
+        from tokentrace.instrument.aside import Work
+
+        self.longest = 0.0
+        self._since = 0.0
+        self._around(Work, "run", inside=True)
+        self._around(ruler("o200k_base"), "_encode")
+        pace.time = SimpleNamespace(perf_counter=time.perf_counter, sleep=time.sleep)
+        self._around(pace.time, "sleep")
+
+    def _around(self, owner: Any, name: str, *, inside: bool = False) -> None:
+        real = getattr(owner, name)
+
+        def watched(*args: Any) -> Any:
+            ours = threading.current_thread() is not threading.main_thread()
+            self._begin() if inside else self._end(ours=ours)
+            result = real(*args)
+            self._end(ours=ours) if inside else self._begin()
+            return result
+
+        setattr(owner, name, watched)
+
+    def _begin(self) -> None:
+        self._since = time.thread_time()
+
+    def _end(self, *, ours: bool) -> None:
+        if ours:
+            self.longest = max(self.longest, time.thread_time() - self._since)
+
+
+async def gap(work: Callable[[], Any], idle: Callable[[], bool]) -> float:
+    """Return by how many milliseconds a ticker was late at most, while ``work()`` runs and until ``idle()``."""
+    late: list[float] = []
     over = asyncio.Event()
 
     async def tick() -> None:
@@ -109,31 +155,44 @@ async def longest(work: Callable[[], Any], idle: Callable[[], bool]) -> float:
     return 1e3 * max(late)
 
 
-async def row(client: Any, piece: Callable[[], str], size: int, rounds: int) -> dict[str, float]:
-    """Return the longest gaps of calls without tokentrace and with it, and what it adds."""
+async def spent(work: Callable[[], Any]) -> float:
+    """Return the milliseconds of CPU that ``work()`` takes on the loop's thread."""
+    began = time.thread_time()
+    await work()
+    return 1e3 * (time.thread_time() - began)
+
+
+async def row(
+    client: Any, held: Held, piece: Callable[[], str], size: int, rounds: int
+) -> dict[str, float]:
+    """Return the figures of calls with new texts of one size and kind."""
     from tokentrace.instrument import state
     from tokentrace.instrument.aside import BENCH
 
     settings = state.settings
 
-    async def gap(*, traced: bool) -> float:
+    async def call(*, traced: bool) -> tuple[float, float, float]:
         state.settings = settings if traced else None
-        text = text_of(piece, size)
-        messages = [{"role": "user", "content": text}]
-        return await longest(
-            lambda: client.chat.completions.create(model="gpt-4.1", messages=messages),
-            lambda: BENCH.idle,
-        )
 
-    pairs = [(await gap(traced=False), await gap(traced=True)) for _ in range(rounds)]
+        def work() -> Callable[[], Any]:
+            messages = [{"role": "user", "content": text_of(piece, size)}]
+            return partial(client.chat.completions.create, model="gpt-4.1", messages=messages)
+
+        held.longest = 0.0
+        cpu = await spent(work())
+        late = await gap(work(), lambda: BENCH.idle)
+        return late, cpu, 1e3 * held.longest
+
+    pairs = [(await call(traced=False), await call(traced=True)) for _ in range(rounds)]
     state.settings = settings
-    added = [ours - bare for bare, ours in pairs]
+    bare, ours = ([pair[side] for pair in pairs] for side in (0, 1))
     return {
-        "bare_median_ms": round(statistics.median(bare for bare, _ in pairs), 2),
-        "with_median_ms": round(statistics.median(ours for _, ours in pairs), 2),
-        "added_median_ms": round(statistics.median(added), 2),
-        "bare_max_ms": round(max(bare for bare, _ in pairs), 2),
-        "with_max_ms": round(max(ours for _, ours in pairs), 2),
+        "loop_added_ms": round(min(one[1] for one in ours) - min(one[1] for one in bare), 2),
+        "held_ms": round(min(one[2] for one in ours), 2),
+        "gap_bare_ms": round(statistics.median(late for late, *_ in bare), 2),
+        "gap_with_ms": round(statistics.median(late for late, *_ in ours), 2),
+        "gap_bare_max_ms": round(max(late for late, *_ in bare), 2),
+        "gap_with_max_ms": round(max(late for late, *_ in ours), 2),
     }
 
 
@@ -155,9 +214,10 @@ async def rows(rounds: int, *, guard: bool) -> dict[str, dict[str, float]]:
     client = openai.AsyncOpenAI(api_key="bench", http_client=http)
     tokentrace.instrument(exporter="local", guard=None if guard else False)
     tokentrace.count("warm", model="gpt-4.1")
-    await row(client, prose, 100_000, 3)
+    held = Held()
+    await row(client, held, prose, 100_000, 3)
     table = {
-        f"{size} of {kind}": await row(client, piece, number, times * rounds)
+        f"{size} of {kind}": await row(client, held, piece, number, times * rounds)
         for size, (number, times) in SIZES.items()
         for kind, piece in KINDS.items()
     }

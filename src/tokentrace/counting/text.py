@@ -233,11 +233,7 @@ class TokenRuler:
         return found[0].copy(), found[1]
 
     def _lay(
-        self,
-        text: str,
-        found: Pieces,
-        borders: tuple[int, ...],
-        held: dict[int, list[int]],
+        self, text: str, found: Pieces, borders: tuple[int, ...], held: dict[int, list[int]]
     ) -> list[int]:
         """Return the shares of the segments; only pieces that hold a border are looked into."""
         shares = [0] * (len(borders) + 1)
