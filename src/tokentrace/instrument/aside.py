@@ -183,10 +183,11 @@ class Bench:
         return self._thread is None
 
     def hurried(self) -> bool:
-        """Whether what is counted now must come to an end: somebody waits for it, or for the exit."""
+        """Whether what is counted now must come to an end: somebody has waited for it, or the exit has."""
+        if self._deadline is None and not threading.main_thread().is_alive():
+            self._deadline = time.monotonic() + PATIENCE
         deadline = self._deadline
-        late = deadline is not None and time.monotonic() > deadline
-        return late or not threading.main_thread().is_alive()
+        return deadline is not None and time.monotonic() > deadline
 
     def settle(self, seconds: float | None = None) -> None:
         """Wait for all of it, for so many seconds; then for the estimates that stand in for counts."""
