@@ -209,6 +209,11 @@ def note_hits(found: Iterable[Tag], registry: Registry | None = None) -> None:
     _assembly.counts["lost"] += sum(building.missing(registry.found) for building in pending)
 
 
+def hears(registry: Registry) -> bool:
+    """Whether an assembly waits to hear which of its tags the next call holds."""
+    return bool(registry.assemblies) or bool(_assembly.buildings.get())
+
+
 def status() -> dict[str, int]:
     """Return what happened to names: tags kept now, dropped for room, lost, and values without text."""
     registries = (PROCESS.tags, CACHED)

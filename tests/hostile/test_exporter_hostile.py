@@ -174,12 +174,12 @@ def test_suppressed_calls_are_not_traced_but_guarded(sdk):
 
 def test_switched_off_without_a_guard_nothing_is_counted(monkeypatch):
     """EX4, CF2: no span wanted and no guard: no counting work at all."""
-    from tokentrace.instrument import calls
+    from tokentrace.counting import counter
 
     def counted(*_args, **_kwargs):
         raise AssertionError("counted")
 
-    monkeypatch.setattr(calls, "measure", counted)
+    monkeypatch.setattr(counter, "read", counted)
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     check_case(
         creating(request), shop("openai", "sync"), plain_reply("openai"), calls=0, guard=False

@@ -11,7 +11,7 @@ import pytest
 import caches
 import tokentrace
 from caches import BREAKS, Talk
-from tokentrace.instrument import caching, calls
+from tokentrace.instrument import caching, counts
 from tokentrace.testing import Clock, Reply, Wire, capture
 
 pytestmark = pytest.mark.filterwarnings("ignore::tokentrace.TokenLimitWarning")
@@ -23,7 +23,7 @@ def clock(monkeypatch):
     """Return the clock by which prefixes are kept, here and there."""
     made = Clock()
     monkeypatch.setattr(caching, "clock", made)
-    monkeypatch.setattr(calls, "BUDGET", 60.0)  # seconds of counting, on however slow a machine
+    monkeypatch.setattr(counts, "BUDGET", 60.0)  # seconds of counting, on however slow a machine
     return made
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from tokentrace.counting.digests import LONGEST, WIDTH, common, hashes_of, suffix
 from tokentrace.counting.folds import folded
+from tokentrace.counting.pace import windows
 from tokentrace.counting.tally import Tally, scaled
 from tokentrace.prompt import ANCHORED, CALIBRATED, EXACT, PROVIDER, Count, Message, Prompt, Usage
 
@@ -50,10 +51,9 @@ TINY = 1e-9
 DIGITS = b"0123456789"
 LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NO_MARKS = (0, 0, 0)
-SIZES = "sizes"
+SIZES, MEMO = "sizes", "footprint"  # in a prompt's memo
 Sizes = tuple["array[int]", "array[int]"]
 NONE_YET: Sizes = array("q", (0,)), array("q", (0,))
-MEMO = "footprint"
 FIELD = 40  # bits
 
 Marks = tuple[int, int, int]
@@ -154,9 +154,14 @@ def marks(message: Message) -> int:
 
     Packed numbers add up like three: what a prompt has is the sum over its messages.
     """
-    raw = "".join([part.text for part in message.parts]).encode("utf-8", "surrogatepass")
-    letters, digits = (len(raw) - len(raw.translate(None, kind)) for kind in (LETTERS, DIGITS))
-    return (letters // 5 << 2 * FIELD) + (digits << FIELD) + raw.count(b"\n")
+    letters = digits = breaks = 0
+    for part in message.parts:
+        for piece in windows(part.text):
+            raw = piece.encode("utf-8", "surrogatepass")
+            letters += len(raw) - len(raw.translate(None, LETTERS))
+            digits += len(raw) - len(raw.translate(None, DIGITS))
+            breaks += raw.count(b"\n")
+    return (letters // 5 << 2 * FIELD) + (digits << FIELD) + breaks
 
 
 def unpacked(packed: int) -> Marks:

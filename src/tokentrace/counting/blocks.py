@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
+
+from tokentrace.counting.pace import WINDOW, give_way, matches, windows
 
 LEAST = 80  # characters of a block, white space at the ends of its lines left out
 ENOUGH = 120  # characters from which on a line may end a block
@@ -25,7 +27,11 @@ LONGEST = 2_000_000  # characters of a text that is looked through
 MOST_JSON = 8  # blocks of JSON a text
 SHORTEST_RUN = 256  # characters of base64
 PROBE = 32  # characters
+ROWS = 1_024  # lines that are made bare in one go
+FOUR_LINES = 4 * 78  # characters
+KINDS = 24  # different signs of base64, at least
 
+INDENTED = ("{\n", "[\n", "{\r\n", "[\r\n")
 SENTENCES = ("},", ". ", ", ")
 EDGES = " \t\r\n\\\"',{}[]"
 _ESCAPED = re.compile(r"(\\r\\n|\\n|\n)")
@@ -45,11 +51,10 @@ def blocks(text: str) -> tuple[Block, ...]:
     """Return mark, start and end in characters of a text's blocks, in order, at most 4,096."""
     if len(text) < LEAST or len(text) > LONGEST:
         return ()
-    lines, widths = _lines(text)
     found: list[Block] = []
     marks: list[int] = []
     start = stop = at = size = 0
-    for line, bare, width in zip(lines, _bare(lines, text), widths, strict=False):
+    for line, bare, width in _rows(text):
         if bare:
             mark = hash(bare)
             marks.append(mark)
@@ -78,12 +83,36 @@ def _close(found: list[Block], marks: list[int], size: int, place: tuple[int, in
         found.append((hash((found[-1][0], *marks)), *place))
 
 
-def _lines(text: str) -> tuple[list[str], Iterable[int]]:
-    """Return a text's lines, and the width of what stands behind each."""
+def _rows(text: str) -> Iterator[tuple[str, str, int]]:
+    """Yield a text's lines, what of each is compared, and the width of what stands behind it."""
+    slashed = "\\" in text
+    escaped = slashed and "\\n" in text
+    start = 0
+    while start <= len(text):
+        end = text.find("\n", start + WINDOW) if len(text) - start > WINDOW else -1
+        last = end < 0
+        end = len(text) if last else end
+        lines, widths = _lines(text[start:end], int(not last), escaped=escaped)
+        behind = iter(widths)
+        for first in range(0, len(lines), ROWS):
+            give_way()
+            some = lines[first : first + ROWS]
+            yield from zip(some, _bare(some, slashed=slashed), behind, strict=False)
+        start = end + 1
+
+
+def _lines(text: str, behind: int, *, escaped: bool) -> tuple[list[str], Iterable[int]]:
+    """Return a stretch's lines, and the width of what stands behind each.
+
+    Args:
+        text: of the stretch.
+        behind: the width of what stands behind the last one, where line ends are JSON's escapes, too.
+        escaped: they are somewhere in the whole text.
+    """
     widths: Iterable[int] = repeat(1)
-    if "\\n" in text:
+    if escaped:
         pieces = _ESCAPED.split(text)
-        lines, widths = pieces[::2], [*map(len, pieces[1::2]), 0]
+        lines, widths = pieces[::2], [*map(len, pieces[1::2]), behind]
     else:
         lines = text.split("\n")
     if max(map(len, lines)) <= LONG_LINE:
@@ -97,13 +126,14 @@ def _cut(line: str) -> tuple[list[str], int]:
     """Return the sentences, or the objects, of a long line, and how wide the gap between them is."""
     if len(line) <= LONG_LINE:
         return [line], 0
-    sign = next((sign for sign in SENTENCES if sign in line), SENTENCES[0])
+    sign = next((sign for sign in SENTENCES if _holds(line, sign)), SENTENCES[0])
+    give_way()
     return line.split(sign), len(sign)
 
 
-def _bare(lines: list[str], text: str) -> list[str]:
+def _bare(lines: list[str], *, slashed: bool) -> list[str]:
     """Return what of each line is compared: its words, as they are before JSON escapes them."""
-    if "\\" in text:
+    if slashed:
         lines = [_unescaped(line) if "\\" in line else line for line in lines]
     return [line.strip(EDGES) for line in lines]
 
@@ -152,7 +182,13 @@ def compacted(text: str) -> str | None:
 
 
 def _indented(text: str) -> bool:
-    return "{\n" in text or "[\n" in text or "{\r\n" in text or "[\r\n" in text
+    return any(_holds(text, sign) for sign in INDENTED)
+
+
+def _holds(text: str, sign: str) -> bool:
+    """Whether a sign is in a text, which may be long."""
+    give_way()
+    return sign in text
 
 
 def _read(text: str, start: int) -> tuple[Any, int]:
@@ -172,17 +208,25 @@ def encoded(text: str) -> list[tuple[int, int]]:
     """Return where base64 stands in a text: one run of 256 characters, or four lines of it."""
     if len(text) < SHORTEST_RUN or not _dense(text):
         return []
-    found = [match.span() for match in _BASE64.finditer(text)]
-    found = found or [match.span() for match in _LINES64.finditer(text)]
+    found = [match.span() for match in matches(_BASE64, text, SHORTEST_RUN)]
+    found = found or [match.span() for match in matches(_LINES64, text, FOUR_LINES)]
     return [(start, end) for start, end in found if _mixed(text[start:end])]
 
 
 def _dense(text: str) -> bool:
     """Whether a run without a space may be in a text: one of 256 characters holds a probe whole."""
-    probes = (text[at : at + PROBE] for at in range(0, len(text), SHORTEST_RUN // 2))
-    return any(" " not in probe and len(probe) == PROBE for probe in probes)
+    for piece in windows(text):  # each begins where a probe does
+        probes = (piece[at : at + PROBE] for at in range(0, len(piece), SHORTEST_RUN // 2))
+        if any(" " not in probe and len(probe) == PROBE for probe in probes):
+            return True
+    return False
 
 
 def _mixed(run: str) -> bool:
     """Whether a run has letters of both cases and digits: no hash, no path, no row of signs."""
-    return all(kind.search(run) for kind in _KINDS64) and len(set(run)) >= 24
+    signs: set[str] = set()
+    for piece in windows(run):
+        signs.update(piece)
+        if len(signs) >= KINDS and all(kind.search("".join(signs)) for kind in _KINDS64):
+            return True
+    return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -25,6 +25,7 @@ from tokentrace.counting.claims import Lens
 from tokentrace.counting.folds import MEMO
 from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.memory import Walker
+from tokentrace.counting.reading import Again, Reading
 from tokentrace.counting.rules import Scope, gemini, mistral, openai_hosts
 from tokentrace.counting.rules.openai import SIMPLE
 from tokentrace.counting.tally import Tally
@@ -80,51 +81,81 @@ def measure(
     Returns:
         The prompt as read, and its count with its limit.
     """
+    found = read(
+        body,
+        api=api,
+        provider=provider,
+        base_url=base_url,
+        lens=lens,
+        limit=limit,
+        contexts=contexts,
+        wasteful=wasteful,
+    )
+    hurry = None if budget_s is None else partial(Hurried, seconds=budget_s)
+    return found.prompt, counted(found, hurry)
+
+
+def read(
+    body: Mapping[str, Any],
+    *,
+    api: str,
+    provider: str = "",
+    base_url: str = "",
+    lens: Lens = PLAIN,
+    limit: Limiter | None = None,
+    contexts: Contexts | None = None,
+    wasteful: bool = False,
+) -> Reading | Again:
+    """Read a request body; the arguments are those of `measure`."""
     sought = made.asked(body, provider, base_url, lens.version, wasteful, limit is None)
     before = None if sought is None else made.find(api, sought)
     if before is not None:
-        return before.prompt, _limited(before, limit)
+        return Again(before.prompt, _limited(before, limit))
+    walker = Walker(api)
+    prompt, known = _parsed(body, api, walker, contexts)
     asked = (api, provider, base_url)
-    return _anew(body, sought, _Asked(asked, lens, limit, budget_s, contexts, wasteful))
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What `measure` was asked, besides the body; ``of`` is api, provider and base URL."""
-
-    of: tuple[str, str, str]
-    lens: Lens
-    limit: Limiter | None
-    budget_s: float | None
-    contexts: Contexts | None
-    wasteful: bool
-
-
-def _anew(
-    body: Mapping[str, Any], sought: made.Asked | None, asked: _Asked
-) -> tuple[Prompt, Count]:
-    """Read and count a body of which something is new."""
-    walker = Walker(asked.of[0])
-    prompt, known = _parsed(body, asked.of[0], walker, asked.contexts)
-    rule, scope, model = _ruled_by(prompt, asked.lens, *asked.of)
-    if asked.budget_s is not None:
-        scope = replace(scope, ruler=Hurried(scope.ruler, asked.budget_s))
+    rule, scope, model = _ruled_by(prompt, lens, *asked)
+    lasting = None if sought is None else made.apart(prompt)
+    prompt = lasting or prompt
     _shared(prompt, walker)
-    tally = summing.whole(rule, prompt, scope, walker.snapshot)
-    looked = waste.look(prompt, scope, walker.snapshot) if asked.wasteful else waste.UNSEEN
-    prompt.memo["waste"] = looked
-    verdict = (ESTIMATED, UNREAD) if _unread(body) else rule.judge(prompt, tally, scope)
-    bound = asked.limit(prompt) if asked.limit else registry_limit(prompt, model)
-    counted = _count(prompt, tally, verdict, scope, _itemwise(bound, prompt, tally, scope))
-    if known:
-        return prompt, stored.on_top(counted, known)
-    if sought is not None and _lasting(prompt, scope):
-        current = _current(prompt, scope, model, asked.of)
-        new = made.Made(sought.key, prompt, (bound, counted), current(), current)
+    return Reading(
+        prompt,
+        limit(prompt) if limit else registry_limit(prompt, model),
+        known,
+        rule,
+        scope,
+        walker,
+        unread=_unread(body),
+        wasteful=wasteful,
+        sought=sought if lasting else None,
+        current=_current(prompt, scope, model, asked),
+    )
+
+
+def counted(reading: Reading | Again, hurry: Callable[[Any], Hurried] | None) -> Count:
+    """Count what was read, with a ruler that ``hurry`` makes of the prompt's own."""
+    if isinstance(reading, Again):
+        return reading.count
+    prompt, rule, scope, snapshot = reading.prompt, reading.rule, reading.scope, reading.snapshot
+    scope = scope if hurry is None else replace(scope, ruler=hurry(scope.ruler))
+    tally = summing.whole(rule, prompt, scope, snapshot)
+    prompt.memo["waste"] = waste.look(prompt, scope, snapshot) if reading.wasteful else waste.UNSEEN
+    verdict = (ESTIMATED, UNREAD) if reading.unread else rule.judge(prompt, tally, scope)
+    limit = _itemwise(reading.limit, prompt, tally, scope)
+    own = _count(prompt, tally, verdict, scope, limit)
+    if reading.known:
+        return stored.on_top(own, reading.known)
+    _keep(reading, own, scope)
+    return own
+
+
+def _keep(reading: Reading, own: Count, scope: Scope) -> None:
+    """Keep what was made of a request for the next one that is the same."""
+    sought, current, walker = reading.sought, reading.current, reading.walker
+    if sought is not None and _lasting(reading.prompt, scope):
+        new = made.Made(sought.key, reading.prompt, (reading.limit, own), current(), current)
         made.keep(walker, new, sought.raw)
-        prompt = new.prompt
     walker.keep(made.left(walker.snapshot))
-    return prompt, counted
 
 
 def _limited(before: made.Made, limit: Limiter | None) -> Count:

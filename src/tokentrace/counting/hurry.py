@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+from tokentrace.counting.pace import give_way
 from tokentrace.counting.tally import Tally
 from tokentrace.counting.text import SHORT, Ruler, in_proportion, size
 from tokentrace.prompt import Message
+
+T = TypeVar("T")
 
 # Tokens a byte of UTF-8 before anything was counted, and the share of an estimate that may be
 # wrong: prose, code and logs lie between 0.2 and 0.4 tokens a byte (o200k_base, 2026-11).
 RATE = 0.3
 WRONG = 0.6
 FRAMING = 4
+PORTION = 0.5  # seconds after which a long count asks whether it may go on
 
 
 class Hurried:
@@ -95,3 +100,46 @@ class Hurried:
         """Estimate by the rate of what was counted in time."""
         tokens = math.ceil(size(text) * self._tokens / self._bytes)
         return tokens, math.ceil(WRONG * tokens)
+
+
+class Portions:
+    """A ruler for a thread of its own: it counts portion by portion, until all is counted or it shall stop.
+
+    Args:
+        ruler: that counts.
+        stop: says whether to stop; what is left of a long text is estimated then.
+    """
+
+    __slots__ = ("_ruler", "_stop", "name")
+
+    def __init__(self, ruler: Ruler, stop: Callable[[], bool]) -> None:
+        self.name = ruler.name
+        self._ruler = ruler
+        self._stop = stop
+
+    def tokens(self, text: str, budget_s: float | None = None) -> tuple[int, int]:
+        """Return the text's tokens and their error, see `Ruler`."""
+        return self._whole(lambda seconds: self._ruler.tokens(text, seconds), budget_s)
+
+    def shares(
+        self, text: str, borders: Sequence[int], budget_s: float | None = None
+    ) -> tuple[list[int], int]:
+        """Return the tokens of each segment between ``borders``, see `Ruler`."""
+        return self._whole(lambda seconds: self._ruler.shares(text, borders, seconds), budget_s)
+
+    def known(self, text: str) -> bool:
+        """Whether the text was counted before."""
+        return self._ruler.known(text)
+
+    def _whole(
+        self, count: Callable[[float], tuple[T, int]], budget_s: float | None
+    ) -> tuple[T, int]:
+        """Return what ``count(seconds)`` says when it is not for want of time."""
+        end = math.inf if budget_s is None else time.thread_time() + budget_s
+        while True:
+            give_way()
+            begun = time.thread_time()
+            portion = 0.0 if self._stop() else min(PORTION, end - begun)
+            found = count(portion)
+            if not found[1] or portion < PORTION or time.thread_time() - begun < PORTION:
+                return found

@@ -95,15 +95,11 @@ def keep(walker: Walker, new: Made, raw: list[Any]) -> None:
 
     Args:
         walker: that has walked its messages.
-        new: what was made of it.
+        new: what was made of it; its prompt is one that stands `apart`.
         raw: its list of messages.
     """
     snapshot = walker.snapshot
-    if snapshot is None or not _lies(walker, snapshot, raw):
-        return
-    prompt = apart(new.prompt)
-    if prompt is not None:
-        new.prompt = prompt
+    if snapshot is not None and _lies(walker, snapshot, raw):
         snapshot.made = [new, *snapshot.made[: MOST - 1]]
 
 

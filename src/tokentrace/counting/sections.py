@@ -25,10 +25,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Any
+
+from tokentrace.counting.pace import WINDOW, give_way, matches
+from tokentrace.counting.spans import Inside, Span, merged
 
 MOST = 64
 MOST_TAGS = 10_000
@@ -40,6 +43,9 @@ SHORTEST_OBJECT = 40
 SHORTEST_IN_PROSE = 200
 RECORDS = 3
 LONGEST_GAP = 256
+MARKS = ("#", "`", "~")
+REACH = 4_096  # characters that tell whether something begins at a place
+TURNS = 64  # finds between which others get a turn
 
 FORMATTING = frozenset(
     {"a", "b", "br", "center", "dd", "del", "div", "dl", "dt", "em", "font", "hr", "i", "img"}
@@ -57,7 +63,6 @@ _FENCE = re.compile(r"\n[ \t]*+(`{3,}+|~{3,}+)([^\n]*)")
 
 Wanted = Callable[[str], bool]
 Reader = Callable[[str, int], tuple[Any, int]]
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +96,27 @@ def likely(text: str) -> bool:
     return _has_objects(text) or _has_tags(text) or _has_headings(text)
 
 
+def _has_fences(text: str) -> bool:
+    return ("`" in text and "```" in text) or ("~" in text and _turn(text) and "~~~" in text)
+
+
 def _has_objects(text: str) -> bool:
     return "{" in text and '"' in text
 
 
 def _has_tags(text: str) -> bool:
-    return "<" in text and "</" in text
+    return "<" in text and _turn(text) and "</" in text
 
 
 def _has_headings(text: str) -> bool:
-    return "#" in text and ("# " in text or "#\t" in text)
+    return "#" in text and _turn(text) and ("# " in text or "#\t" in text)
+
+
+def _turn(text: str) -> bool:
+    """Give way ahead of a look at a long text."""
+    if len(text) > WINDOW:
+        give_way()
+    return True
 
 
 def find(text: str, wanted: Wanted | None = None) -> tuple[Section, ...]:
@@ -113,14 +129,14 @@ def find(text: str, wanted: Wanted | None = None) -> tuple[Section, ...]:
     """
     if len(text) > LONGEST_TEXT or not likely(text):
         return ()
-    fences = tuple(_fences(text)) if "```" in text or "~~~" in text else ()
+    fences = tuple(_fences(text)) if _has_fences(text) else ()
     blocks = _blocks(text, fences) if _has_objects(text) else []
     found = [key for _, keys in blocks for key in keys]
-    closed = _merged([*(span for span, _ in blocks), *((f.start, f.end) for f in fences)])
+    closed = merged([*(span for span, _ in blocks), *((f.start, f.end) for f in fences)])
     elements = _elements(text, closed, wanted or _every) if _has_tags(text) else []
     found += elements
     if _has_headings(text):
-        found += _headings(text, _merged([*closed, *((e.start, e.end) for e in elements)]))
+        found += _headings(text, merged([*closed, *((e.start, e.end) for e in elements)]))
     if wanted is not None:
         found = [section for section in found if wanted(section.name)]
     found.sort(key=lambda section: (section.start, -section.end))
@@ -156,8 +172,8 @@ def _objects(text: str, fences: tuple[_Fence, ...]) -> Iterator[Block]:
     read = decoder.scan_once  # type: ignore[attr-defined]
     foreign = _Foreign(fences)
     here = failures = 0
-    while failures < MOST_FAILURES and (candidate := _OBJECT.search(text, here)):
-        start = candidate.start()
+    while failures < MOST_FAILURES and (start := _next(text, here)) >= 0:
+        give_way()
         if beyond := foreign.end(start):
             here = beyond
             continue
@@ -169,6 +185,18 @@ def _objects(text: str, fences: tuple[_Fence, ...]) -> Iterator[Block]:
         failures += not keys
         if _large(len(keys), here - start, apart=apart):
             yield (start, here), keys
+
+
+def _next(text: str, here: int) -> int:
+    """Return where the next object may begin, -1 where none does; window by window."""
+    while here < len(text):
+        end = min(here + WINDOW, len(text))
+        found = _OBJECT.search(text, here, end)
+        if found is not None:
+            return found.start()
+        here = end if end == len(text) else end - REACH
+        give_way()
+    return -1
 
 
 def _large(keys: int, length: int, *, apart: bool) -> bool:
@@ -272,10 +300,12 @@ def _unwind(stack: list[tuple[str, int]], unclosed: dict[str, int], name: str) -
 
 def _tags(text: str, closed: list[Span]) -> Iterator[tuple[int, int, str, bool]]:
     """Yield start, end, name and closing of the tags outside ``closed``."""
-    inside = _Inside(closed)
-    for count, tag in enumerate(_TAG.finditer(text)):
+    inside = Inside(closed)
+    for count, tag in enumerate(matches(_TAG, text, REACH)):
         if count >= MOST_TAGS:
             return
+        if not count % TURNS:
+            give_way()
         (start, end), (slash, name) = tag.span(), tag.groups()
         quoted = text[start - 1 : start] == "`" or text[end : end + 1] == "`"
         if quoted or name.lower() in FORMATTING or text[end - 2] == "/" or inside(start):
@@ -288,14 +318,12 @@ def _tags(text: str, closed: list[Span]) -> Iterator[tuple[int, int, str, bool]]
 
 def _headings(text: str, closed: list[Span]) -> list[Section]:
     """Return the headings outside ``closed``, each up to the next one that is not below it."""
-    inside = _Inside(closed)
+    inside = Inside(closed)
     heads: list[tuple[int, int, str]] = []
-    # The first line gets a line end like all others, so that "\n" leads the pattern: C speed.
-    # A match at i of the longer text is then a line that starts at i of the text.
-    for line in _HEADING.finditer("\n" + text):
-        name = line[2].strip().rstrip("#").rstrip()
-        if name and not inside(line.start()):
-            heads.append((line.start(), len(line[1]), name))
+    for start, _, signs, words in _lines(_HEADING, text):
+        name = words.strip().rstrip("#").rstrip()
+        if name and not inside(start):
+            heads.append((start, len(signs), name))
             if len(heads) > MOST:
                 break
     ends = [len(text)] * len(heads)
@@ -312,17 +340,30 @@ def _headings(text: str, closed: list[Span]) -> list[Section]:
 def _fences(text: str) -> Iterator[_Fence]:
     """Yield the code fences of a text; one that never closes runs to the end, so does the last."""
     mark, start, language = "", 0, ""
-    for line in islice(_FENCE.finditer("\n" + text), 2 * MOST_FENCES - 1):
-        run, rest = line[1], line[2].strip()
+    for begins, ends, run, words in islice(_lines(_FENCE, text), 2 * MOST_FENCES - 1):
+        rest = words.strip()
         if not mark:
             if "`" not in rest:
-                mark, start = run, line.start()
+                mark, start = run, begins
                 language = rest.partition(" ")[0].lower()
         elif run.startswith(mark) and not rest:
-            yield _Fence(start, line.end() - 1, language)
+            yield _Fence(start, ends, language)
             mark = ""
     if mark:
         yield _Fence(start, len(text), language)
+
+
+def _lines(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int, str, str]]:
+    """Yield start, end and groups of the lines that match, each behind its line end: that is C speed.
+
+    The first line, which has none ahead of it, gets one; a copy of a long text would take as long.
+    """
+    if text[:REACH].lstrip(" \t")[:1] in MARKS:
+        first = pattern.match("\n" + text.partition("\n")[0])
+        if first is not None:
+            yield 0, first.end() - 1, first[1], first[2]
+    for line in matches(pattern, text, REACH):
+        yield line.start() + 1, line.end(), line[1], line[2]
 
 
 class _Foreign:
@@ -340,28 +381,3 @@ class _Foreign:
         if self._next < len(fences) and fences[self._next].start <= position:
             return fences[self._next].end
         return 0
-
-
-class _Inside:
-    """Says of positions that only grow whether they lie in one of some sorted, disjoint spans."""
-
-    def __init__(self, spans: list[Span]) -> None:
-        self._spans = spans
-        self._next = 0
-
-    def __call__(self, position: int) -> bool:
-        spans = self._spans
-        while self._next < len(spans) and spans[self._next][1] <= position:
-            self._next += 1
-        return self._next < len(spans) and spans[self._next][0] <= position
-
-
-def _merged(spans: Iterable[Span]) -> list[Span]:
-    """Return ``spans`` sorted, with overlapping ones joined."""
-    joined: list[Span] = []
-    for start, end in sorted(spans):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return joined

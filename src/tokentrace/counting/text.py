@@ -21,6 +21,7 @@ from typing import Protocol
 from tokentrace import _failsafe
 from tokentrace.counting import pieces, vocab
 from tokentrace.counting.cuts import STRIDE, split
+from tokentrace.counting.pace import give_way
 from tokentrace.counting.pieces import Pieces, take_over
 from tokentrace.counting.store import STORE
 
@@ -206,11 +207,7 @@ class TokenRuler:
         return found[0].copy(), found[1]
 
     def _lay(
-        self,
-        text: str,
-        found: Pieces,
-        borders: tuple[int, ...],
-        held: dict[int, list[int]],
+        self, text: str, found: Pieces, borders: tuple[int, ...], held: dict[int, list[int]]
     ) -> list[int]:
         """Return the shares of the segments; only pieces that hold a border are looked into."""
         shares = [0] * (len(borders) + 1)
@@ -221,6 +218,7 @@ class TokenRuler:
             if first >= last:
                 shares[first] += tokens
             else:
+                give_way()
                 piece = text[start:stop]
                 ranks = None if error else held.get(stop) or self._piece(piece)[2]
                 inside = [border - start for border in borders[first:last]]

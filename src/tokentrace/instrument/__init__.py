@@ -107,7 +107,9 @@ def _begin(settings: Settings, **providers: Any) -> None:
 def uninstrument() -> None:
     """Take every hook out, and flush what was traced. Calls under way end as they would have."""
     from tokentrace import telemetry
+    from tokentrace.instrument.aside import BENCH
 
+    attempt(BENCH.settle)  # with the settings that its calls began with
     with _lock:
         for hook, (owner, name, wrapper) in tuple(state.hooked.items()):
             for undo in state.taken.pop(hook, ()):
@@ -141,11 +143,14 @@ def status() -> dict[str, Any]:
         ``estimates``: calls whose count was no exact one, by method; ``factors``: what models count
         for each token of ours, as their reported usage says, by model and host; ``marks``: what became
         of the names that the application gave, and how many blocks of prompts there was no room to
-        know again; ``learned``: limits that providers' refusals told, by model and host; ``traces``: spans and bytes, about, of the largest trace so far, and how
+        know again; ``learned``: limits that providers' refusals told, by model and host; ``aside``:
+        large new texts that a thread counted for event loops (``taken``), and those that it could not
+        take; ``traces``: spans and bytes, about, of the largest trace so far, and how
         many came near what back ends take of one.
     """
     from tokentrace import context, guard, telemetry
     from tokentrace.counting import waste
+    from tokentrace.instrument.aside import BENCH
     from tokentrace.telemetry import weighing
 
     rows = {f"{hook.module}:{hook.attr}": _state_of(hook) for hook in HOOKS}
@@ -160,6 +165,7 @@ def status() -> dict[str, Any]:
         "learned": guard.learned_limits(),
         "factors": learning.learned_factors(),
         "traces": weighing.status(),
+        "aside": dict(BENCH.counts),
     }
 
 

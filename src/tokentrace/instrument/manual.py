@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 from tokentrace import _deliver, _failsafe, _scope, _shapes
 from tokentrace._failsafe import attempt
 from tokentrace.instrument import answers, state
-from tokentrace.instrument.calls import Call, inside, prepared
+from tokentrace.instrument.calls import Call, inside
 from tokentrace.instrument.hooks import SILENT
 from tokentrace.instrument.requests import Request
+from tokentrace.instrument.waiting import prepared
 from tokentrace.prompt import LimitReport
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,7 +95,7 @@ class Under(_scope.Stay):
         """Count and guard; the rest of it is returned where a callback must be awaited."""
         if self._call is None:
             return None
-        waiting = prepared(self._call, lambda: can_wait)
+        waiting = prepared(self._call.begin(lambda: can_wait), lambda: can_wait)
         self.report = self._call.report
         return None if waiting is None else self._after(self._call, waiting)
 
@@ -239,6 +240,7 @@ class LLMCall(_scope.Scope):
         )
         call = attempt(Call, request)
         if call is not None:
+            call.flies = False  # its report is there for whoever reads it
             if not keeps and call.guard is not None and call.guard.compress is not None:
                 call.guard = replace(call.guard, compress=None)
                 _failsafe.warn_once("llm_call:compress", NO_WAY)

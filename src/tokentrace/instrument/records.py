@@ -88,6 +88,11 @@ def record(
     )
 
 
+def uncounted(record: CallRecord) -> CallRecord:
+    """Return a record without what hangs on a count that is still to come."""
+    return changed(record, tokens=0, method="", error=0, tokenizer="", components={}, details=())
+
+
 def _ahead(coming: Forecast | None) -> dict[str, Any]:
     """Return how sure a forecast is and what grows the most, as the record's fields."""
     if coming is None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
 __all__ = [
-    "Handle", "Settings", "configure", "dropped", "emit", "enabled", "flush", "folder", "open_assembly", "open_call",
+    "Handle", "Settings", "alone", "configure", "dropped", "emit", "enabled", "flush", "folder", "open_assembly", "open_call",
     "open_turn", "record_of", "reset", "settings", "shutdown", "wanted",
 ]  # fmt: skip
 
@@ -88,6 +88,11 @@ def open_call(
     if theirs is not None:
         peers.tell(sdk)
     return handle
+
+
+def alone(record: CallRecord) -> bool:
+    """Whether the span of a call is ours to end, whenever that is, if there is one."""
+    return not wanted() or (attempt(peers.span_of, record) is None and not peers.is_late(record))
 
 
 def _on(theirs: peers.Found, record: CallRecord) -> Handle:

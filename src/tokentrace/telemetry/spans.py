@@ -165,11 +165,16 @@ class Handle:
             self._weight += len(name) + EVENT_BYTES
             self.span.add_event(name, dict(known))
 
+    def elapsed(self) -> int:
+        """Return the nanoseconds since it began."""
+        return int(max(0, sources.settings().steady() - self._started))
+
     def close(
         self,
         record: Record | None = None,
         error: BaseException | None = None,
         overhead: float | None = None,
+        lasted: int | None = None,
     ) -> None:
         """Set what is known now, end the span and record the metrics. Only the first call counts.
 
@@ -177,12 +182,13 @@ class Handle:
             record: the call or assembly as it stands now.
             error: what the host is about to see. Only its type leaves the process.
             overhead: seconds that we added to the call, where measured.
+            lasted: nanoseconds, where it was over before now: see `elapsed`.
         """
         try:
             self._open.pop()
         except IndexError:
             return
-        lasted = max(0, sources.settings().steady() - self._started)
+        lasted = self.elapsed() if lasted is None else lasted
         failure = error_type(error) if error is not None else getattr(record, "error_type", "")
         self.detach()
         try:

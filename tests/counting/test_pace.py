@@ -1,0 +1,89 @@
+"""Looking through a text window by window finds what looking at all of it finds; others get their turn."""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+
+import pytest
+
+from tokentrace.counting import anchoring, blocks, pace, sections
+from tokentrace.prompt import Message, Part
+
+SIGNS = "ABCDEFGHabcdefgh0123456789+/xyzXYZklmnopqrstuvw"
+WORDS = ["".join(random.Random(n).choices("etaoinshrdlcum", k=2 + n % 8)) for n in range(300)]
+MODULES = (pace, blocks, sections)
+
+
+def run(rng, most):
+    return "".join(rng.choices(SIGNS, k=most))
+
+
+PIECES = (
+    lambda rng: "\n" * rng.randint(1, 3),
+    lambda rng: run(rng, rng.choice((100, 255, 256, 257, 900, 2_000))) + "=" * rng.randint(0, 3),
+    lambda rng: "".join(
+        run(rng, rng.choice((60, 64, 76))) + rng.choice(("\n", "\r\n", "\\n"))
+        for _ in range(rng.randint(1, 9))
+    ),
+    lambda rng: f"\n## {rng.choice(WORDS)}\n",
+    lambda rng: f"<{rng.choice(('a1', 'ctx', 'p'))}{rng.choice(('', ' x=1', ' y' + chr(10)))}>",
+    lambda rng: f"</{rng.choice(('a1', 'ctx', 'p'))}>",
+    lambda rng: f'\n{{"{rng.choice(WORDS)}": [1, 2], "k": "{"z" * rng.randint(0, 300)}"}}\n',
+    lambda rng: f"\n```{rng.choice(('', 'py', 'json'))}\n",
+    lambda rng: "{" + " " * rng.randint(0, 5),
+    lambda rng: "\\n".join(rng.choices(WORDS, k=30)),
+    lambda rng: ". ".join(rng.choices(WORDS, k=150)),
+    lambda rng: "中文，测试。" * rng.randint(1, 30),
+    lambda rng: '\n{\n  "a": [1,\n 2],\n "b": "c"\n}\n',
+    lambda rng: " ".join(rng.choices(WORDS, k=rng.randint(1, 40))),
+)
+
+
+def looked(text):
+    """Return everything that is found in a text."""
+    parts = (Part("text", text), Part("text", "x1\n"))
+    return (
+        blocks.blocks(text),
+        blocks.encoded(text),
+        blocks.compacted(text),
+        sections.find(text),
+        anchoring.marks(Message("user", parts)),
+    )
+
+
+@pytest.mark.parametrize("seed", range(400))
+def test_windows_change_nothing(monkeypatch, seed):
+    """Blocks, base64, compact JSON, sections and marks are the same in small windows as in one."""
+    rng = random.Random(seed)
+    text = "".join(rng.choice(PIECES)(rng) for _ in range(rng.randint(1, 40)))
+    whole = looked(text)
+    monkeypatch.setattr(sections, "REACH", 200)
+    for module in MODULES:
+        monkeypatch.setattr(module, "WINDOW", 700)
+    assert looked(text) == whole
+
+
+def test_a_match_longer_than_a_window_is_whole(monkeypatch):
+    """What begins in a window is followed to its end."""
+    monkeypatch.setattr(pace, "WINDOW", 64)
+    text = "-" * 50 + "a" * 500 + "-" * 50 + "a" * 20
+    found = [match.span() for match in pace.matches(re.compile("a{8,}"), text, 8)]
+    assert found == [(50, 550), (600, 620)]
+
+
+def test_only_a_thread_that_shall_gives_way(monkeypatch):
+    """Elsewhere giving way is a look."""
+    slept = []
+    monkeypatch.setattr(pace.time, "sleep", slept.append)
+    monkeypatch.setattr(pace, "HELD", -1.0)
+    pace.give_way()
+    assert not slept
+    with pace.giving_way():
+        pace.give_way()
+        other = threading.Thread(target=pace.give_way)
+        other.start()
+        other.join()
+    pace.give_way()
+    assert slept == [pace.PAUSE]
