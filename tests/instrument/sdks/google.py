@@ -53,7 +53,7 @@ def told(response):
     return type(response).__name__, response.model_dump(exclude={"sdk_http_response"})
 
 
-def forms(opened):
+def forms(opened):  # noqa: C901 - one a form
     """Return the forms of a client."""
 
     def plain(url, request):
