@@ -145,7 +145,7 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session
 def lifecycles(session: nox.Session) -> None:
-    """Run agents under gunicorn, gevent and uvloop, forked under load, and at the interpreter's end."""
+    """Run agents under gunicorn, its gevent workers too, and forked under load."""
     session.install(".", *LIVING)
     session.run("pytest", "tests/lifecycles", *session.posargs)
 
