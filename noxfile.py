@@ -19,6 +19,7 @@ TESTING = nox.project.dependency_groups(PROJECT, "test")
 PYTEST = nox.project.dependency_groups(PROJECT, "pytest")
 LINTING = nox.project.dependency_groups(PROJECT, "lint")
 FLEET = nox.project.dependency_groups(PROJECT, "fleet")
+LIVING = nox.project.dependency_groups(PROJECT, "lifecycle")
 BROWSING = nox.project.dependency_groups(PROJECT, "browser")
 DOCS = nox.project.dependency_groups(PROJECT, "docs")
 CODE = ("src", "tests", "examples", "scripts", "bench", "noxfile.py")
@@ -75,6 +76,17 @@ OTHER_FRAMEWORKS = (
 )
 
 HOOKS = "tests/instrument"
+# what stands on OpenTelemetry, wrapt, tiktoken and the rest of what is always installed
+CORE = (
+    "tests/instrument/test_forms.py",
+    "tests/instrument/test_standing.py",
+    "tests/counting/test_vocab.py",
+    "tests/test_exporting.py",
+    "tests/test_front_door.py",
+    "tests/test_local.py",
+    "tests/test_shapes.py",
+    "tests/test_telemetry.py",
+)
 
 
 def at_hand(version: str) -> str | None:
@@ -129,6 +141,23 @@ def oldest(session: nox.Session) -> None:
     needs = [f"{sdk.name}=={sdk.run[0]}" for sdk in SDKS if sdk.name not in APART]
     session.install(".", *needs, *NEEDS["anthropic"], *PYTEST)
     session.run("pytest", HOOKS, *session.posargs)
+
+
+@nox.session
+def lifecycles(session: nox.Session) -> None:
+    """Run agents under gunicorn, its gevent workers too, and forked under load."""
+    session.install(".", *LIVING)
+    session.run("pytest", "tests/lifecycles", *session.posargs)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the core and the first hooks against the lowest versions that pyproject.toml allows."""
+    needs = [f"{sdk.name}=={sdk.run[0]}" for sdk in SDKS if sdk.name in FIRST]
+    session.install("--resolution", "lowest-direct", ".", *needs, *NEEDS["anthropic"], *PYTEST)
+    # old and new together are told of by each other
+    quiet = ("-W", "ignore::DeprecationWarning")
+    session.run("pytest", *quiet, *CORE, *session.posargs)
 
 
 @nox.session

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tokentrace import _shapes
+from tokentrace._shapes import text
 from tokentrace.testing import Reply, Wire
 
 EVENTS = Reply(events=[("", {"n": 1}), ("", {"n": 2})], done=True)
@@ -207,3 +208,11 @@ def test_other_managers_are_values():
     heard, manager = Heard(), nullcontext(1)
     assert _shapes.deliver(manager, heard) is manager
     assert heard.over == ("end", None)
+
+
+def test_what_only_python_writes_as_json_is_read():
+    """Half an emoji and NaN are no JSON, and yet what SDKs send and get; half a line is nothing."""
+    assert text.decoded(b'{"a": "\\ud83d", "n": 1}') == {"a": "\ud83d", "n": 1}
+    assert text.decoded('{"a": "\ud83d"}') == {"a": "\ud83d"}
+    assert str(text.decoded(b'{"a": NaN}')) == "{'a': nan}"
+    assert [text.decoded(piece) for piece in (b'{"a": 1', b'{"a": {}', b"", b"{a}")] == [None] * 4

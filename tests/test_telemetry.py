@@ -16,7 +16,8 @@ import pytest
 from opentelemetry import context, trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk._logs import export as log_export
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
@@ -50,6 +51,12 @@ def after(**changes):
     return replace(BEFORE, usage=Usage(input=87, output=5, response_model="gpt-4o-2024"), **changes)
 
 
+def in_memory():
+    """Return what keeps log records, by its name since OpenTelemetry 1.39 or its older one."""
+    named = getattr(log_export, "InMemoryLogRecordExporter", None)
+    return (named or log_export.InMemoryLogExporter)()
+
+
 class Recorder:
     """Providers of an application, with everything they got."""
 
@@ -59,7 +66,7 @@ class Recorder:
         self.tracing.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.reader = InMemoryMetricReader()
         self.metering = MeterProvider([self.reader], shutdown_on_exit=False)
-        self.lines = InMemoryLogRecordExporter()
+        self.lines = in_memory()
         self.logging = LoggerProvider(shutdown_on_exit=False)
         self.logging.add_log_record_processor(SimpleLogRecordProcessor(self.lines))
 

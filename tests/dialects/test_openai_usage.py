@@ -6,12 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai.types.responses import Response
 
 from tokentrace import dialects
 from tokentrace.dialects import openai_chat, openai_responses, openai_simple
 from tokentrace.prompt import Usage
 
+Response = pytest.importorskip(
+    "openai.types.responses", reason="openai before 1.66 has no such api"
+).Response
 USAGE = {
     "prompt_tokens": 40,
     "completion_tokens": 9,

@@ -21,3 +21,22 @@ def a_small_heap():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say in one line what the cases of this folder found."""
+    from hostile.cases import BROKEN, FLOODS, LOST, TALLY
+
+    ran = {
+        outcome: sum(_is_here(report) for report in terminalreporter.stats.get(outcome, ()))
+        for outcome in ("passed", "failed", "error")
+    }
+    if any(ran.values()):
+        found = ", ".join(f"{TALLY[what]:,} {what}" for what in (BROKEN, LOST, FLOODS))
+        bad = ran["failed"] + ran["error"]
+        rest = f", {bad:,} failed" if bad else ""
+        terminalreporter.write_line(f"hostile: {sum(ran.values()):,} cases, {found}{rest}")
+
+
+def _is_here(report):
+    return report.when == "call" and "tests/hostile/" in report.nodeid

@@ -274,7 +274,7 @@ def test_usage_of_a_stream_that_was_read(sdk):
 
 @pytest.mark.parametrize("colour", COLOURS)
 def test_abandoned_streams_leave_nothing(colour):
-    """ST1: a hundred streams in every state of neglect: a hundred spans, no stream alive."""
+    """ST1, RB2: a hundred streams in every state of neglect: a hundred spans, no stream alive."""
     where = shop("openai", colour)
     alive = weakref.WeakSet()
 

@@ -62,7 +62,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_vocabulary_is_refused(damage, monkeypatch):
-    """TK3: the hash does not match: an estimate with a bound, one warning, the call as ever."""
+    """TK3, SE5: the hash does not match: an estimate with a bound, one warning, the call as ever."""
     spoil(monkeypatch, DAMAGES[damage])
     with pytest.raises(vocab.VocabularyError):
         vocab.load("o200k_base")

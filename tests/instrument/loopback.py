@@ -52,6 +52,7 @@ class Sent:
     path: str
     headers: Mapping[str, str]
     content: bytes
+    method: str = "POST"
 
     @property
     def body(self) -> Any:
@@ -119,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        for piece in answer.pieces:
+        for piece in filter(None, answer.pieces):  # an empty one would end the body
             self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
         if not answer.breaks:
             self.wfile.write(b"0\r\n\r\n")

@@ -22,8 +22,13 @@ from tokentrace.testing import Clock, anthropic_message, capture
 
 anthropic = pytest.importorskip("anthropic", reason="anthropic is not installed")
 openai = pytest.importorskip("openai", reason="openai is not installed")
-bedrock = pytest.importorskip("instrument.sdks.bedrock", reason="boto3 is not installed")
-google = pytest.importorskip("instrument.sdks.google", reason="google-genai is not installed")
+# others put things into the package `google`: without the SDK its import fails in the middle
+bedrock, google = (
+    pytest.importorskip(
+        f"instrument.sdks.{name}", reason=f"{sdk} is not installed", exc_type=ImportError
+    )
+    for name, sdk in (("bedrock", "boto3"), ("google", "google-genai"))
+)
 
 # What these tests provoke: prompts near their limit, and what SDKs say of themselves.
 pytestmark = [

@@ -11,6 +11,7 @@ from tokentrace._shapes import streams
 from tokentrace._shapes.follower import Follower
 from tokentrace._shapes.methods import Replaced, around, nothing, on_close
 from tokentrace._shapes.streams import Chunks
+from tokentrace._shapes.text import decoded
 
 FIRST_ERROR = 400  # of HTTP's status codes
 LONGEST_ERROR = 2**20
@@ -81,14 +82,7 @@ class Reading:
 def _body(http: Any) -> Any:
     """Return the JSON of a response that was read, or None."""
     content = getattr(http, "_content", None)
-    if not isinstance(content, bytes) or content.lstrip()[:1] != b"{":
-        return None
-    import msgspec
-
-    try:
-        return msgspec.json.decode(content)
-    except msgspec.DecodeError:
-        return None
+    return decoded(content) if isinstance(content, bytes) and content.lstrip()[:1] == b"{" else None
 
 
 # ── HTTP responses ───────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokentrace._shapes.responses import FIRST_ERROR
+from tokentrace._shapes.text import decoded
 
 LONGEST_LINE = 16 * 2**20
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
@@ -53,18 +54,6 @@ def _status(value: Any) -> int | None:
 def _content(response: Any) -> Any:
     found = (getattr(response, name, None) for name in BODIES)
     return next((content for content in found if isinstance(content, bytes)), None)
-
-
-def decoded(value: Any) -> Any:
-    """Return the data of JSON text, other values as they are, None for text that is no JSON."""
-    if not isinstance(value, str | bytes | bytearray):
-        return value
-    import msgspec
-
-    try:
-        return msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return None
 
 
 def _error(body: Any, status: int | None) -> str:

@@ -19,11 +19,11 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from tokentrace import _failsafe
+from tokentrace._shapes.text import decoded
 from tokentrace.counting.keeping import Keeping
 from tokentrace.dialects._reading import get
 from tokentrace.guard.deciding import LARGEST
 from tokentrace.guard.learned import Key, key_of
-from tokentrace.instrument.answers import decoded
 from tokentrace.instrument.requests import Request
 
 SECONDS = 3.0  # that a count call may take, in all

@@ -223,12 +223,17 @@ def _on_call(owner: Any, name: str, method: Any, after: Callable[[Any], Any]) ->
     setattr(owner, name, Followed(weakref.proxy(owner), name, call, nothing, after))
 
 
+def _items_of(stream: Any) -> Items | None:
+    """Return a stream's items where it is followed; one that nothing can refer to weakly fails."""
+    return _followed.get(stream)
+
+
 def relay(hook: Hook) -> Callable[..., Any]:
     """Return the wrapper of a class's ``__next__`` or ``__anext__``; streams not followed pass."""
     del hook
 
     def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        items = _followed.get(instance)
+        items = attempt(_items_of, instance)
         if items is None:
             return wrapped(*args, **kwargs)
         if inspect.iscoroutinefunction(wrapped):

@@ -105,6 +105,10 @@ def forms(opened, opened_async, plain_answer, stream_answer, broken_answer):  # 
         async with opened_async(url) as client:
             return await client.chat(**request)
 
+    async def raw_async(url, request):
+        async with opened_async(url) as client:
+            return (await client.with_raw_response.chat(**request)).data
+
     def stream(url, request):
         with opened(url) as client:
             return list(client.chat_stream(**request))
@@ -116,6 +120,13 @@ def forms(opened, opened_async, plain_answer, stream_answer, broken_answer):  # 
     def raw_stream(url, request):
         with opened(url) as client, client.with_raw_response.chat_stream(**request) as raw:
             return list(raw.data)
+
+    async def raw_stream_async(url, request):
+        async with (
+            opened_async(url) as client,
+            client.with_raw_response.chat_stream(**request) as raw,
+        ):
+            return [item async for item in raw.data]
 
     def early_exit(url, request):
         with opened(url) as client:
@@ -162,7 +173,9 @@ def forms(opened, opened_async, plain_answer, stream_answer, broken_answer):  # 
             broken=broken_answer,
         ),
         "raw": Form(raw, plain_answer, 31),
+        "async raw": Form(raw_async, plain_answer, 31),
         "raw stream": Form(raw_stream, stream_answer, 31),
+        "async raw stream": Form(raw_stream_async, stream_answer, 31),
         "early exit with error": Form(early_exit_with_error, stream_answer, None),
     }
 

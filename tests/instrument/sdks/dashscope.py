@@ -78,6 +78,13 @@ def early_exit(url, request):
     return held(item)
 
 
+async def early_exit_async(url, request):
+    opened = await AioGeneration.call(**asked(url, request), stream=True)
+    item = await anext(opened)
+    await opened.aclose()
+    return held(item)
+
+
 CHAT = Row(
     name="dashscope",
     sdk="dashscope",
@@ -99,6 +106,7 @@ CHAT = Row(
         ),
         "multimodal": Form(multimodal, PLAIN, 31),
         "early exit": Form(early_exit, STREAM, 31),
+        "async early exit": Form(early_exit_async, STREAM, 31),
     },
 )
 PROMPT = replace(

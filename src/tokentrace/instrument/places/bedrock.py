@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tokentrace.instrument.answers import decoded
+from tokentrace._shapes.text import decoded
 from tokentrace.instrument.asking import COUNT_CALLS
 from tokentrace.instrument.hooks import Hook
 from tokentrace.instrument.requests import Request

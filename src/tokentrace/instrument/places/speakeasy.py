@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakSet
 
 from tokentrace._failsafe import attempt
-from tokentrace.instrument.answers import decoded
+from tokentrace._shapes.text import decoded
 from tokentrace.instrument.answers import read as answer
 from tokentrace.instrument.hooks import Hook
 from tokentrace.instrument.requests import Request
@@ -52,10 +52,14 @@ def read(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
 
 
 def _send(request: Any, body: dict[str, Any]) -> None:
-    """Put another body into a request of httpx's, as its constructor does."""
+    """Put another body into a request of httpx's, as its constructor does.
+
+    A lone surrogate is no UTF-8: as the SDK does, it is written as an escape.
+    """
     from json import dumps
 
-    content = dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    text = dumps(body, ensure_ascii=False, separators=(",", ":"))
+    content = text.encode("utf-8", "backslashreplace")
     headers = [
         (key, value) for key, value in request.headers.raw if key.lower() != b"content-length"
     ]
