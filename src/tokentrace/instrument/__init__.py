@@ -138,14 +138,16 @@ def status() -> dict[str, Any]:
         ``missing`` (the SDK is there, the place is not), ``not installed`` or ``off``;
         ``frameworks``: the same by name, ``read`` where they are asked for names;
         ``errors``: internal errors by kind; ``dropped``: telemetry lost, by reason;
-        ``estimates``: calls whose count was no exact one, by method; ``factors``: what models count
+        ``estimates``: calls whose count was no exact one, by method; ``folded``: names of
+        components told under a common one, by reason; ``open``: calls that have not ended, and
+        the seconds since the oldest of them began; ``factors``: what models count
         for each token of ours, as their reported usage says, by model and host; ``marks``: what became of
         the names that the application gave; ``learned``: limits that providers' refusals told, by
         model and host; ``traces``: spans and bytes, about, of the largest trace so far, and how
         many came near what back ends take of one.
     """
     from tokentrace import context, guard, telemetry
-    from tokentrace.telemetry import weighing
+    from tokentrace.telemetry import losses, weighing
 
     rows = {f"{hook.module}:{hook.attr}": _state_of(hook) for hook in HOOKS}
     return {
@@ -154,7 +156,9 @@ def status() -> dict[str, Any]:
         "frameworks": {one.name: _state_of_framework(one) for one in frameworks.FRAMEWORKS},
         "errors": dict(_failsafe.failures),
         "dropped": dict(telemetry.dropped()),
-        "estimates": dict(state.estimates),
+        "estimates": dict(losses.estimates),
+        "folded": dict(losses.folded),
+        "open": telemetry.open_calls(),
         "marks": dict(context.status()),
         "learned": guard.learned_limits(),
         "factors": learning.learned_factors(),

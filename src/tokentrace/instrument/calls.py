@@ -27,7 +27,8 @@ from tokentrace.instrument import asking, caching, learning, records, state
 from tokentrace.instrument.answers import Answer, Lines
 from tokentrace.instrument.hooks import Hook
 from tokentrace.instrument.requests import Request, reader
-from tokentrace.prompt import EXACT, CallRecord, Count, LimitReport, Prompt, Usage
+from tokentrace.prompt import CallRecord, Count, LimitReport, Prompt, Usage
+from tokentrace.telemetry import losses
 
 UNKNOWN = Usage()
 DONE = object()
@@ -262,11 +263,9 @@ class Call:
 
     def _open(self, report: LimitReport, saved: int) -> None:
         """Open the span with all that is known before the call."""
-        count = report.count
-        if count.method != EXACT:
-            state.estimates[count.method] += 1
         where = records.Where(self.place, self.lineage, self.standing)
         self.record = records.record(self.request, self.prompt, report, where, saved)
+        losses.note(report.count, self.record)
         self.span = telemetry.open_call(
             self.record,
             attributes=self.place.attributes,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tokentrace import _late
 from tokentrace.prompt import CallRecord, ContextRecord, Record
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Captured:
     @property
     def spans(self) -> Sequence[Any]:
         """The finished spans themselves, as OpenTelemetry's ``ReadableSpan``."""
+        _late.drain()
         return self._spans()
 
     @property
