@@ -188,6 +188,13 @@ def other_frameworks(session: nox.Session) -> None:
 
 
 @nox.session
+def reliability(session: nox.Session) -> None:
+    """Drive 10,000 calls, sick collectors and sick folders: two minutes of what takes hours."""
+    session.install(".", *TESTING)
+    session.run("python", "bench/reliability.py", "--quick", *session.posargs)
+
+
+@nox.session
 def browser(session: nox.Session) -> None:
     """Look at the report's page in Chromium, where there is one (Debian: apt install chromium)."""
     if not any(map(shutil.which, CHROMIUM)):

@@ -23,7 +23,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 # What a test may leave behind, in the order in which it is undone. Only loaded modules are asked.
 RESETS = {
     "tokentrace.instrument": ("uninstrument",),
-    "tokentrace.instrument.state": ("estimates.clear", "templates.__init__"),
+    "tokentrace.instrument.state": ("templates.__init__",),
     "tokentrace.telemetry": ("reset",),
     "tokentrace.telemetry.peers": ("_told.clear",),
     "tokentrace.context": ("reset",),

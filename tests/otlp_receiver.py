@@ -54,11 +54,13 @@ class Receiver:
 
     Attributes:
         url: for ``OTEL_EXPORTER_OTLP_ENDPOINT``.
+        port: to listen at; 0 is any that is free.
         status: the answer to every request.
         delay: seconds before an answer.
     """
 
     url: str = ""
+    port: int = 0
     status: int = 200
     delay: float = 0.0
     requests: list[tuple[str, Any]] = field(default_factory=list)
@@ -152,7 +154,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
 def receiving(**behaviour: Any) -> Iterator[Receiver]:
     """Run a receiver on a free port of loopback for the length of a block."""
     receiver = Receiver(**behaviour)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(receiver))
+    server = ThreadingHTTPServer(("127.0.0.1", receiver.port), _handler(receiver))
     server.daemon_threads = True
     server.block_on_close = False
     receiver.url = f"http://127.0.0.1:{server.server_address[1]}"

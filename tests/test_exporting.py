@@ -143,6 +143,25 @@ def test_a_hanging_exporter_does_not_hold_the_close(count):
     gate.set()
 
 
+def test_what_fails_after_the_close_is_counted_once(count):
+    """A batch that is under way when the patience ends counts as left, and not again when it fails."""
+    gate, failed = threading.Event(), threading.Event()
+
+    def send(some):
+        gate.wait(30)
+        failed.set()
+        return exporting.FAILED
+
+    items = batch(send, count, size=4)
+    for number in range(10):
+        items.put(number)
+    items.close(0.3)
+    gate.set()
+    assert failed.wait(30)
+    items._thread.join(30)
+    assert count == {exporting.LEFT: 10}
+
+
 def test_what_comes_after_the_close_is_counted(count):
     """A span that ends after shutdown is lost and counted."""
     items = batch(lambda some: "", count)

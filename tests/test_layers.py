@@ -11,7 +11,7 @@ import pytest
 SRC = Path(__file__).parents[1] / "src" / "tokentrace"
 
 BASE = {"errors", "fitting", "outlook", "prompt", "names", "values"}
-SETTINGS = {"_config", "_failsafe"}
+SETTINGS = {"_config", "_failsafe", "_late"}
 CORE = BASE | SETTINGS | {"schema", "insights", "dialects", "providers", "counting"}
 FOLLOWING = {"_deliver", "_shapes", "_scope"}
 GUARDING = {"guard", "lineage"}
@@ -42,6 +42,7 @@ ROOMS = {
     "values": {"fitting", "names", "outlook", "prompt"},
     "_config": {"errors", "_failsafe"},
     "_failsafe": {"errors", "_config"},
+    "_late": {"_failsafe"},
     "schema": BASE,
     "insights": BASE | {"schema", "providers"},
     "dialects": BASE,

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanContext, StatusCode
 
 from tokentrace import _failsafe, readers, schema, telemetry
@@ -38,6 +40,15 @@ def spans(number=1, **attributes):
         span.end()
         made.append(span)
     return made
+
+
+def finished(number):
+    """Return finished spans of calls."""
+    exporter = InMemorySpanExporter()
+    telemetry.configure(exporter=exporter)
+    for _ in range(number):
+        telemetry.open_call(RECORD).close(RECORD)
+    return exporter.get_finished_spans()
 
 
 def lines(folder):
@@ -219,6 +230,27 @@ def test_a_really_full_disk(tmp_path):
         subprocess.run(["umount", place], check=True)
 
 
+def test_a_really_read_only_file_system(tmp_path, caplog):
+    """On a file system that takes no writes everything is counted as lost, with one line."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "none", place], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("no tmpfs here")
+    try:
+        telemetry.configure(exporter=LocalExporter(str(place / "t")))
+        for _ in range(3):
+            telemetry.open_call(RECORD).close(RECORD)
+            telemetry.flush()
+        assert sum(telemetry.dropped().values()) == 3
+        assert len(caplog.records) == 1
+        assert "Read-only" in caplog.text
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
 def test_the_oldest_files_go_first(tmp_path, monkeypatch):
     """A folder above its bound loses its oldest files, and none that is not ours."""
     monkeypatch.setattr(local, "KEEP_BYTES", 2_500)
@@ -263,6 +295,24 @@ def test_a_removed_file_is_replaced(tmp_path):
     (tmp_path / "t").rmdir()
     assert exporter.send(spans()) == ""
     assert len(lines(tmp_path / "t")) == 1
+
+
+@pytest.mark.parametrize(("times", "expected"), [(2, ""), (3, losses.UNWRITTEN)])
+def test_a_folder_removed_between_making_and_opening_is_made_again(
+    tmp_path, monkeypatch, times, expected
+):
+    """Whoever deletes the folder in the moment before a file is opened does not switch writing off."""
+    real, left = local.make_folder, [times]
+
+    def unlucky(folder):
+        made = real(folder)
+        if left[0]:
+            left[0] -= 1
+            shutil.rmtree(folder)
+        return made
+
+    monkeypatch.setattr(local, "make_folder", unlucky)
+    assert LocalExporter(str(tmp_path / "t")).send(spans()) == expected
 
 
 def test_the_folder_stays_when_the_process_moves(tmp_path, monkeypatch):
@@ -337,6 +387,55 @@ def test_a_killed_process_leaves_whole_lines(tmp_path):
         worker.send_signal(signal.SIGKILL)
     assert worker.returncode == -signal.SIGKILL
     assert len(lines(tmp_path / "t")) > 100
+
+
+def test_the_reader_recovers_all_but_a_torn_record(tmp_path):
+    """A file whose last record is torn, as a crash of the machine leaves it, costs that record only."""
+    exporter = LocalExporter(str(tmp_path / "t"))
+    exporter.send(finished(50))
+    file = Path(exporter.path)
+    whole = file.read_bytes()
+    last = whole.rstrip(b"\n").rindex(b"\n") + 1
+    for size in (last, last + 1, (last + len(whole)) // 2, len(whole) - 2):
+        file.write_bytes(whole[:size])
+        problems = readers.Problems()
+        assert len(list(readers.read([str(file)], problems))) == 49
+        assert problems.count == (size > last)
+
+
+SMALL = """
+    from tokentrace.telemetry import local
+    local.FILE_BYTES, local.KEEP_BYTES, local.LEAST_LOOK = 40_000, 200_000, 4_000
+"""
+
+
+def test_processes_that_rotate_at_the_same_time_stay_inside_the_bound(tmp_path):
+    """Four processes remove old files under each other: nobody fails, every line is whole, the bound holds."""
+    code = textwrap.dedent(SMALL) + textwrap.dedent(WRITE)
+    code += "telemetry.shutdown()\nprint(dict(telemetry.dropped()))\n"
+    environment = {**os.environ, "TOKENTRACE_DIR": str(tmp_path / "t")}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, "500"], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    assert [worker.communicate(timeout=120)[0].strip() for worker in workers] == ["{}"] * 4
+    total = sum(file.stat().st_size for file in (tmp_path / "t").glob("*.jsonl"))
+    assert 100_000 < total <= 200_000 + 5 * 40_000
+    assert 50 < len(lines(tmp_path / "t")) < 2_000
+
+
+def test_a_folder_deleted_under_way_costs_what_was_in_it(tmp_path):
+    """Somebody deletes the folder again and again: nothing fails, and what comes after is written."""
+    telemetry.configure(exporter="local")
+    for _ in range(5):
+        for _ in range(20):
+            telemetry.open_call(RECORD).close(RECORD)
+        assert telemetry.flush()
+        assert len(lines(telemetry.folder())) == 20
+        shutil.rmtree(telemetry.folder())
+    assert telemetry.dropped() == {}
 
 
 def test_a_child_writes_a_file_of_its_own(tmp_path):

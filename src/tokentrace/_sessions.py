@@ -98,6 +98,7 @@ class Sessions:
         self._lock = threading.RLock()
         self._weight = 0
         self._dropped = 0
+        self._ended = 0
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -130,11 +131,19 @@ class Sessions:
         """Return how many tags went for want of room, with their sessions or alone."""
         return self._dropped + sum(one.tags.dropped for one in tuple(self._all.values()))
 
+    def lineages(self) -> int:
+        """Return how many lines of calls all sessions keep."""
+        return sum(len(one.lineages) for one in tuple(self._all.values()))
+
+    def lineages_evicted(self) -> int:
+        """Return how many were forgotten, with their sessions or alone."""
+        return self._ended + sum(one.lineages.evicted for one in tuple(self._all.values()))
+
     def clear(self) -> None:
         """Forget all sessions (tests)."""
         with self._lock:
             self._all.clear()
-            self._weight = self._dropped = self.evicted = 0
+            self._weight = self._dropped = self._ended = self.evicted = 0
 
     def renew(self) -> None:
         """Replace locks that another thread may have held at a fork."""
@@ -157,6 +166,7 @@ class Sessions:
             del self._all[first.session]
             self._weight -= first.weighed
             self._dropped += first.tags.dropped + len(first.tags)
+            self._ended += first.lineages.evicted + len(first.lineages)
             self.evicted += 1
 
 

@@ -18,6 +18,7 @@ from tokentrace._failsafe import attempt
 from tokentrace._sessions import PROCESS, SESSIONS, Registry
 from tokentrace._tags import Tag, Tags
 from tokentrace.guard import unguarded
+from tokentrace.telemetry import losses
 
 __all__ = [
     "Tag",
@@ -39,6 +40,15 @@ T = TypeVar("T")
 SHORT = 16
 MOST_FOUND = 8_192
 LONGEST_STREAM = 2**20
+# How the losses among what `status` tells are called in metrics.
+LOST = {
+    "tags_dropped": "text dropped for room",
+    "tags_lost": "text not found",
+    "untaggable": "value without text",
+    "truncated": "value too large",
+    "sessions_evicted": "session",
+    "lineages_evicted": "lineage",
+}
 
 # What component functions returned in any session: a cached one is not called again in the next.
 CACHED = Tags(most=128, room=2**20, keep_held=True)
@@ -225,7 +235,18 @@ def status() -> dict[str, int]:
         "truncated": _assembly.counts["truncated"],
         "sessions": len(SESSIONS),
         "sessions_evicted": SESSIONS.evicted,
+        "lineages": len(PROCESS.lineages) + SESSIONS.lineages(),
+        "lineages_evicted": PROCESS.lineages.evicted + SESSIONS.lineages_evicted(),
     }
+
+
+def _forgotten() -> dict[str, int]:
+    """Return what of it was lost, for metrics and doctor."""
+    known = status()
+    return {kind: known[name] for name, kind in LOST.items()}
+
+
+losses.ask(_forgotten)
 
 
 def reset() -> None:

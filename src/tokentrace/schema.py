@@ -124,6 +124,8 @@ LOST = "tokentrace.assembly.lost"
 COMPONENT_NAME = "tokentrace.component.name"
 DROP_REASON = "tokentrace.drop.reason"
 FAILURE = "tokentrace.failure"
+FOLD_REASON = "tokentrace.fold.reason"
+LOSS = "tokentrace.context.loss"
 
 LIMIT_WARNING = "tokentrace.limit.warning"
 LIMIT_EXCEEDED = "tokentrace.limit.exceeded"
@@ -141,6 +143,9 @@ OVERHEAD = "tokentrace.overhead"
 DECISIONS = "tokentrace.guard.decisions"
 INTERNAL_ERRORS = "tokentrace.internal.errors"
 DROPPED = "tokentrace.telemetry.dropped"
+FOLDED = "tokentrace.names.folded"
+ESTIMATED = "tokentrace.counts.estimated"
+FORGOTTEN = "tokentrace.context.forgotten"
 
 REST = "__other__"
 MOST_ATTRIBUTES = 70
@@ -174,6 +179,18 @@ METRICS = {
     OVERHEAD: Metric("histogram", "s", "Time that tokentrace added to a call", SHORT),
     INTERNAL_ERRORS: Metric("observed", "{error}", "Failures inside tokentrace"),
     DROPPED: Metric("observed", "{item}", "Telemetry that tokentrace made and lost"),
+    FOLDED: Metric("observed", "{name}", "Names of components told under a common one"),
+    ESTIMATED: Metric("observed", "{call}", "Calls whose count was not exact"),
+    FORGOTTEN: Metric("observed", "{item}", "What a process no longer knows of its conversations"),
+}
+
+# Of the observed ones, the attribute that says of what.
+LOSSES = {
+    INTERNAL_ERRORS: FAILURE,
+    DROPPED: DROP_REASON,
+    FOLDED: FOLD_REASON,
+    ESTIMATED: METHOD,
+    FORGOTTEN: LOSS,
 }
 
 

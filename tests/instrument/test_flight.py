@@ -24,7 +24,7 @@ from tokentrace.instrument import aside, flight, state
 from tokentrace.instrument.aside import BENCH, Work
 from tokentrace.prompt import CallRecord
 from tokentrace.readers import Problems
-from tokentrace.telemetry import exporting, sources
+from tokentrace.telemetry import exporting, losses, sources
 from tokentrace.testing import Reply, Wire, capture, openai_chat, openai_chat_stream
 
 openai = pytest.importorskip("openai", reason="openai is not installed")
@@ -503,4 +503,4 @@ def test_a_thread_that_is_none_is_not_used(monkeypatch):
         asyncio.run(_made(sdk, body(16)))
         (one,) = seen.calls
     assert one.tokens > 0
-    assert state.estimates or one.method == "exact"
+    assert losses.estimates or one.method == "exact"

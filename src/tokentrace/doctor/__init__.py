@@ -71,6 +71,8 @@ CHECKS: dict[str, tuple[Look, str]] = {
     "records.trace": (folder.large, "no recorded trace is near what Tempo takes"),
     "lost.spans": (folder.dropped, "no process told of lost spans"),
     "lost.errors": (folder.errors, "no process told of internal errors"),
+    "lost.names": (folder.folded, "no process told of names under a common one"),
+    "lost.context": (folder.forgotten, "no process told of forgotten conversations or texts"),
 }
 
 

@@ -20,9 +20,18 @@ from tokentrace.fitting import BOUND, NEAR
 from tokentrace.prompt import EXACT
 from tokentrace.readers.sizes import TEXT_BOUND
 from tokentrace.report import safe
-from tokentrace.telemetry.losses import CLOSED, FAILED, LEFT, QUEUE_FULL, UNWRITTEN
+from tokentrace.telemetry.losses import (
+    CLOSED,
+    FAILED,
+    LEFT,
+    METRICS_FULL,
+    PRIVATE,
+    QUEUE_FULL,
+    SPAN_FULL,
+    UNWRITTEN,
+)
 
-PRIVATE = 0o700
+OURS_ALONE = 0o700
 FULL = 2**20  # free bytes below which a disk is full for us
 SCARCE = 64 * 2**20
 ELSEWHERE = "set TOKENTRACE_DIR to another folder"
@@ -82,7 +91,7 @@ def private(machine: Machine) -> Iterator[Finding]:
         what = f"{shown} belongs to user {facts.st_uid}, and this is user {os.getuid()}"
         mend = f"run agent and doctor as one user, or chown {os.getuid()} {shown}"
         yield warn(what, mend, owner=facts.st_uid, user=os.getuid())
-    if mode & ~PRIVATE:
+    if mode & ~OURS_ALONE:
         what = f"{shown} may be entered by other users (mode {mode:04o})"
         yield warn(what, f"chmod 700 {shown}", mode=f"{mode:04o}")
 
@@ -266,3 +275,32 @@ def errors(machine: Machine) -> Iterator[Finding]:
         if not kind.startswith("callback"):
             mend = "run once with TOKENTRACE_STRICT=1 and report the traceback"
         yield warn(what, f"{mend}; the number goes with its trace file", kind=kind, count=count)
+
+
+NAMED = {
+    PRIVATE: "name the sections in instrument(sections=[...]) that may be told; tokentrace.count() shows all",
+    SPAN_FULL: "put names of more than 24 parts under common ones: the rest is `other` on the span",
+    METRICS_FULL: "let names not hold ids: metrics keep the first 64 of a process, spans keep all",
+}
+WITHOUT = {
+    "text dropped for room": "tag less text a session, or end sessions: the oldest names went first",
+    "text not found": "tag the text as it goes into the prompt: it was changed, cut or left out",
+    "value without text": "tag texts, or lists and dicts of texts",
+    "value too large": "tag smaller values: 10,000 nodes of one are looked at, 64 deep",
+    "session": "more than 4,096 sessions, or 24 MB of them, at the same time: delta and trend begin anew",
+    "lineage": "more conversations than are kept at the same time: name them with tokentrace.session()",
+}
+
+
+def folded(machine: Machine) -> Iterator[Finding]:
+    """Tell how many names of components stand under a common one, and why."""
+    for reason, count in sorted(machine.traces.lost.get(schema.FOLDED, {}).items()):
+        what = f"{count:,} name{'s' * (count > 1)} of components told under a common one: {safe(reason)}"
+        yield note(what, NAMED.get(reason, UNKNOWN), reason=reason, count=count)
+
+
+def forgotten(machine: Machine) -> Iterator[Finding]:
+    """Tell what processes no longer knew of their conversations, or never found in them."""
+    for kind, count in sorted(machine.traces.lost.get(schema.FORGOTTEN, {}).items()):
+        what = f"lost of conversations and named texts: {safe(kind)}, {count:,} times"
+        yield note(what, WITHOUT.get(kind, UNKNOWN), kind=kind, count=count)

@@ -140,7 +140,9 @@ def status() -> dict[str, Any]:
         ``missing`` (the SDK is there, the place is not), ``not installed`` or ``off``;
         ``frameworks``: the same by name, ``read`` where they are asked for names;
         ``errors``: internal errors by kind; ``dropped``: telemetry lost, by reason;
-        ``estimates``: calls whose count was no exact one, by method; ``factors``: what models count
+        ``estimates``: calls whose count was no exact one, by method; ``folded``: names of
+        components told under a common one, by reason; ``open``: calls that have not ended, and
+        the seconds since the oldest of them began; ``factors``: what models count
         for each token of ours, as their reported usage says, by model and host; ``marks``: what became
         of the names that the application gave, and how many blocks of prompts there was no room to
         know again; ``learned``: limits that providers' refusals told, by model and host; ``aside``:
@@ -151,7 +153,7 @@ def status() -> dict[str, Any]:
     from tokentrace import context, guard, telemetry
     from tokentrace.counting import waste
     from tokentrace.instrument.aside import BENCH
-    from tokentrace.telemetry import weighing
+    from tokentrace.telemetry import losses, weighing
 
     rows = {f"{hook.module}:{hook.attr}": _state_of(hook) for hook in HOOKS}
     return {
@@ -160,7 +162,9 @@ def status() -> dict[str, Any]:
         "frameworks": {one.name: _state_of_framework(one) for one in frameworks.FRAMEWORKS},
         "errors": dict(_failsafe.failures),
         "dropped": dict(telemetry.dropped()),
-        "estimates": dict(state.estimates),
+        "estimates": dict(losses.estimates),
+        "folded": dict(losses.folded),
+        "open": telemetry.open_calls(),
         "marks": {**context.status(), **waste.status()},
         "learned": guard.learned_limits(),
         "factors": learning.learned_factors(),

@@ -26,7 +26,8 @@ from tokentrace.instrument.counts import Counts
 from tokentrace.instrument.hooks import Hook
 from tokentrace.instrument.requests import Request, reader
 from tokentrace.instrument.waiting import after, opened, prepared
-from tokentrace.prompt import EXACT, CallRecord, LimitReport, Prompt, Usage
+from tokentrace.prompt import CallRecord, LimitReport, Prompt, Usage
+from tokentrace.telemetry import losses
 
 UNKNOWN = Usage()
 
@@ -168,11 +169,9 @@ class Call:
 
     def _recorded(self, counts: Counts, report: LimitReport, saved: int) -> CallRecord:
         """Return the call's record, and count whether it is an estimate."""
-        count = report.count
-        if count.method != EXACT:
-            state.estimates[count.method] += 1
         where = records.Where(self.place, counts.lineage, counts.standing)
         record = records.record(self.request, counts.prompt, report, where, saved)
+        losses.note(report.count, record)
         return record if record.turn == counts.turn else replace(record, turn=counts.turn)
 
     def _opened(self, counts: Counts, record: CallRecord) -> None:
@@ -223,7 +222,7 @@ class Call:
         attempt(guard.act, self.guard, report, counts.lineage)
         self.flying = flight.begun(counts, reading.fresh, partial(self._land, counts, reading))
         if self.flying is None:
-            state.estimates[report.count.method] += 1
+            losses.note(report.count, record)
             counts.note(report.count)
         return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +34,6 @@ settings: Settings | None = None
 templates = Templates()
 hooked: dict[Any, tuple[Any, str, Any]] = {}
 taken: dict[Any, list[Callable[[], Any]]] = {}  # what others kept of a hook's callable, to put back
-estimates: Counter[str] = Counter()
 
 
 def configure(new: Settings | None) -> None:

@@ -12,7 +12,7 @@ from tokentrace.errors import InputError
 from tokentrace.readers import Problems, lines
 from tokentrace.readers.otlp_json import Attribute
 
-KEYS = {schema.INTERNAL_ERRORS: schema.FAILURE, schema.DROPPED: schema.DROP_REASON}
+KEYS = schema.LOSSES
 MARK = b'"resourceMetrics"'
 HEAD = 200  # bytes of a line in which the mark stands
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tokentrace import schema
+from tokentrace import _late, schema
 from tokentrace._failsafe import attempt
 from tokentrace.prompt import CallRecord, Event, Record
 from tokentrace.telemetry import peers, sources
@@ -22,6 +22,7 @@ from tokentrace.telemetry.sources import (
     enabled,
     flush,
     folder,
+    open_calls,
     reset,
     settings,
     shutdown,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Handle", "Settings", "alone", "configure", "dropped", "emit", "enabled", "flush", "folder", "open_assembly", "open_call",
-    "open_turn", "record_of", "reset", "settings", "shutdown", "wanted",
+    "open_calls", "open_turn", "record_of", "reset", "settings", "shutdown", "wanted",
 ]  # fmt: skip
 
 _NOTHING: Mapping[str, Any] = {}
@@ -84,7 +85,7 @@ def open_call(
     if theirs is None and not on:
         return Handle()
     handle = _own(record, parent, attributes, line) if theirs is None else _on(theirs, record)
-    handle.measured = True
+    handle.measure()
     if theirs is not None:
         peers.tell(sdk)
     return handle
@@ -212,6 +213,10 @@ def emit(name: str, attributes: Mapping[str, Any], handle: Handle | None = None)
         attributes: by the short names of `schema.EVENTS`, cleaned here.
         handle: whose span; None is the current span, whosever it is.
     """
+    _late.tell(_emit, name, attributes, handle)
+
+
+def _emit(name: str, attributes: Mapping[str, Any], handle: Handle | None) -> None:
     if not enabled() and (handle is None or handle.span is None):
         return
     from opentelemetry import context, trace

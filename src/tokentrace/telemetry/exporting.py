@@ -74,6 +74,7 @@ class Batch:
         self._some, self._many, self._stop = (threading.Event() for _ in range(3))
         self._thread: threading.Thread | None = None
         self._sending = 0
+        self._given_up = False
 
     def put(self, item: Any) -> None:
         """Take ``item``, or count it as lost. Never waits."""
@@ -127,7 +128,7 @@ class Batch:
     def _drain(self) -> None:
         """Send everything that waits; an Event among the items is set when its turn comes."""
         with suppress_instrumentation():
-            while self._queue:
+            while self._queue and not self._given_up:
                 batch: list[Any] = []
                 marker: threading.Event | None = None
                 while self._queue and len(batch) < self._size and marker is None:
@@ -144,8 +145,10 @@ class Batch:
         if batch:
             self._sending = len(batch)
             lost = attempt(self._send, batch, default=FAILED)
-            self._sending = 0
-            if lost:
+            with self._lock:
+                self._sending = 0
+                told = self._given_up
+            if lost and not told:
                 self._count(lost, len(batch))
 
     def flush(self, timeout: float) -> bool:
@@ -173,7 +176,10 @@ class Batch:
             return
         thread.join(max(0.0, timeout))
         if thread.is_alive():
-            self._count(LEFT, len(self._queue) + self._sending)
+            with self._lock:  # what is under way counts once, whatever becomes of it
+                self._given_up = True
+                left = len(self._queue) + self._sending
+            self._count(LEFT, left)
 
 
 def _close_with_child(batch: Batch) -> None:

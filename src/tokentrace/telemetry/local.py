@@ -30,6 +30,7 @@ WRITE_BYTES = 256 * 2**10
 # Others write between two of our looks: a file's room is kept free and shared out among them.
 KEEP_BYTES = FOLDER_BYTES - FILE_BYTES
 LEAST_LOOK = 64 * 2**10
+TRIES = 3
 
 OURS = re.compile(r"tokentrace-\d{8}T\d{6}-\d+(-\d+)?\.jsonl\Z")
 
@@ -120,6 +121,14 @@ class LocalExporter(SpanExporter):
         self._open()
 
     def _open(self) -> None:
+        """Open a file; once more where somebody deletes the folder in this very moment."""
+        for _ in range(TRIES - 1):
+            with suppress(FileNotFoundError):
+                self._create()
+                return
+        self._create()
+
+    def _create(self) -> None:
         if make_folder(self.folder):
             _failsafe.LOG.debug("made %s", self.folder)
         self._files = prune(self.folder, "")

@@ -35,6 +35,7 @@ def shown(name: str) -> str:
     known = spelled(name)
     if known not in _names:
         if len(_names) >= schema.MOST_METRIC_NAMES:
+            losses.folded[losses.METRICS_FULL] += 1
             return schema.REST
         _names.add(known)
     return known

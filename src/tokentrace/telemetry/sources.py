@@ -17,9 +17,9 @@ from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from tokentrace import _config, schema
+from tokentrace import _config, _late, schema
 from tokentrace._failsafe import attempt
-from tokentrace.telemetry import meters, weighing
+from tokentrace.telemetry import losses, meters, weighing
 from tokentrace.telemetry.meters import Meters
 
 if TYPE_CHECKING:
@@ -74,8 +74,11 @@ class _State:
 
 _state = _State()
 # What has spans left to end when everything is sent or closed.
-CLOSING: list[Callable[[], Any]] = []
+CLOSING: list[Callable[[], Any]] = [_late.drain]
 _dropped: Counter[str] = Counter()
+OPEN: dict[
+    int, int
+] = {}  # of each call that is open, by its handle: when it began, as `steady` tells
 
 
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────
@@ -93,6 +96,7 @@ def configure(**changes: Any) -> None:
     _state.disabled = _config.sdk_disabled()
     _state.most = _config.attribute_bytes()
     _state.forget()
+    _late.listen()
     # A first call may come from an exit handler, when a provider's own would no longer be heard.
     atexit.unregister(shutdown)
     atexit.register(shutdown)
@@ -167,6 +171,8 @@ def reset() -> None:
     _state.settings, _state.disabled = Settings(), False
     _state.most = _config.ATTRIBUTE_BYTES
     _dropped.clear()
+    OPEN.clear()
+    losses.reset()
     weighing.reset()
     meters.reset()
 
@@ -174,6 +180,13 @@ def reset() -> None:
 def dropped() -> Mapping[str, int]:
     """Return how many spans and log records our own providers lost, by reason."""
     return _dropped
+
+
+def open_calls() -> dict[str, float]:
+    """Return how many calls have not ended yet, and the seconds since the oldest of them began."""
+    begun = tuple(OPEN.values())
+    oldest = settings().steady() - min(begun) if begun else 0
+    return {"calls": len(begun), "oldest_s": round(oldest / 1e9, 3)}
 
 
 def folder() -> str:
@@ -219,6 +232,7 @@ def _count_dropped(reason: str, items: int) -> None:
 def _after_fork() -> None:
     _state.lock = threading.Lock()
     _dropped.clear()
+    OPEN.clear()
     weighing.reset()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tokentrace import schema
+from tokentrace import _late, schema
 from tokentrace.fitting import EVENT_BYTES, LINK_BYTES, SPAN_BYTES
 from tokentrace.prompt import CallRecord, Record
 from tokentrace.telemetry import sources, weighing
@@ -47,6 +47,11 @@ class Handle:
         self.most = sources.most()
         self._wall = sources.settings().wall()
         self._started = sources.settings().steady()
+
+    def measure(self) -> None:
+        """Have the call's metrics recorded when it is closed; until then it counts as open."""
+        self.measured = True
+        sources.OPEN[id(self)] = self._started
 
     @property
     def recording(self) -> bool:
@@ -188,9 +193,16 @@ class Handle:
             self._open.pop()
         except IndexError:
             return
+        sources.OPEN.pop(id(self), None)
         lasted = self.elapsed() if lasted is None else lasted
         failure = error_type(error) if error is not None else getattr(record, "error_type", "")
         self.detach()
+        _late.tell(self._closed, record, failure, lasted, overhead)
+
+    def _closed(
+        self, record: Record | None, failure: str, lasted: int, overhead: float | None
+    ) -> None:
+        """End the span and record the metrics."""
         try:
             self._finish(record, failure, lasted)
         finally:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tokentrace import _late
 from tokentrace.prompt import CallRecord, ContextRecord, Record
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Captured:
         from tokentrace.instrument.aside import BENCH
 
         BENCH.settle()
+        _late.drain()
         return self._spans()
 
     @property
