@@ -62,7 +62,8 @@ class Walker:
         """Return the messages, those of the last request where they are the same."""
         if type(raw) is not list or not raw:
             return each(raw, read)
-        key = ("messages", self.api, *_fingerprint(raw))
+        # The reader with them: of one api some bodies are read as Anthropic's, others as Nova's.
+        key = ("messages", self.api, read, *_fingerprint(raw))
         last: Snapshot | None = STORE.get(key)
         snapshot = _first(raw, read) if last is None else _next(raw, read, last)
         if snapshot.size < LARGEST_SHARE:

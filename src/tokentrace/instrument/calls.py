@@ -23,7 +23,7 @@ from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
 from tokentrace.counting.waste import UNSEEN
 from tokentrace.errors import TokentraceError
-from tokentrace.instrument import asking, caching, learning, records, state
+from tokentrace.instrument import asking, caching, content, learning, records, state
 from tokentrace.instrument.answers import Answer, Lines
 from tokentrace.instrument.hooks import Hook
 from tokentrace.instrument.requests import Request, reader
@@ -275,9 +275,7 @@ class Call:
         )
         if self.span.recording:
             self.request.hush()
-            if state.settings and state.settings.capture_content:
-                text = records.content(self.request.body, self.span.most)
-                self.span.set({schema.INPUT_MESSAGES: text})
+            self.span.set(content.captured(self.request.body, self.span.most))
 
     def _act(self, report: LimitReport, saved: int) -> None:
         """Warn or refuse; a refused call was never sent, so its lineage does not know it."""
