@@ -14,7 +14,7 @@ import atheris
 os.environ["TOKENTRACE_STRICT"] = "1"
 os.environ["TOKENTRACE_DIR"] = os.devnull
 with atheris.instrument_imports(include=["tokentrace"]):
-    from fuzzing import checks, mutating, targets
+    from fuzzing import checks, kept, mutating, targets
 
     for room in (
         "analysis",
@@ -39,7 +39,7 @@ def main() -> None:
         tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
     )
     targets.ready()
-    for at, seed in enumerate(target.seeds()):
+    for at, seed in enumerate([*target.seeds(), *kept.inputs(name)]):
         (Path(seeds) / f"seed-{at:03}").write_bytes(seed)
 
     def change(data: bytes, size: int, seed: int) -> bytes:

@@ -63,7 +63,8 @@ class Walker:
         if type(raw) is not list or not raw:
             return each(raw, read)
         # The reader with them: of one api some bodies are read as Anthropic's, others as Nova's.
-        key = ("messages", self.api, read, *_fingerprint(raw))
+        reader = (getattr(read, "__module__", ""), getattr(read, "__qualname__", ""))
+        key = ("messages", self.api, *reader, *_fingerprint(raw))
         last: Snapshot | None = STORE.get(key)
         snapshot = _first(raw, read) if last is None else _next(raw, read, last)
         if snapshot.size < LARGEST_SHARE:

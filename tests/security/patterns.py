@@ -1,0 +1,197 @@
+"""Every regular expression of the package, and texts that come as near to a match as they can."""
+
+from __future__ import annotations
+
+import ast
+import pkgutil
+import re
+import warnings
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import tokentrace
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from re import _constants as sre
+    from re import _parser as parser
+
+TOP = Path(tokentrace.__file__).parent
+FUNCTIONS = {"compile", "search", "match", "fullmatch", "sub", "split", "findall", "finditer"}
+REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT)
+ANY_REPEAT = (*REPEATS, sre.POSSESSIVE_REPEAT)
+DEPTH = 4
+
+
+def modules() -> Iterator[Any]:
+    """Yield every module of the package that can be imported here."""
+    for found in pkgutil.walk_packages(tokentrace.__path__, "tokentrace."):
+        if not found.name.startswith(("tokentrace.boot", "tokentrace.__main__", "tokentrace.pytest_plugin")):
+            yield import_module(found.name)
+
+
+def every() -> dict[str, re.Pattern[Any]]:
+    """Return the patterns by where they stand: those that modules hold, and those in their calls."""
+    found: dict[str, re.Pattern[Any]] = {}
+    for module in modules():
+        for name, held in vars(module).items():
+            for pattern in _inside(held, DEPTH):
+                found.setdefault(_key(pattern), pattern)
+        for pattern in _called(module):
+            found.setdefault(_key(pattern), pattern)
+    from tokentrace.providers import overflow
+    from tokentrace.readers import agent_log
+
+    told = [pattern for pattern, _ in overflow._patterns()]
+    for form in agent_log.shipped():
+        told += [form.scan, *(rule.pattern for rules in form.rules.values() for rule in rules)]
+        told += [rule.rows for rules in form.rules.values() for rule in rules if rule.rows]
+    for pattern in told:
+        found.setdefault(_key(pattern), pattern)
+    return found
+
+
+def _key(pattern: re.Pattern[Any]) -> str:
+    return f"{pattern.pattern!r:.160} {pattern.flags}"
+
+
+def _inside(held: Any, depth: int) -> Iterator[re.Pattern[Any]]:
+    if isinstance(held, re.Pattern):
+        yield held
+    elif depth and isinstance(held, (list, tuple, set, frozenset)):
+        for one in held:
+            yield from _inside(one, depth - 1)
+    elif depth and isinstance(held, dict):
+        for one in held.values():
+            yield from _inside(one, depth - 1)
+
+
+def _called(module: Any) -> Iterator[re.Pattern[Any]]:
+    """Yield the patterns that a module hands to functions of `re` as they stand in its source."""
+    path = getattr(module, "__file__", None)
+    if not path or not path.endswith(".py"):
+        return
+    for node in ast.walk(ast.parse(Path(path).read_text("utf-8"))):
+        called = node.func if isinstance(node, ast.Call) else None
+        if not isinstance(called, ast.Attribute) or called.attr not in FUNCTIONS or not node.args:
+            continue
+        first = node.args[0]
+        if ast.unparse(called.value) == "re" and isinstance(first, ast.Constant):
+            flags = re.VERBOSE if any("VERBOSE" in ast.unparse(one) for one in node.args[1:]) else 0
+            yield re.compile(first.value, flags)
+
+
+# ── texts ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def texts(pattern: re.Pattern[Any], size: int) -> Iterator[Any]:
+    """Yield texts of about ``size`` characters: every repeat pumped, behind what leads to it.
+
+    Each stands once with an end that nothing matches, and once as many short tries in a row.
+    """
+    tree = parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
+    every_pump = {pump for pump in _pumps(tree.data, "") if pump[1]}
+    for lead, pump in sorted(every_pump):
+        long = lead + pump * (size // len(pump))
+        many = (lead + pump * 3) * (size // (len(lead) + 3 * len(pump)))
+        for text in (long, f"{long}\0", f"{many}\0", pump * (size // len(pump)) + "\0"):
+            yield text.encode("utf-8", "replace") if isinstance(pattern.pattern, bytes) else text
+
+
+def _pumps(data: Any, lead: str) -> Iterator[tuple[str, str]]:
+    for kind, held in data:
+        if kind in ANY_REPEAT:
+            yield lead, _sample(held[2])
+            yield from _pumps(held[2], lead)
+            yield from ((lead + before, pump) for before, pump in _pumps(held[2], _sample(held[2])))
+        elif kind is sre.SUBPATTERN:
+            yield from _pumps(held[3], lead)
+        elif kind is sre.BRANCH:
+            for branch in held[1]:
+                yield from _pumps(branch, lead)
+        elif kind is sre.ATOMIC_GROUP:
+            yield from _pumps(held, lead)
+        lead += _sample([(kind, held)])
+
+
+def _sample(data: Any) -> str:
+    """Return a text that a piece of a pattern matches, as far as that is easily told."""
+    return "".join(_one(kind, held) for kind, held in data)
+
+
+def _one(kind: Any, held: Any) -> str:
+    if kind is sre.LITERAL:
+        return chr(held)
+    if kind is sre.NOT_LITERAL:
+        return "a" if held != ord("a") else "b"
+    if kind is sre.ANY:
+        return "a"
+    if kind is sre.IN:
+        return _member(held)
+    if kind in ANY_REPEAT:
+        return _sample(held[2]) * max(1, held[0])
+    if kind is sre.SUBPATTERN:
+        return _sample(held[3])
+    if kind is sre.ATOMIC_GROUP:
+        return _sample(held)
+    return _sample(held[1][0]) if kind is sre.BRANCH else ""
+
+
+CLASSES = {
+    sre.CATEGORY_DIGIT: "1", sre.CATEGORY_SPACE: " ", sre.CATEGORY_WORD: "a",
+    sre.CATEGORY_NOT_DIGIT: "a", sre.CATEGORY_NOT_SPACE: "a", sre.CATEGORY_NOT_WORD: "-",
+}  # fmt: skip
+
+
+def _member(held: Any) -> str:
+    """Return a member of a set of characters."""
+    if held[0][0] is sre.NEGATE:
+        taken = {chr(one) for kind, one in held[1:] if kind is sre.LITERAL}
+        spans = [one for kind, one in held[1:] if kind is sre.RANGE]
+        classes = [one for kind, one in held[1:] if kind is sre.CATEGORY]
+        for one in "a1 -é\n~":
+            spanned = any(low <= ord(one) <= high for low, high in spans)
+            classed = any(re.match(_CLASS[kind], one) for kind in classes)
+            if one not in taken and not spanned and not classed:
+                return one
+        return ""
+    kind, first = held[0]
+    if kind is sre.RANGE:
+        return chr(first[0])
+    return CLASSES[first] if kind is sre.CATEGORY else chr(first)
+
+
+_CLASS = {
+    sre.CATEGORY_DIGIT: r"\d", sre.CATEGORY_SPACE: r"\s", sre.CATEGORY_WORD: r"\w",
+    sre.CATEGORY_NOT_DIGIT: r"\D", sre.CATEGORY_NOT_SPACE: r"\S", sre.CATEGORY_NOT_WORD: r"\W",
+}  # fmt: skip
+
+
+# ── shapes ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def nested(pattern: re.Pattern[Any]) -> bool:
+    """Whether an unbounded repeat that gives back stands inside another one."""
+    return _nested(parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG).data, inside=False)
+
+
+def _nested(data: Any, *, inside: bool) -> bool:
+    for kind, held in data:
+        if kind in REPEATS:
+            endless = held[1] is sre.MAXREPEAT
+            if (inside and endless) or _nested(held[2], inside=inside or endless):
+                return True
+        elif kind is sre.POSSESSIVE_REPEAT:
+            if _nested(held[2], inside=inside):
+                return True
+        elif kind is sre.SUBPATTERN:
+            if _nested(held[3], inside=inside):
+                return True
+        elif kind is sre.ATOMIC_GROUP:
+            if _nested(held, inside=False):
+                return True
+        elif kind is sre.BRANCH and any(_nested(one, inside=inside) for one in held[1]):
+            return True
+    return False
