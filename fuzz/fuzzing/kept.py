@@ -21,7 +21,10 @@ def keep(name: str, folder: Path) -> None:
     """Add what a run reached: the smallest inputs, as long as there is room."""
     held = inputs(name)
     files = (path.read_bytes() for path in folder.iterdir()) if folder.is_dir() else iter(())
-    reached = sorted({data for data in files if 0 < len(data) <= LONGEST} - set(held), key=lambda one: (len(one), one))
+    reached = sorted(
+        {data for data in files if 0 < len(data) <= LONGEST} - set(held),
+        key=lambda one: (len(one), one),
+    )
     lines = [line(one) for one in held]
     for one in reached:
         lines.append(line(one))

@@ -85,7 +85,7 @@ def _edited(held: Any, chance: random.Random, words: Sequence[str]) -> Any:
     elif kind == 2:
         holder[key] = chance.choice(words)
     elif kind == 3:
-        holder[key] = [holder[key], *((_odd(chance) for _ in range(chance.choice((0, 1, 30)))))]
+        holder[key] = [holder[key], *(_odd(chance) for _ in range(chance.choice((0, 1, 30))))]
     elif kind == 4:
         del holder[key]
     elif isinstance(holder, dict):

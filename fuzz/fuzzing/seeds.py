@@ -516,18 +516,33 @@ def settings() -> list[bytes]:
 
 # ── what leaves ──────────────────────────────────────────────────────────────────────────────────
 
-def body_of(api: str, text: str, more: Any) -> dict[str, Any]:
+
+def body_of(text: str, more: Any) -> dict[str, Any]:
     """Return a request that holds a text wherever a conversation has text of somebody's."""
-    call = {"id": text, "type": "function", "function": {"name": "probe", "arguments": json.dumps({text: text})}}
+    call = {
+        "id": text,
+        "type": "function",
+        "function": {"name": "probe", "arguments": json.dumps({text: text})},
+    }
     image = {"type": "image_url", "image_url": {"url": f"https://x.test/{text}?key={text}"}}
-    blocks = [{"type": "text", "text": text}, {"type": "tool_result", "tool_use_id": text, "content": text}]
+    blocks = [
+        {"type": "text", "text": text},
+        {"type": "tool_result", "tool_use_id": text, "content": text},
+    ]
     messages = [
         {"role": "user", "content": text},
         {"role": "assistant", "content": text, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": text, "content": text, "name": text},
         {"role": "user", "content": [*blocks, image], "parts": [{"text": text}], "name": text},
     ]
-    body = {"model": "m", "messages": messages, "contents": messages, "input": messages, "prompt": text, "user": text}
+    body = {
+        "model": "m",
+        "messages": messages,
+        "contents": messages,
+        "input": messages,
+        "prompt": text,
+        "user": text,
+    }
     extra = {"metadata": {text: text}, "extra_headers": {"authorization": text}, "message": text}
     return {**body, **extra, **({"more": more} if more is not None else {})}
 
@@ -538,6 +553,8 @@ def prompts() -> list[bytes]:
         "the word is @@",
         'CONTEXT: {"@@": "@@", "k": {"@@": 1}}',
         "# @@\nx\n<@@>y</@@>\n## @@ @@",
-        "```json\n{\"@@\": 1, \"b\": \"@@\"}\n```",
+        '```json\n{"@@": 1, "b": "@@"}\n```',
     )
-    return _packed(*({"api": api, "text": text} for api, text in zip(DIALECTS, every * 5, strict=False)))
+    return _packed(
+        *({"api": api, "text": text} for api, text in zip(DIALECTS, every * 5, strict=False))
+    )

@@ -20,7 +20,6 @@ from fuzzing import seeds
 from fuzzing.checks import TOLD, hold, strings, value
 from tokentrace import analysis, dialects, schema
 from tokentrace.counting import claims, counter, files, sections
-from tokentrace.counting.rules.openai import Scope
 from tokentrace.counting.store import STORE
 from tokentrace.counting.text import ruler
 from tokentrace.dialects import DIALECTS
@@ -367,7 +366,9 @@ class Elements(HTMLParser):
         """Take note of one."""
         self.tags.add(tag)
         for name, told in attrs:
-            loads = name in {"src", "href", "action"} and not (told or "").startswith(("#", "data:,"))
+            loads = name in {"src", "href", "action"} and not (told or "").startswith(
+                ("#", "data:,")
+            )
             if name.startswith("on") or loads:
                 self.handlers.append(name)
 
@@ -383,11 +384,11 @@ def private(data: bytes) -> None:
     api = _api(given)
     state.templates.__init__()  # type: ignore[misc]
     EXPORTER.clear()
-    body = seeds.body_of(api, told, _held(given, "more"))
+    body = seeds.body_of(told, _held(given, "more"))
     try:
         with tokentrace.llm_call(body, api=api) as call:
             if len(data) % 3 == 0:
-                raise HostError(told)
+                fail(told)
             call.response({"id": "1", "usage": {"prompt_tokens": 5, "completion_tokens": 1}})
     except HostError:
         hold(len(data) % 3 == 0, "an error that nobody raised")
@@ -399,6 +400,11 @@ def private(data: bytes) -> None:
 
 class HostError(Exception):
     """The application's own."""
+
+
+def fail(text: str) -> None:
+    """Fail as an application does, with somebody's text in the error."""
+    raise HostError(text)
 
 
 # ── what they share ──────────────────────────────────────────────────────────────────────────────

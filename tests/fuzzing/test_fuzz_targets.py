@@ -79,9 +79,9 @@ PLANTS = {
 def test_a_planted_fault_is_found(name, monkeypatch):
     """The properties can be broken: a fault in the code under test raises with the seeds alone."""
     monkeypatch.setattr(*PLANTS[name])
+    every = inputs(name)
     with pytest.raises((checks.FindingError, TypeError, KeyError, AttributeError, AssertionError)):
-        for data in inputs(name):
-            checks.bounded(targets.TARGETS[name].run, data)
+        any(checks.bounded(targets.TARGETS[name].run, data) for data in every)
 
 
 def test_a_slow_input_is_found(monkeypatch):

@@ -28,7 +28,9 @@ DEPTH = 4
 def modules() -> Iterator[Any]:
     """Yield every module of the package that can be imported here."""
     for found in pkgutil.walk_packages(tokentrace.__path__, "tokentrace."):
-        if not found.name.startswith(("tokentrace.boot", "tokentrace.__main__", "tokentrace.pytest_plugin")):
+        if not found.name.startswith(
+            ("tokentrace.boot", "tokentrace.__main__", "tokentrace.pytest_plugin")
+        ):
             yield import_module(found.name)
 
 
@@ -36,7 +38,7 @@ def every() -> dict[str, re.Pattern[Any]]:
     """Return the patterns by where they stand: those that modules hold, and those in their calls."""
     found: dict[str, re.Pattern[Any]] = {}
     for module in modules():
-        for name, held in vars(module).items():
+        for held in list(vars(module).values()):
             for pattern in _inside(held, DEPTH):
                 found.setdefault(_key(pattern), pattern)
         for pattern in _called(module):
@@ -104,15 +106,9 @@ def _pumps(data: Any, lead: str) -> Iterator[tuple[str, str]]:
     for kind, held in data:
         if kind in ANY_REPEAT:
             yield lead, _sample(held[2])
-            yield from _pumps(held[2], lead)
             yield from ((lead + before, pump) for before, pump in _pumps(held[2], _sample(held[2])))
-        elif kind is sre.SUBPATTERN:
-            yield from _pumps(held[3], lead)
-        elif kind is sre.BRANCH:
-            for branch in held[1]:
-                yield from _pumps(branch, lead)
-        elif kind is sre.ATOMIC_GROUP:
-            yield from _pumps(held, lead)
+        for one in inner(kind, held):
+            yield from _pumps(one, lead)
         lead += _sample([(kind, held)])
 
 
@@ -126,17 +122,21 @@ def _one(kind: Any, held: Any) -> str:
         return chr(held)
     if kind is sre.NOT_LITERAL:
         return "a" if held != ord("a") else "b"
-    if kind is sre.ANY:
-        return "a"
-    if kind is sre.IN:
-        return _member(held)
+    if kind is sre.ANY or kind is sre.IN:
+        return _member(held) if held else "a"
+    first = next(iter(inner(kind, held)), ())
+    return _sample(first) * (max(1, held[0]) if kind in ANY_REPEAT else 1)
+
+
+def inner(kind: Any, held: Any) -> list[Any]:
+    """Return the pieces that a piece of a pattern is made of."""
     if kind in ANY_REPEAT:
-        return _sample(held[2]) * max(1, held[0])
+        return [held[2]]
     if kind is sre.SUBPATTERN:
-        return _sample(held[3])
+        return [held[3]]
     if kind is sre.ATOMIC_GROUP:
-        return _sample(held)
-    return _sample(held[1][0]) if kind is sre.BRANCH else ""
+        return [held]
+    return list(held[1]) if kind is sre.BRANCH else []
 
 
 CLASSES = {
@@ -179,19 +179,10 @@ def nested(pattern: re.Pattern[Any]) -> bool:
 
 def _nested(data: Any, *, inside: bool) -> bool:
     for kind, held in data:
-        if kind in REPEATS:
-            endless = held[1] is sre.MAXREPEAT
-            if (inside and endless) or _nested(held[2], inside=inside or endless):
-                return True
-        elif kind is sre.POSSESSIVE_REPEAT:
-            if _nested(held[2], inside=inside):
-                return True
-        elif kind is sre.SUBPATTERN:
-            if _nested(held[3], inside=inside):
-                return True
-        elif kind is sre.ATOMIC_GROUP:
-            if _nested(held, inside=False):
-                return True
-        elif kind is sre.BRANCH and any(_nested(one, inside=inside) for one in held[1]):
+        endless = kind in REPEATS and held[1] is sre.MAXREPEAT
+        if inside and endless:
+            return True
+        kept = inside and kind is not sre.ATOMIC_GROUP  # such a group gives nothing back
+        if any(_nested(one, inside=kept or endless) for one in inner(kind, held)):
             return True
     return False

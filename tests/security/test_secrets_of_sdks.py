@@ -21,7 +21,7 @@ from tokentrace.testing import capture
 
 SECRET = "Zq7secretQz7"
 PLANTED = f'{SECRET} {{"{SECRET}": "{SECRET}", "n": 1}}\n# {SECRET}\n<{SECRET}>x</{SECRET}> sk-{SECRET * 3}'
-ECHO = whole({"message": SECRET, "error": {"message": f"Incorrect API key provided: {SECRET}", "code": SECRET}}, status=401)  # fmt: skip
+ECHO = whole({"message": SECRET, "error": {"message": f"Incorrect API key provided: {SECRET}", "code": f"sk-{SECRET * 3}"}}, status=401)  # fmt: skip
 FORMS = ("plain", "async", "stream", "refused", "error in a stream")
 CASES = [
     pytest.param(name, form, id=f"{name}-{form}", marks=MARKS.get(row.sdk, ()))
@@ -58,7 +58,9 @@ def reported(captured) -> str:
     report = analysis.Report(captured.sessions)
     file = io.StringIO()
     text.render(report, Console(file=file, width=200))
-    return file.getvalue() + html.render(report) + report_json.render(report) + markdown.render(report)
+    return (
+        file.getvalue() + html.render(report) + report_json.render(report) + markdown.render(report)
+    )
 
 
 def measured(reader) -> str:
@@ -82,7 +84,9 @@ def test_nothing_of_it_is_told(server, name, form, caplog):
     assert "gen_ai.client.operation.duration" in numbers
     assert not [one for one in (*told, *said, shown, numbers) if SECRET in one]
     for header in server.requests[-1].headers.values():
-        credential = header.partition(" ")[2] if header.lower().startswith(("bearer", "basic")) else ""
+        credential = (
+            header.partition(" ")[2] if header.lower().startswith(("bearer", "basic")) else ""
+        )
         assert not credential or len(credential) < 6 or credential not in told[0]
 
 

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from tokentrace.report import answers, safe
 
 FORMULAS = ("=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "=cmd|' /C calc'!A0")
-CONTROLS = ("\x1b[2J", "\x1b]8;;http://x\x07", "\x9b31m", "a\u202eb", "\u2066", "\u200f", "\x00", "\r\n")
+CONTROLS = (
+    "\x1b[2J",
+    "\x1b]8;;http://x\x07",
+    "\x9b31m",
+    "a\u202eb",
+    "\u2066",
+    "\u200f",
+    "\x00",
+    "\r\n",
+)
 
 
 def rows(*values):

@@ -19,7 +19,10 @@ from tokentrace.instrument import state
 Redact = Callable[[str], str]
 
 MASKED = "[masked]"
-HELD = ("instructions", "system", "systemInstruction", "messages", "contents", "input")
+HELD = (
+    *("instructions", "system", "systemInstruction", "preamble", "chat_history", "messages"),
+    *("contents", "input", "prompt", "message"),
+)
 STRUCTURE = frozenset({"role", "type"})  # values that are words of the wire, and no text
 DEPTH, NODES = 64, 100_000
 CALLED = (
@@ -30,11 +33,19 @@ NAMED = re.compile(rf"(?:x-)?{CALLED}\Z", re.ASCII | re.IGNORECASE)
 MASKS = (
     (re.compile(r"\b(sk-|gsk_|xox[abprs]-|gh[opsu]_|AIza)[\w-]{12,}+", re.ASCII), rf"\1{MASKED}"),
     (re.compile(r"\bAKIA[0-9A-Z]{16}\b", re.ASCII), MASKED),
-    (re.compile(r"\b(bearer|basic)[ \t]{1,4}[\w.~+/=-]{8,}+", re.ASCII | re.IGNORECASE), rf"\1 {MASKED}"),
-    (re.compile(r"://[^\s/@:\"]{1,256}+:[^\s/@\"]{1,256}+@"), f"://{MASKED}@"),
-    (re.compile(rf"\b((?:x-)?(?:key|{CALLED}))=[^\s&\"',;]++", re.ASCII | re.IGNORECASE), rf"\1={MASKED}"),
     (
-        re.compile(rf"([\"'](?:x-)?{CALLED}[\"'][ \t]{{0,4}}:[ \t]{{0,4}}[\"'])[^\"'\s]++", re.IGNORECASE),
+        re.compile(r"\b(bearer|basic)[ \t]{1,4}[\w.~+/=-]{8,}+", re.ASCII | re.IGNORECASE),
+        rf"\1 {MASKED}",
+    ),
+    (re.compile(r"://[^\s/@:\"]{1,256}+:[^\s/@\"]{1,256}+@"), f"://{MASKED}@"),
+    (
+        re.compile(rf"\b((?:x-)?(?:key|{CALLED}))=[^\s&\"',;]++", re.ASCII | re.IGNORECASE),
+        rf"\1={MASKED}",
+    ),
+    (
+        re.compile(
+            rf"([\"'](?:x-)?{CALLED}[\"'][ \t]{{0,4}}:[ \t]{{0,4}}[\"'])[^\"'\s]++", re.IGNORECASE
+        ),
         rf"\1{MASKED}",
     ),
 )
