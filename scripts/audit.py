@@ -26,6 +26,7 @@ KNOWN = (
 # Of these the metadata names none; looked up 2026-11-30.
 SAID: dict[str, str] = {}
 UNREACHED = ("ConnectionError", "ConnectionRefused", "Max retries", "timed out", "ServiceError", "NameResolution", "ProxyError", "SSLError", "HTTPError")  # fmt: skip
+UNSEEN = "could not be audited"
 
 
 def licence(found: Distribution) -> str:
@@ -63,6 +64,12 @@ def holes() -> tuple[bool, str]:
         return False, "no advisory database answered: known holes were not looked up"
     if any(one in ran.stderr for one in UNREACHED):
         return False, "no advisory database can be reached: known holes were not looked up"
+    unseen = ran.stdout.count(UNSEEN)
+    if unseen * 2 > len(list(distributions())):  # an index that serves packages and no advisories
+        return (
+            False,
+            f"the database knows nothing of {unseen} packages: known holes were not looked up",
+        )
     return ran.returncode != 0, ran.stdout + ran.stderr
 
 

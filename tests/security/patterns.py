@@ -7,6 +7,7 @@ import pkgutil
 import re
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ with warnings.catch_warnings():
 
 TOP = Path(tokentrace.__file__).parent
 FUNCTIONS = {"compile", "search", "match", "fullmatch", "sub", "split", "findall", "finditer"}
+ANCHORED = {"match", "fullmatch"}
 REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT)
 ANY_REPEAT = (*REPEATS, sre.POSSESSIVE_REPEAT)
 DEPTH = 4
@@ -34,29 +36,48 @@ def modules() -> Iterator[Any]:
             yield import_module(found.name)
 
 
-def every() -> dict[str, re.Pattern[Any]]:
-    """Return the patterns by where they stand: those that modules hold, and those in their calls."""
-    found: dict[str, re.Pattern[Any]] = {}
-    for module in modules():
-        for held in list(vars(module).values()):
-            for pattern in _inside(held, DEPTH):
-                found.setdefault(_key(pattern), pattern)
-        for pattern in _called(module):
-            found.setdefault(_key(pattern), pattern)
-    from tokentrace.providers import overflow
-    from tokentrace.readers import agent_log
+def every() -> dict[str, tuple[re.Pattern[Any], bool]]:
+    """Return the patterns by what they are, each with whether it is only ever matched at a beginning.
 
-    told = [pattern for pattern, _ in overflow._patterns()]
-    for form in agent_log.shipped():
-        told += [form.scan, *(rule.pattern for rules in form.rules.values() for rule in rules)]
-        told += [rule.rows for rules in form.rules.values() for rule in rules if rule.rows]
-    for pattern in told:
-        found.setdefault(_key(pattern), pattern)
+    They are those that modules hold, those that stand in calls, and those that are made of tables.
+    """
+    found: dict[str, tuple[re.Pattern[Any], bool]] = {}
+    for module in modules():
+        source = _source(module)
+        told = [
+            (pattern, _anchored(source, name))
+            for name, held in list(vars(module).items())
+            for pattern in _inside(held, DEPTH)
+        ]
+        for pattern, anchored in (*told, *_called(source), *_made()):
+            key = f"{pattern.pattern!r:.160} {pattern.flags}"
+            found[key] = (pattern, anchored and found.get(key, (pattern, True))[1])
     return found
 
 
-def _key(pattern: re.Pattern[Any]) -> str:
-    return f"{pattern.pattern!r:.160} {pattern.flags}"
+def _source(module: Any) -> str:
+    path = getattr(module, "__file__", None) or ""
+    return Path(path).read_text("utf-8") if path.endswith(".py") else ""
+
+
+def _anchored(source: str, name: str) -> bool:
+    """Whether a module uses a pattern by that name, and only to match from a beginning."""
+    used = set(re.findall(rf"\b{name}\.(\w+)\(", source)) & FUNCTIONS
+    return bool(used) and used <= ANCHORED
+
+
+@cache
+def _made() -> tuple[tuple[re.Pattern[Any], bool], ...]:
+    """Return the patterns of refusals and of logs."""
+    from tokentrace.providers import overflow
+    from tokentrace.readers import agent_log
+
+    told = [(pattern, False) for pattern, _ in overflow._patterns()]
+    for form in agent_log.shipped():
+        rules = [rule for some in form.rules.values() for rule in some]
+        told += [(one, True) for one in (form.scan, *(rule.pattern for rule in rules))]
+        told += [(rule.rows, True) for rule in rules if rule.rows]
+    return tuple(told)
 
 
 def _inside(held: Any, depth: int) -> Iterator[re.Pattern[Any]]:
@@ -70,19 +91,15 @@ def _inside(held: Any, depth: int) -> Iterator[re.Pattern[Any]]:
             yield from _inside(one, depth - 1)
 
 
-def _called(module: Any) -> Iterator[re.Pattern[Any]]:
+def _called(source: str) -> Iterator[tuple[re.Pattern[Any], bool]]:
     """Yield the patterns that a module hands to functions of `re` as they stand in its source."""
-    path = getattr(module, "__file__", None)
-    if not path or not path.endswith(".py"):
-        return
-    for node in ast.walk(ast.parse(Path(path).read_text("utf-8"))):
+    for node in ast.walk(ast.parse(source)):
         called = node.func if isinstance(node, ast.Call) else None
-        if not isinstance(called, ast.Attribute) or called.attr not in FUNCTIONS or not node.args:
+        if not isinstance(called, ast.Attribute) or called.attr not in FUNCTIONS - {"compile"}:
             continue
-        first = node.args[0]
+        first = node.args[0] if node.args else None
         if ast.unparse(called.value) == "re" and isinstance(first, ast.Constant):
-            flags = re.VERBOSE if any("VERBOSE" in ast.unparse(one) for one in node.args[1:]) else 0
-            yield re.compile(first.value, flags)
+            yield re.compile(first.value), called.attr in ANCHORED
 
 
 # ── texts ────────────────────────────────────────────────────────────────────────────────────────
