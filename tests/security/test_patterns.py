@@ -16,7 +16,11 @@ ALLOWED_S = 0.02  # on a machine that needs `USUAL_S` for `plain`
 USUAL_S = 0.0004
 TRIES = 5
 # Given only so many characters of a text by whoever uses it.
-CLIPPED = {"data:([^;,]*)": 200}  # the head of a data URL
+CLIPPED = {
+    "data:([^;,]*)": 200,  # the head of a data URL
+    ".*search-preview|": 200,  # the name of a model
+    "OTEL_\\w+_LIMIT": 200,  # the name of a variable
+}
 EVERY = patterns.every()
 
 
