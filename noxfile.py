@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 import shutil
 import subprocess
+import sys
 
 import nox
 
@@ -22,7 +23,8 @@ FLEET = nox.project.dependency_groups(PROJECT, "fleet")
 LIVING = nox.project.dependency_groups(PROJECT, "lifecycle")
 BROWSING = nox.project.dependency_groups(PROJECT, "browser")
 DOCS = nox.project.dependency_groups(PROJECT, "docs")
-CODE = ("src", "tests", "examples", "scripts", "bench", "noxfile.py")
+CODE = ("src", "tests", "examples", "scripts", "bench", "fuzz", "noxfile.py")
+ENGINE = "atheris==3.0.0"  # the fuzzer; as in fuzz/__main__.py
 
 # The versions of each SDK whose hooks are promised: the table beside the hooks.
 SDKS = runpy.run_path("src/tokentrace/instrument/hooks.py")["SDKS"]
@@ -219,6 +221,30 @@ def backends(session: nox.Session) -> None:
         session.skip("no Go here: the Collector and Jaeger are not built, and their tests not run")
     session.install(".[cost,demo]", *PYTEST)
     session.run("python", "scripts/backends", "test", "--", *session.posargs)
+
+
+@nox.session(python=at_hand("3.11"))
+def fuzz(session: nox.Session) -> None:
+    """Fuzz each reader of foreign input for some seconds; `python fuzz` does so for as long as you like."""
+    if not sys.platform.startswith("linux"):
+        session.skip("the fuzzing engine has wheels for Linux alone")
+    session.install(ENGINE, "-e", ".")
+    session.run("python", "fuzz", "--here", "--seconds", "8", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel twice: the same bytes, and nothing foreign in them."""
+    session.install("build")
+    session.run("python", "scripts/wheel.py")
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Check what is installed: that it fits together, its licences, and known holes where a database answers."""
+    session.install(".[demo]", "pip", "pip-audit")
+    session.run("python", "-m", "pip", "check")
+    session.run("python", "scripts/audit.py")
 
 
 @nox.session

@@ -9,6 +9,7 @@ from collections import deque
 import pytest
 
 import tokentrace
+from tokentrace.counting.counter import measure
 from tokentrace.counting.memory import Odd, Walker, weigh
 from tokentrace.counting.memory import copy as copied
 from tokentrace.counting.store import STORE
@@ -185,3 +186,15 @@ def _edit(rng, messages):
         for message in messages:
             for call in message.get("tool_calls") or ():
                 call["function"]["name"] = "renamed_tool"
+
+
+def test_another_reader_of_the_same_api_begins_afresh():
+    """Bedrock's bodies are read in several forms: what one reader made is nothing to another."""
+    said = {"role": "user", "content": "Be brief."}
+    typed = {"model": "m", "messages": [said, "x", {"role": "user", "content": ["fine", "-7"]}]}
+    plain = {**typed, "messages": typed["messages"][:-1]}
+    STORE.clear()
+    _, fresh = measure(typed, api="bedrock.invoke")
+    STORE.clear()
+    measure(plain, api="bedrock.invoke")
+    assert measure(typed, api="bedrock.invoke")[1] == fresh

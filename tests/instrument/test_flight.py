@@ -20,7 +20,7 @@ from tokentrace import Guard, readers, schema
 from tokentrace.counting.counter import counted, read
 from tokentrace.counting.store import STORE
 from tokentrace.guard import decide
-from tokentrace.instrument import aside, flight, state
+from tokentrace.instrument import aside, flight
 from tokentrace.instrument.aside import BENCH, Work
 from tokentrace.prompt import CallRecord
 from tokentrace.readers import Problems

@@ -162,3 +162,12 @@ def test_a_file_wins_over_a_name(here):
     """Where a file is called as a scenario of the package, the file is meant."""
     (here / "quick").write_text(GOOD)
     assert loading.load("quick").name == "x"
+
+
+def test_a_key_that_looks_like_a_place_is_one_line(tmp_path):
+    """A long key of the words with which places are told costs no time, and is told as unknown."""
+    path = tmp_path / "odd.yaml"
+    key = " - at `$" * 100_000
+    path.write_text(f"{GOOD}? '{key}'\n: x\n")
+    with pytest.raises(InputError, match="unknown"):
+        loading.load(str(path))

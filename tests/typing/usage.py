@@ -18,6 +18,7 @@ tokentrace.instrument(
     sdks=["openai"],
     sections=["core_goal", "history"],
     capture_content=False,
+    redact=str.strip,
     exporter="otlp",
 )
 tokentrace.instrument(guard=False, sections=False)

@@ -48,6 +48,7 @@ class Snapshot:
         kept: what else is known of these very messages, by whoever looked at them.
         behind: the same of the snapshot before, where these messages only go on from it.
         made: what was made of whole requests with these messages, see `made`.
+        reader: which of the dialect's functions read the messages.
     """
 
     raw: list[Any]
@@ -62,6 +63,7 @@ class Snapshot:
     kept: dict[Any, Any] = field(default_factory=dict)
     behind: dict[Any, Any] = field(default_factory=dict)
     made: list[Any] = field(default_factory=list)
+    reader: tuple[str, str] = ("", "")
 
 
 class Walker:
@@ -84,14 +86,18 @@ class Walker:
         """Return the messages, those of the last request where they are the same."""
         if type(raw) is not list or not raw:
             return each(raw, read)
+        # Of one api some bodies are read as Anthropic's, others as Nova's.
+        reader = getattr(read, "__module__", ""), getattr(read, "__qualname__", "")
         self.raw = raw
         self._key = _key(self.api, raw)
         last: Snapshot | None = STORE.get(self._key)
+        last = last if last is not None and last.reader == reader else None
         if last is not None and alike(raw, last.raw):
             self.snapshot = last
             return last.messages
         self.fresh = True
         snapshot = _first(raw, read) if last is None else _next(raw, read, last)
+        snapshot.reader = reader
         self.snapshot = snapshot
         self.keep(0)
         return snapshot.messages

@@ -204,7 +204,7 @@ def _listed(content: Any) -> Sequence[Any]:
 
 def _inside(block: Any) -> tuple[Part, ...]:
     """Read a block of a tool's result; results of server tools are JSON of their own kinds."""
-    if get(block, "type") in BLOCKS or isinstance(block, str):
+    if text_of(get(block, "type")) in BLOCKS or isinstance(block, str):
         return _block(block)
     references = items(get(block, "tool_references"))
     if references:

@@ -194,7 +194,7 @@ def _server_output(held: Mapping[str, Any]) -> Message:
     output = held.get("output", held.get("result"))
     if isinstance(output, str | list | tuple):
         return _result({**held, "output": output})
-    part = chat.part_of(output) if get(output, "type") in chat.PARTS else None
+    part = chat.part_of(output) if text_of(get(output, "type")) in chat.PARTS else None
     result = Part("result", "" if part else compact(output), id=text_of(held.get("call_id")))
     return Message("tool", (result, part) if part else (result,))
 
@@ -263,7 +263,7 @@ def fold(usage: Usage, chunk: Any) -> Usage:
     response = get(chunk, "response")
     if response is None:
         return usage
-    if get(chunk, "type") in ENDINGS or get(response, "usage") is not None:
+    if text_of(get(chunk, "type")) in ENDINGS or get(response, "usage") is not None:
         usage = chat.numbers(get(response, "usage"), usage)
         return _named(usage, response)
     return replace(

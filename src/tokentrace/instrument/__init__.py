@@ -53,6 +53,7 @@ def instrument(
     sdks: Iterable[str] | None = None,
     sections: bool | Iterable[str] = True,
     capture_content: bool = False,
+    redact: Callable[[str], str] | None = None,
     exporter: Any = "auto",
 ) -> None:
     """Count, attribute, guard and trace every LLM call of this process, past clients included.
@@ -68,10 +69,12 @@ def instrument(
         sdks: names of the SDKs to hook; None is all.
         sections: split text by its own JSON keys, tags and headings; or the names to look for.
         capture_content: put the prompt's text on the spans. Off unless you say so.
+        redact: called with each text that ``capture_content`` puts there, returns what may be told;
+            where it raises or returns no text, none of that request's is. Keys are masked anyway.
         exporter: ``auto``, ``otlp``, ``local``, ``none`` or a ``SpanExporter``, for as long as
             the application has set no provider of its own.
     """
-    settings = state.settled(guard, sections, capture_content, sdks)
+    settings = state.settled(guard, sections, capture_content, sdks, redact)
     _begin(
         settings,
         service_name=service_name,

@@ -9,6 +9,7 @@ from typing import Any
 
 from tokentrace._shapes.responses import FIRST_ERROR
 from tokentrace._shapes.text import decoded
+from tokentrace.instrument.content import masked
 
 LONGEST_LINE = 16 * 2**20
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
@@ -63,7 +64,12 @@ def _error(body: Any, status: int | None) -> str:
         return ""
     known = error if isinstance(error, Mapping) else {}
     codes = (known.get("code"), known.get("type"), status)
-    return next((text for code in codes if CODE.match(text := str(code or ""))), OTHER)
+    return next((text for code in codes if _is_code(text := str(code or ""))), OTHER)
+
+
+def _is_code(text: str) -> bool:
+    """Whether a text is a name, and not a key that a host repeats."""
+    return CODE.match(text) is not None and masked(text) == text
 
 
 class Lines:

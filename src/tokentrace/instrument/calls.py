@@ -19,7 +19,7 @@ from tokentrace import _deliver, _shapes, dialects, guard, schema, telemetry, tu
 from tokentrace._failsafe import OnError, attempt
 from tokentrace.counting.reading import Again, Reading
 from tokentrace.errors import TokentraceError
-from tokentrace.instrument import asking, caching, flight, learning, records, state
+from tokentrace.instrument import asking, caching, content, flight, learning, records, state
 from tokentrace.instrument.answers import Answer, Lines
 from tokentrace.instrument.aside import Work
 from tokentrace.instrument.counts import Counts
@@ -183,9 +183,7 @@ class Call:
         )
         if self.span.recording:
             self.request.hush()
-            if state.settings and state.settings.capture_content:
-                text = records.content(self.request.body, self.span.most)
-                self.span.set({schema.INPUT_MESSAGES: text})
+            self.span.set(content.captured(self.request.body, self.span.most))
 
     def _act(self, counts: Counts, report: LimitReport, saved: int) -> None:
         """Warn or refuse; a refused call was never sent, so its lineage does not know it."""

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from tokentrace import guard, providers, schema
 from tokentrace._failsafe import attempt
 from tokentrace.counting.waste import DUPLICATE
-from tokentrace.fitting import dumped
 from tokentrace.insights import cost
 from tokentrace.instrument import state
 from tokentrace.instrument.hooks import OPERATIONS
@@ -289,14 +288,3 @@ def _interval(coming: Forecast | None) -> dict[str, Any]:
 def shown(name: str) -> str:
     """Return a component's name where it may leave the process, else that of all such."""
     return name if state.templates.public(name) else f"{SECTION}{OTHER}"
-
-
-def content(body: Mapping[str, Any], most: int) -> str:
-    """Return the prompt's text for those who asked for it: JSON of at most ``most`` bytes.
-
-    The newest messages stay; what was left out or cut bears a mark, see `fitting.dumped`.
-    """
-    whole = {
-        key: body[key] for key in ("instructions", "system", "messages", "input") if key in body
-    }
-    return dumped(whole, most)

@@ -19,6 +19,7 @@ class Settings:
         guard: None when it is off.
         sections: whether text is split by its own structure, or the names that may be told.
         capture_content: whether text goes onto spans.
+        redact: what each such text goes through first, None for nothing but our own masks.
         sdks: the SDKs to hook, None for all.
         costs: whether what calls cost goes onto spans.
     """
@@ -28,6 +29,7 @@ class Settings:
     capture_content: bool = False
     sdks: frozenset[str] | None = None
     costs: bool = False
+    redact: Callable[[str], str] | None = None
 
 
 settings: Settings | None = None
@@ -50,8 +52,11 @@ def settled(
     sections: bool | Iterable[str],
     capture_content: bool,
     sdks: Iterable[str] | None,
+    redact: Callable[[str], str] | None = None,
 ) -> Settings:
     """Return the settings that arguments of `instrument` mean, with the environment's."""
+    if redact is not None and not callable(redact):
+        raise TypeError(f"redact= takes a callable or None, not {type(redact).__name__}")
     if sections is True:
         sections = _config.read("TOKENTRACE_SECTIONS", _sections, True)
     return Settings(
@@ -60,6 +65,7 @@ def settled(
         capture_content or _config.read("TOKENTRACE_CAPTURE_CONTENT", _config.flag, False),
         None if sdks is None else frozenset(_names(sdks)),
         _config.costs(),
+        redact,
     )
 
 

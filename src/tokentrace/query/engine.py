@@ -214,5 +214,5 @@ def locked(file: Path) -> Any:
 
 def _first_line(error: Exception) -> str:
     """Return what DuckDB says without its picture of the statement."""
-    told = re.split(r"\n\s*LINE \d+:", str(error))[0]
+    told = re.split(r"\n[^\S\n]*+LINE \d+:", str(error))[0]
     return re.sub(r"\s+", " ", told).strip()[:LONGEST]

@@ -20,6 +20,7 @@ from tokentrace.report import cells, safe
 SHOWN = 200  # rows in a terminal
 WIDEST = 60  # cells of a column
 NUMBERS = (int, float, Decimal)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a text begins that spreadsheets calculate
 
 
 def as_json(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
@@ -33,10 +34,21 @@ def as_json(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str
 
 
 def as_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """Yield lines of CSV, the names of the columns first; what is not known is empty."""
-    yield _line(names)
+    """Yield lines of CSV, the names of the columns first; what is not known is empty.
+
+    A text that a spreadsheet would take for a formula has a quote before it.
+    """
+    yield _line([_cell(name) for name in names])
     for row in rows:
-        yield _line([_text(value) for value in row])
+        yield _line([_cell(value) for value in row])
+
+
+def _cell(value: Any) -> str:
+    told = _text(value)
+    if not isinstance(value, str):
+        return told
+    told = safe(told, most=len(told))
+    return f"'{told}" if value.startswith(FORMULA) or told.startswith(FORMULA) else told
 
 
 def _line(values: Sequence[Any]) -> str:

@@ -19,7 +19,7 @@ from tokentrace.scenario import nodes
 from tokentrace.scenario.plan import Expected, Scenario, Step
 
 LARGEST = 2**20
-PLACE = re.compile(r" - at `(?:key in )?\$(.*)`\Z", re.DOTALL)
+PLACE = " - at `"
 PIECE = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
 UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
 SHIPPED = files(__package__).joinpath("shipped")
@@ -90,8 +90,8 @@ def load(wanted: str) -> Scenario:
 
 def _invalid(text: str, source: str, lines: nodes.Lines) -> InputError:
     """Return an error with the line that a message of msgspec speaks of."""
-    at = PLACE.search(text)
-    what, place = (text[: at.start()], at.group(1)) if at else (text, "")
+    what, at, place = text.rpartition(PLACE)
+    what, place = (what, place.removesuffix("`").partition("$")[2]) if at else (text, "")
     path: nodes.Path = ()
     for name, index in PIECE.findall(place):
         longer = (*path, int(index) if index else name)

@@ -18,6 +18,7 @@ from tokentrace.readers.backends.web import Ask, TooLargeError
 from tokentrace.readers.backends.windows import Page, pages
 
 LIMIT = 1000  # ids a page
+ID = re.compile(r"[0-9a-fA-F]{1,32}\Z")  # it becomes a part of the next request's path
 SMALLEST = SECOND  # a search knows whole seconds only
 NOTHING = msgspec.Raw()
 GONE = {404: "no longer there", 413: "too large for Tempo", 422: "too large for Tempo"}
@@ -99,6 +100,8 @@ def _hits(ask: Ask, query: str, window: tuple[int, int], limit: int) -> Page[str
         found = HITS.decode(body).traces or []
     except (ValueError, RecursionError):
         raise ask.broken(body, "something else") from None
+    if not all(ID.match(hit.trace_id) for hit in found):
+        raise ask.broken(body, "an id that is none")
     # Tempo leaves out the zeros at an id's beginning.
     return Page([hit.trace_id.zfill(32) for hit in found], full=len(found) >= limit)
 
