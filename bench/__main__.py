@@ -16,7 +16,7 @@ import platform
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 HERE = Path(__file__).parent
 LONGEST = 1_800  # seconds a part may take
+ABSENT = "there is no such part yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,12 @@ PARTS = (
     Part("texts", OURS, 15, 5),
     Part("lag", OURS, 7, 3),
     Part("held", OURS, 1, 1),
-    Part("sessions", OURS, 1, 1),
     Part("starting", OURS, 40, 12),
     Part("cost", OURS, 15, 5),
     Part("turns", "litellm", 2, 1, ("litellm",)),
     Part("turns", "tokencost", 2, 1, ("tokencost",)),
     *(Part("calling", way.where, 8, 2, (way.name,)) for way in WAYS),
+    Part("sessions", OURS, 1, 1),
 )
 
 
@@ -99,8 +100,8 @@ class Bench:
         self.versions: dict[str, Any] = {}
         self.missing: dict[str, str] = {}
 
-    def run(self, parts: list[Part]) -> None:
-        """Make the environments and run the parts, each said on a bar."""
+    def run(self, parts: list[Part], keep: Callable[[], object] = lambda: None) -> None:
+        """Make the environments and run the parts, each said on a bar; call ``keep`` after each part."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         places = list(dict.fromkeys(part.where for part in parts))
         with Progress(*columns, TimeElapsedColumn(), console=self._console) as progress:
@@ -115,6 +116,7 @@ class Bench:
             for part in parts:
                 progress.update(bar, description=part.title)
                 self._measure(part)
+                keep()
                 progress.advance(bar)
 
     def _make(self, where: str) -> None:
@@ -141,7 +143,7 @@ class Bench:
     def _measure(self, part: Part) -> None:
         """Run a part in its environment; one that fails is said."""
         if not (HERE / f"{part.module}.py").exists():
-            self.missing[part.title] = "there is no such part yet"
+            self.missing[part.title] = ABSENT
             return
         if part.where not in self.versions:
             self.missing[part.title] = f"no environment {part.where}"
@@ -217,7 +219,8 @@ def options() -> argparse.Namespace:
 def kept(file: Path, *, wanted: bool) -> dict[str, Any]:
     """Return the figures of an earlier run, where they are wanted and there."""
     if wanted and file.exists():
-        return json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return found | {"rows": goals.derived(found["rows"])}
     return {}
 
 
@@ -227,27 +230,37 @@ def told(found: dict[str, Any]) -> Iterator[str]:
         yield f"not measured: {what}: {why}"
 
 
+def measured(given: argparse.Namespace, file: Path, console: Console) -> dict[str, Any]:
+    """Run what is asked for; return the figures, which are kept in a file after every part."""
+    before = kept(file, wanted=bool(given.rows))
+    made = Environments.below(given.folder)
+    bench = Bench(made, console, here=given.here, quick=given.quick)
+
+    def keep() -> dict[str, Any]:
+        found = document(bench, before, quick=given.quick)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        return found
+
+    words = [word.strip().lower() for word in given.rows.split(",") if word.strip()]
+    bench.run(chosen(PARTS, words, peers=not given.no_peers), keep)
+    return keep()
+
+
 def main() -> int:
     """Run, print, write; 1 where a part failed."""
     given = options()
     console = Console(stderr=True)
     file = given.json or given.folder / "figures.json"
-    found = kept(file, wanted=bool(given.rows) or given.no_run)
-    if not given.no_run:
-        bench = Bench(Environments.below(given.folder), console, here=given.here, quick=given.quick)
-        words = [word.strip().lower() for word in given.rows.split(",") if word.strip()]
-        bench.run(chosen(PARTS, words, peers=not given.no_peers))
-        found = document(bench, found, quick=given.quick)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    found = kept(file, wanted=True) if given.no_run else measured(given, file, console)
     if not found:
         raise SystemExit(f"{file}: no figures there; run without --no-run first")
-    page.show(found, Console())
+    page.show(found, Console(width=None if sys.stdout.isatty() else 150))
     for line in told(found):
         console.print(line, highlight=False, style="yellow")
     if given.write_docs:
         page.write(found)
-    failed = [why for why in found["missing"].values() if why != "there is no such part yet"]
+    failed = [why for why in found["missing"].values() if why != ABSENT]
     return 1 if failed else 0
 
 

@@ -82,7 +82,10 @@ def floor_begins(telemetry: Telemetry) -> None:
 
     def wrapper(self: Any, *args: Any, **given: Any) -> Any:
         begun = time.perf_counter()
-        before = asked | {"gen_ai.request.model": given["model"], "server.address": "api.openai.com"}
+        before = asked | {
+            "gen_ai.request.model": given["model"],
+            "server.address": "api.openai.com",
+        }
         with tracer.start_as_current_span(
             f"chat {given['model']}", kind=SpanKind.CLIENT, attributes=before
         ) as span:

@@ -84,7 +84,8 @@ def counting_table(found: Found) -> Table:
         for label in ("200K", "1M"):
             row = found["rows"].get(f"25 turns to {label} tokens, {name}")
             cells += [plain(row["ms"]), plain(row["ratio"])] if row else ["–", "–"]
-        rows.append(tuple(cells))
+        if set(cells[1:]) != {"–"}:
+            rows.append(tuple(cells))
     heads = (f"{TURNS} turns, ms of CPU", "to 200K", "× once", "to 1M", "× once")
     return Table("What counting takes", heads, tuple(rows))
 

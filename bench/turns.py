@@ -11,7 +11,6 @@ turn before.
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -91,7 +90,7 @@ def requests(news: list[Talk]) -> Iterator[Talk]:
     talk: Talk = []
     for new in news:
         talk = [*talk, *new]
-        yield copy.deepcopy(talk)
+        yield [dict(message) for message in talk]
 
 
 def counted(news: list[Talk], begin: Callable[[], Counter]) -> list[float]:

@@ -65,6 +65,19 @@ def test_a_part_that_fails_is_said_and_the_rest_runs(bench, tmp_path, monkeypatc
     assert bench.missing == {"some": "no openai here", "other": "there is no such part yet"}
 
 
+def test_figures_are_kept_after_every_part(bench, tmp_path, monkeypatch):
+    """What was measured before an interruption is not lost."""
+    (tmp_path / "part.py").write_text(
+        "import json, sys; print(json.dumps({sys.argv[3]: {'x': 1}}))", "utf-8"
+    )
+    (tmp_path / "some.py").touch()
+    monkeypatch.setattr(command, "HERE", tmp_path)
+    parts = [command.Part("some", "ours", 1, 1, (name,)) for name in ("one", "two")]
+    seen = []
+    bench.run(parts, lambda: seen.append(sorted(bench.rows)))
+    assert seen == [["one"], ["one", "two"]]
+
+
 def test_an_environment_that_cannot_be_made_costs_its_parts_alone(bench, monkeypatch):
     """Without an index the message says how to mend it, and the parts of ours still run."""
 
