@@ -19,7 +19,7 @@ from calling import OFFICIAL, OURS, SIZES, Talk, begun, reported
 from instrumentations import Telemetry
 from stubbed import Stub
 
-FIRST, LAST = 20, 60  # spans kept when the memory is read
+FIRST, LAST = 40, 120  # spans kept when the memory is read
 """By then whatever is made once has been made."""
 
 
