@@ -46,6 +46,9 @@ OPTIONS = {
     ),
 }
 
+# What a call's instructions are counted with: as in the environment where its time is measured.
+MEASURED = runpy.run_path("bench/environments.py")["NEEDS"]["ours"]
+
 # The other instrumentations beside which a call has one span (see telemetry/peers.py).
 PEERS = (
     "logfire",
@@ -183,6 +186,15 @@ def backends(session: nox.Session) -> None:
         session.skip("no Go here: the Collector and Jaeger are not built, and their tests not run")
     session.install(".[cost,demo]", *PYTEST)
     session.run("python", "scripts/backends", "test", "--", *session.posargs)
+
+
+@nox.session
+def instructions(session: nox.Session) -> None:
+    """Hold the instructions of the hot path to their bounds, where valgrind is (Debian: apt install valgrind)."""
+    if not shutil.which("valgrind"):
+        session.skip("no valgrind here: apt-get install valgrind; instructions are not counted")
+    session.install(".", *MEASURED)
+    session.run("python", "bench/instructions.py", *session.posargs)
 
 
 @nox.session
