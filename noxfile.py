@@ -49,6 +49,9 @@ OPTIONS = {
     ),
 }
 
+# What a call's instructions are counted with: as in the environment where its time is measured.
+MEASURED = runpy.run_path("bench/environments.py")["NEEDS"]["ours"]
+
 # The other instrumentations beside which a call has one span (see telemetry/peers.py).
 PEERS = (
     "logfire",
@@ -245,6 +248,15 @@ def audit(session: nox.Session) -> None:
     session.install(".[demo]", "pip", "pip-audit")
     session.run("python", "-m", "pip", "check")
     session.run("python", "scripts/audit.py")
+
+
+@nox.session
+def instructions(session: nox.Session) -> None:
+    """Hold the instructions of the hot path to their bounds, where valgrind is (Debian: apt install valgrind)."""
+    if not shutil.which("valgrind"):
+        session.skip("no valgrind here: apt-get install valgrind; instructions are not counted")
+    session.install(".", *MEASURED)
+    session.run("python", "bench/instructions.py", *session.posargs)
 
 
 @nox.session

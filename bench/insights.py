@@ -13,19 +13,17 @@ call. The others are milliseconds inside the entry point of each part, in calls 
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import os
-import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 from unittest import mock
 
-import cost
 import table_of
+from interleaved import median, spent, take_turns
+from stubbed import WORDS, messages
 
 SIZES = (10, 100, 1_000)
 PARTS = {
@@ -117,16 +115,16 @@ class Talk:
                 for figures in inside.values():
                     figures.append(0.0)
                 stack.enter_context(timed(inside))
-            took, _ = cost.spent(lambda: create(model="gpt-4.1", messages=new))
+            took, _ = spent(lambda: create(model="gpt-4.1", messages=new))
         state.settings = settings
         return took
 
     def _bodies(self, way: str) -> tuple[Any, Any]:
         """Return the conversation without its new messages, which is sent untimed, and with them."""
-        system, *talk = cost.messages(self._number - self._fresh)
-        talk[0] = {"role": "user", "content": f"A conversation of {way}. {cost.WORDS}"}
+        system, *talk = messages(self._number - self._fresh)
+        talk[0] = {"role": "user", "content": f"A conversation of {way}. {WORDS}"}
         new = [
-            {"role": role, "content": f"{way} {self._calls}: {cost.WORDS * 11}"}
+            {"role": role, "content": f"{way} {self._calls}: {WORDS * 11}"}
             for role in ("assistant", "user")[: self._fresh]
         ]
         return [system, *talk], [system, *talk, *new]
@@ -139,17 +137,17 @@ def added(number: int, fresh: int, rounds: int) -> dict[str, float]:
     tokentrace.instrument(exporter="local")
     talk = Talk(number, fresh)
     ways = ("bare", "less", "all")
-    for _ in range(6):
-        for way in ways:
-            talk.call(way)
-    rows = [[talk.call(way) for way in ways] for _ in range(rounds)]
+    found = take_turns({way: partial(talk.call, way) for way in ways}, rounds, warm=6)
     inside: dict[str, list[float]] = {name: [] for name in PARTS}
     for _ in range(rounds):
         talk.call("all", inside)
     tokentrace.uninstrument()
-    bare, less, whole = (cost.median(column) for column in zip(*rows, strict=True))
-    ours = [cost.median(row[place] - row[0] for row in rows) for place in (1, 2)]
-    parts = {name: cost.median(figures) for name, figures in inside.items()}
+    bare, less, whole = (median(found[way]) for way in ways)
+    ours = [
+        median(one - before for one, before in zip(found[way], found["bare"], strict=True))
+        for way in ("less", "all")
+    ]
+    parts = {name: median(figures) for name, figures in inside.items()}
     return {
         "bare": bare,
         "less": less,
@@ -160,28 +158,20 @@ def added(number: int, fresh: int, rounds: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Run all and print a table."""
-    parser = argparse.ArgumentParser(description="What cache, cost, waste and forecast cost.")
-    parser.add_argument("--rounds", type=int, default=41, help="measurements a row (41)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["TOKENTRACE_DIR"] = folder
-        import tokentrace
-        from tokentrace.providers import prices
+def measure(rounds: int) -> dict[str, dict[str, float]]:
+    """Return all rows."""
+    import tokentrace
+    from tokentrace.providers import prices
 
-        tokentrace.count("warm", model="gpt-4.1")
-        if not prices.load():
-            raise SystemExit("genai-prices is not installed: pip install 'tokentrace[cost]'")
-        table = {
-            f"{number} messages, {fresh or 'nothing'} new": added(number, fresh, options.rounds)
-            for number in SIZES
-            for fresh in (0, 2)
-        }
-    table_of.show(table, as_json=options.json, cell="8.3f")
+    tokentrace.count("warm", model="gpt-4.1")
+    if not prices.load():
+        raise SystemExit("genai-prices is not installed: pip install 'tokentrace[cost]'")
+    return {
+        f"{number} messages, {fresh or 'nothing'} new": added(number, fresh, rounds)
+        for number in SIZES
+        for fresh in (0, 2)
+    }
 
 
 if __name__ == "__main__":
-    main()
+    table_of.command("What cache, cost, waste and forecast cost.", measure)
