@@ -80,7 +80,7 @@ def test_near_matches_take_linear_time(name):
 
 
 @pytest.mark.parametrize(
-    ("bad", "size"), [(r"(a+)+b", 26), (r"(\w+\s?)*!", 28), (r"x*y*x*z", 20_000)]
+    ("bad", "size"), [(r"(a+)+b", 26), (r"(\w+\s?)*!", 28), (r"x*y", 20_000)]
 )
 def test_a_planted_pattern_is_seen(bad, size):
     """The checks above can fail: a nested repeat is seen by its shape, a quadratic one by its time."""
