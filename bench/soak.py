@@ -36,7 +36,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 import tokentrace
-from tokentrace import schema, testing
+from tokentrace import schema, telemetry, testing
 from tokentrace._sessions import Registry
 from tokentrace.instrument.calls import Call
 from tokentrace.telemetry.local import LocalExporter
@@ -266,8 +266,9 @@ class Drive:
 
 
 def sample(calls: int) -> tuple[int, int, int, int]:
-    """Return calls so far, resident bytes, threads and open files, garbage collected."""
+    """Return calls so far, resident bytes, threads and open files, all written, garbage collected."""
     gc.collect()
+    telemetry.flush()
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
     return calls, resident, threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import tokentrace
 from fuzzing import checks, kept, mutating, targets
 from tokentrace import dialects
-from tokentrace.counting import counter, sections
+from tokentrace.counting import sections, summing
 from tokentrace.prompt import Usage
 from tokentrace.providers import overflow
 from tokentrace.readers import otlp_json
@@ -68,7 +68,7 @@ def test_the_property_holds_for_edits(name):
 PLANTS = {
     "parse": (dialects.find("openai.chat"), "parse", lambda body, *_: body["no such key"]),
     "stream": (dialects.find("openai.chat"), "fold", lambda *_: Usage(input=-1)),
-    "count": (counter, "_newest", lambda summed, *_: summed.copy() and None),
+    "count": (summing, "_newest", lambda summed, *_: summed.copy() and None),
     "section": (sections, "likely", lambda text: text["odd"]),
     "refusal": (overflow, "_sane", lambda number: 4711),
     "otlp": (otlp_json.made, "_whole", lambda call: targets.schema.EMPTY),

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from tokentrace import schema
+from tokentrace import _late, schema
 from tokentrace._failsafe import attempt
 from tokentrace.prompt import CallRecord
 from tokentrace.telemetry import losses
@@ -158,7 +158,8 @@ class Meters:
             self._settle_one()
 
     def settle(self) -> None:
-        """Record the calls that wait."""
+        """Record the calls that wait, those first that the garbage collector has ended."""
+        _late.drain()
         while self._waiting:
             self._settle_one()
 
