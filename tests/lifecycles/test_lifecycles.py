@@ -32,14 +32,16 @@ import os, signal, threading
 tokentrace.instrument()
 client = openai.OpenAI(max_retries=0)
 call(client)
-stop = threading.Event()
+stop, ready = threading.Event(), threading.Barrier(5)
 def work():
     own = openai.OpenAI(max_retries=0)
+    ready.wait()  # OpenSSL holds a lock while a client is made, and a fork in it stops the child
     while not stop.is_set():
         with tokentrace.session(str(threading.get_ident())):
             call(own)
 threads = [threading.Thread(target=work) for _ in range(4)]
 [thread.start() for thread in threads]
+ready.wait()
 children = []
 for _ in range(10):
     child = os.fork()
