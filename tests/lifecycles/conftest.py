@@ -17,6 +17,13 @@ from tokentrace.testing import openai_chat
 
 PATIENCE = 120  # seconds after which a process is taken to hang
 
+CALL = """
+import openai, tokentrace
+def call(client, **more):
+    messages = [{"role": "user", "content": "Why does the pod restart?"}]
+    return client.chat.completions.create(model="gpt-4o", messages=messages, **more)
+"""
+
 
 @pytest.fixture
 def server() -> Iterator[Server]:

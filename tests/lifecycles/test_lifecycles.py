@@ -12,16 +12,9 @@ from contextlib import suppress
 
 import pytest
 
-from lifecycles.conftest import PATIENCE, spans_in
+from lifecycles.conftest import CALL, PATIENCE, spans_in
 
 pytest.importorskip("openai", reason="openai is not installed")
-
-CALL = """
-import openai, tokentrace
-def call(client, **more):
-    messages = [{"role": "user", "content": "Why does the pod restart?"}]
-    return client.chat.completions.create(model="gpt-4o", messages=messages, **more)
-"""
 
 # ── forks ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -26,6 +26,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from tokentrace import _config, schema
 from tokentrace._failsafe import attempt
 from tokentrace.telemetry import losses
+from tokentrace.telemetry.forking import patient
 from tokentrace.telemetry.local import LocalExporter
 from tokentrace.telemetry.losses import CLOSED, FAILED, LEFT, QUEUE_FULL
 
@@ -288,7 +289,9 @@ class Private:
         if self.kind == "none":
             return
         self._resource = resource(service)
-        self.tracer_provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
+        self.tracer_provider = patient(TracerProvider)(
+            resource=self._resource, shutdown_on_exit=False
+        )
         if self.kind == "given":
             collects = hasattr(exporter, "get_finished_spans")  # in memory: a test looks at once
             given = Given(exporter, count) if collects else Spans(self._batch(exporter))
@@ -322,15 +325,17 @@ class Private:
             from opentelemetry.sdk.metrics import MeterProvider
             from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-            reader = PeriodicExportingMetricReader(metrics)
-            self.meter_provider = MeterProvider(
+            reader = patient(PeriodicExportingMetricReader)(metrics)
+            self.meter_provider = patient(MeterProvider)(
                 [reader], resource=self._resource, shutdown_on_exit=False
             )
         logs = otlp_exporter("LOGS")
         if logs is not None:
             from opentelemetry.sdk._logs import LoggerProvider
 
-            self.logger_provider = LoggerProvider(resource=self._resource, shutdown_on_exit=False)
+            self.logger_provider = patient(LoggerProvider)(
+                resource=self._resource, shutdown_on_exit=False
+            )
             self.logger_provider.add_log_record_processor(Logs(self._batch(logs)))
 
     def _batch(self, exporter: Any) -> Batch:

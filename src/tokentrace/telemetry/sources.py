@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tokentrace import _config, _late, schema
 from tokentrace._failsafe import attempt
 from tokentrace.telemetry import losses, meters, weighing
+from tokentrace.telemetry.forking import renew
 from tokentrace.telemetry.meters import Meters
 
 if TYPE_CHECKING:
@@ -259,6 +260,7 @@ def _private() -> Private:
 
 def tracer() -> Any:
     """Return the tracer of the provider that is in charge now, or None."""
+    renew()
     provider = _state.settings.tracer_provider
     if provider is None:
         provider = otel().tracer_provider()
@@ -274,6 +276,7 @@ def tracer() -> Any:
 
 def instruments() -> Meters | None:
     """Return the instruments of the meter provider that is in charge now, or None."""
+    renew()
     provider = _state.settings.meter_provider
     if provider is None:
         provider = otel().meter_provider()
@@ -287,6 +290,7 @@ def instruments() -> Meters | None:
 
 def logger() -> Any:
     """Return the logger of the provider that is in charge now, or None."""
+    renew()
     provider = _state.settings.logger_provider
     if provider is None:
         from opentelemetry import _logs
