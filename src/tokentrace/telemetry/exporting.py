@@ -30,7 +30,7 @@ from tokentrace.telemetry.forking import patient
 from tokentrace.telemetry.local import LocalExporter
 from tokentrace.telemetry.losses import CLOSED, FAILED, LEFT, QUEUE_FULL
 
-EXIT = 3.5
+EXIT = 2.5
 EXIT_LOCAL = 2.0
 LOCAL_DELAY = 1.0
 
@@ -356,7 +356,7 @@ class Private:
         return all(sent)
 
     def close(self, timeout: float | None = None) -> None:
-        """Send what waits and end, in at most ``timeout`` seconds (2 for files, 3.5 else), once."""
+        """Send what waits and end, in at most ``timeout`` seconds (2 for files, 2.5 else), once."""
         atexit.unregister(self.close)
         limit = EXIT_LOCAL if self.kind == "local" else EXIT
         end = time.monotonic() + (limit if timeout is None else timeout)
