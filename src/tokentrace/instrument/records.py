@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +36,7 @@ NOTHING: Mapping[str, Any] = {}
 OTHER = "other"
 SERVER = "mcp"
 ANSWERED = frozenset({"assistant", "model"})
+MEMO = "record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,28 @@ class Where:
 def record(
     request: Request, prompt: Prompt, report: LimitReport, where: Where, saved: int
 ) -> CallRecord:
-    """Return the record of a call as it stands before the request leaves."""
+    """Return the record of a call as it stands before the request leaves.
+
+    It is the very same one where the same prompt stands where it stood and is told alike.
+    """
+    place, lineage, templates = where.place, where.lineage, state.templates
+    told = (
+        (request.sdk, request.api, request.provider, request.base_url, request.stream, saved),
+        (place.session, place.agent, place.run, lineage.id, lineage.turn, templates.changes),
+    )
+    by = report, where.standing, templates
+    kept = prompt.memo.get(MEMO)
+    if kept is not None and all(map(is_, kept[0], by)) and kept[1] == told:
+        known: CallRecord = kept[2]
+        return known
+    made = _record(request, prompt, report, where, saved)
+    prompt.memo[MEMO] = by, told, made
+    return made
+
+
+def _record(
+    request: Request, prompt: Prompt, report: LimitReport, where: Where, saved: int
+) -> CallRecord:
     count = report.count
     provider, _ = providers.find(prompt.model, request.provider, request.base_url)
     address, port = _server(request.base_url)
