@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,18 @@ def test_an_empty_variable_is_none(monkeypatch, caplog):
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "  ")
     assert _config.batching()[0] == 2_048
     assert caplog.records == []
+
+
+def test_a_variable_is_read_when_it_is_asked_for(monkeypatch):
+    """Set, changed and deleted while the process runs, in whatever stands for the environment."""
+    for environment in (os.environ, dict(os.environ)):
+        monkeypatch.setattr(os, "environ", environment)
+        assert _config.text("TOKENTRACE_SESSION", "none") == "none"
+        for told in (" one ", "two", " "):
+            monkeypatch.setitem(environment, "TOKENTRACE_SESSION", told)
+            assert _config.text("TOKENTRACE_SESSION", "none") == (told.strip() or "none")
+        monkeypatch.delitem(environment, "TOKENTRACE_SESSION")
+        assert _config.text("TOKENTRACE_SESSION", "none") == "none"
 
 
 def test_batching_is_opentelemetrys(monkeypatch):

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 TRUE = frozenset({"1", "true", "yes", "on"})
@@ -45,7 +46,21 @@ SILENCING = ("OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER")
 
 def text(name: str, default: str = "") -> str:
     """Return the variable's text without surrounding white space, or ``default``."""
-    return os.environ.get(name, "").strip() or default
+    return default if _unset(name) else os.environ.get(name, "").strip() or default
+
+
+def _unset(name: str) -> bool:
+    """Whether a variable is certainly not there: each call asks for some, and most are not.
+
+    `os.environ` tells so by raising and catching an error; its table is asked first, where it has one.
+    """
+    table = getattr(os.environ, "_data", None)
+    return type(table) is dict and _key(name) not in table
+
+
+@cache
+def _key(name: str) -> Any:
+    return os.environ.encodekey(name)
 
 
 def read(name: str, convert: Callable[[str], Any], default: Any) -> Any:

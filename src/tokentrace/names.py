@@ -68,9 +68,13 @@ class Templates:
 
     Kept are identifiers of at most 64 characters and salted digests, at most ``limit`` places,
     ``4 * limit`` digests and ``limit`` public names; the oldest go first. Thread-safe.
+
+    Attributes:
+        changes: how often it has changed which names are public.
     """
 
     def __init__(self, given: Iterable[str] = (), limit: int = 4096) -> None:
+        self.changes = 0
         self._limit = limit
         self._lock = threading.Lock()
         self._given = frozenset(section(name) for name in given)
@@ -86,6 +90,7 @@ class Templates:
         """Make ``names`` public from now on, for as long as this object lives."""
         with self._lock:
             self._given |= {section(name) for name in names}
+            self.changes += 1
 
     def saw(self, place: tuple[Any, ...], form: str, name: str, digest: bytes) -> None:
         """Learn from a section of a prompt.
@@ -98,7 +103,7 @@ class Templates:
         """
         if place and place[0] in OPEN_ROLES:
             with self._lock:
-                _remember(self._public, section(name), None, self._limit)
+                self._publish(name)
         elif form != "markdown" and _IDENTIFIER.match(name):
             with self._lock:
                 self._compare(place, form, name, digest)
@@ -109,9 +114,16 @@ class Templates:
         content = (form, name, digest)
         fresh = content not in self._contents
         if before is not None and before != digest and fresh:
-            _remember(self._public, section(name), None, self._limit)
+            self._publish(name)
         _remember(self._places, (place, form, name), digest, self._limit)
         _remember(self._contents, content, None, 4 * self._limit)
+
+    def _publish(self, name: str) -> None:
+        """Make a name public, and forget the oldest."""
+        component = section(name)
+        fresh = component not in self._public
+        _remember(self._public, component, None, self._limit)
+        self.changes += fresh
 
     def public(self, component: str) -> bool:
         """Whether the name of a component may leave the process."""

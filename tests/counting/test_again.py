@@ -338,3 +338,20 @@ def test_definitions_that_are_no_plain_data_are_read_each_time():
         assert told(body)[0] == told_anew(body)[0]
         prompt = measure(body, api="openai.chat", lens=LENS)[0]
         assert prompt.tools[0].data is body["tools"][0]
+
+
+def test_what_was_handed_out_is_of_its_own_conversation():
+    """Another call may ask in between: each finds what was made of its own, and nothing is held then."""
+    talks = [[message("user", f"Why does pod {n} restart?")] for n in range(2)]
+    first = [measure({"model": "gpt-4o", "messages": one}, api="openai.chat")[0] for one in talks]
+    wires = [memory.recalled("openai.chat", one)[0] for one in talks]
+    assert [one == talk and one is not talk for one, talk in zip(wires, talks, strict=True)] == [
+        True
+    ] * 2
+    for wire, prompt in zip(wires, first, strict=True):
+        body = {"model": "gpt-4o", "messages": wire}
+        assert measure(body, api="openai.chat")[0] is prompt
+    assert memory._recalled is None
+    memory.recalled("openai.chat", talks[1])
+    body = {"model": "gpt-4o", "messages": wires[0]}
+    assert measure(body, api="openai.chat")[0] is first[0]

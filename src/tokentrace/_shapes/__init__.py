@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from tokentrace import _deliver
@@ -59,18 +60,30 @@ def _unless(started: list[bool], follower: Follower) -> None:
 
 
 def _follow(result: Any, follower: Follower) -> None:
-    # The class is asked: an SDK's response model answers for an instance slowly.
-    kind = type(result)
+    kind: Any = type(result)
     if kind.__module__ == "contextlib" and hasattr(result, "gen"):
         result.gen = _deliver.deliver(result.gen, Opening(follower))
-    elif hasattr(kind, "__stream__"):
-        streams.follow(result, follower)
-    elif hasattr(kind, "http_request") and hasattr(kind, "parse"):
-        responses.follow_raw(result, follower)
-    elif hasattr(kind, "aiter_bytes") and hasattr(kind, "num_bytes_downloaded"):
-        responses.follow_http(result, follower)
-    else:
+        return
+    follow = _way(kind)
+    if follow is None:
         follower.end(result)
+    else:
+        follow(result, follower)
+
+
+@lru_cache(maxsize=256)
+def _way(kind: Any) -> Callable[[Any, Follower], None] | None:
+    """Return how objects of a class are followed, None where they are at their end.
+
+    The class is asked, and once: an SDK's response model answers slowly for what it does not have.
+    """
+    if hasattr(kind, "__stream__"):
+        return streams.follow
+    if hasattr(kind, "http_request") and hasattr(kind, "parse"):
+        return responses.follow_raw
+    if hasattr(kind, "aiter_bytes") and hasattr(kind, "num_bytes_downloaded"):
+        return responses.follow_http
+    return None
 
 
 class Steps(_deliver.Visit):

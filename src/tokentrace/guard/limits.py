@@ -27,8 +27,6 @@ def limit_of(guard: Guard | None, provider: str, base_url: str, prompt: Prompt) 
     A learned limit below the registry's holds at once, though it only warns before it is confirmed;
     one above it holds when it is confirmed.
     """
-    from tokentrace import providers
-
     own = configured(guard, provider, base_url, prompt.model)
     if own is not None:
         return Limit(own, "configured")
@@ -36,6 +34,8 @@ def limit_of(guard: Guard | None, provider: str, base_url: str, prompt: Prompt) 
     known = _registered(prompt.model, provider, base_url, prompt.max_output, reserve)
     if not LESSONS:
         return known
+    from tokentrace import providers
+
     _, model = providers.find(prompt.model, provider, base_url)
     output = (prompt.max_output or 0) if reserve else 0
     summed = model is not None and model.refuses_sum
@@ -66,10 +66,10 @@ def soft_limit_of(guard: Guard | None, provider: str, base_url: str, prompt: Pro
 
     None where there is no such number, or the limit is a configured or a learned one.
     """
-    from tokentrace import providers
-
     if guard is None or not guard.reserve_output or not prompt.max_output:
         return None
+    from tokentrace import providers
+
     if configured(guard, provider, base_url, prompt.model) is not None:
         return None
     _, model = providers.find(prompt.model, provider, base_url)

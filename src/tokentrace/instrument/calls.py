@@ -24,7 +24,7 @@ from tokentrace.instrument.answers import Answer, Lines
 from tokentrace.instrument.aside import Work
 from tokentrace.instrument.counts import Counts
 from tokentrace.instrument.hooks import Hook
-from tokentrace.instrument.requests import Request, reader
+from tokentrace.instrument.requests import Request, read_already, reader
 from tokentrace.instrument.waiting import after, opened, prepared
 from tokentrace.prompt import CallRecord, LimitReport, Prompt, Usage
 from tokentrace.telemetry import losses
@@ -197,7 +197,8 @@ class Call:
         with OnError(refused):
             attempt(guard.act, self.guard, report, lineage)
         fresh = lineage.level > level or bool(lineage.alarms - alarms)
-        attempt(self._tell, report, saved, fresh=fresh)
+        if fresh or saved or report.decision == "refuse":
+            attempt(self._tell, report, saved, fresh=fresh)
         counts.note(report.count)
 
     def _tell(self, report: LimitReport, saved: int, *, fresh: bool) -> None:
@@ -261,7 +262,9 @@ class Call:
 
     def end(self, value: Any = None) -> None:
         """End well: the usage is the response's, or what the stream told; a refusal is none."""
-        if value is not None and attempt(self.request.follow, value, self, default=False):
+        follow = self.request.follow
+        unread = value is not None and follow is not read_already
+        if unread and attempt(follow, value, self, default=False):
             return
         if self._over:
             return

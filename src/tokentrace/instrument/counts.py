@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from tokentrace import context, guard
@@ -21,6 +21,8 @@ from tokentrace.turns import Place
 
 # Seconds of counting that a call may wait for; text beyond it is counted by the calls that follow.
 BUDGET = 0.05
+
+NOWHERE = Standing()
 
 Hurry = Callable[[Any], Hurried]
 
@@ -42,6 +44,12 @@ def _lens(registry: Registry) -> tuple[Lens, set[Any]]:
     return kept[2], kept[3]
 
 
+@lru_cache(maxsize=64)
+def _unread(api: str) -> Prompt:
+    """Return a prompt of which nothing was read."""
+    return Prompt(api)
+
+
 class Counts:
     """The prompt of one call.
 
@@ -57,10 +65,10 @@ class Counts:
         self.request = request
         self.place = place
         self.guard = judge
-        self.prompt = Prompt(request.api)
+        self.prompt = _unread(request.api)
         self.lineage: Any = None
         self.turn = 0
-        self.standing = Standing()
+        self.standing = NOWHERE
         self.own: learning.Own | None = None
         self._found: set[Any] = set()
 

@@ -100,11 +100,20 @@ def plain(body: Mapping[str, Any], api: str, known: Before | None = None) -> Map
     if known is None or known[0] is not messages:
         known = before(api, body)
     _, wire, same = known
+    body = _given(body)
     if not same:
         return _jsoned(body, isinstance(messages, list) and any(map(_is_odd_message, messages)))
     fresh = messages[same:]
     whole = wire if same == len(wire) and not fresh else [*wire[:same], *fresh]
     return _jsoned({**body, "messages": whole}, any(map(_is_odd_message, fresh)))
+
+
+def _given(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a body without the sentinels, of which an SDK may hold one for each setting not given."""
+    gone = {kind for kind in set(map(type, body.values())) if kind.__name__ in SENTINELS}
+    if not gone:
+        return body
+    return {key: value for key, value in body.items() if type(value) not in gone}
 
 
 def _jsoned(body: Mapping[str, Any], told: bool) -> Mapping[str, Any]:
@@ -120,7 +129,7 @@ def _jsoned(body: Mapping[str, Any], told: bool) -> Mapping[str, Any]:
         return body
     plain = dict(body)
     values = [(key, plain.pop(key)) for key in odd]
-    plain.update((key, _json(value)) for key, value in values if not _is_sentinel(value))
+    plain.update((key, _json(value)) for key, value in values)
     return plain
 
 

@@ -70,6 +70,7 @@ class Lineage:
         steady: of named components a mark of their content, and the turns by then with another;
             at most 64.
         last_span: for telemetry, which links a call without a parent to the one before.
+        written: for telemetry, which writes the same record once.
         cache: what its last call left in the provider's cache, see `instrument.caching`.
     """
 
@@ -90,6 +91,7 @@ class Lineage:
     steady: dict[str, tuple[int, int]] = field(default_factory=dict)
     served: int = 0
     last_span: Any = None
+    written: Any = None
     cache: Any = None
     _newest: bytes = b""
     _stood: tuple[Any, ...] = ()
@@ -185,6 +187,6 @@ class Lineage:
         """Bytes held, about."""
         parts = 100 * sum(len(one.components) for one in self.turns)
         kept = parts + 150 * len(self.steady) + 100 * len(self.turns)
-        cache = int(getattr(self.cache, "weight", 0))
+        cache = int(getattr(self.cache, "weight", 0)) + int(getattr(self.written, "weight", 0))
         stood = 3_000 + 120 * len(self._stood[0].details) if self._stood else 0
         return 2_000 + len(self.digests) + kept + self.known.weight + cache + stood

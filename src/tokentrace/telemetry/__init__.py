@@ -27,7 +27,7 @@ from tokentrace.telemetry.sources import (
     settings,
     shutdown,
 )
-from tokentrace.telemetry.spans import Awaited, Handle
+from tokentrace.telemetry.spans import Awaited, Handle, Told
 from tokentrace.values import foreign, identity, text, whole
 
 if TYPE_CHECKING:
@@ -116,23 +116,33 @@ def _own(
     record: CallRecord, parent: Context | Handle | None, attributes: Mapping[str, Any], line: Any
 ) -> Handle:
     """Start a span of our own, or wait for somebody's that comes late."""
-    known = schema.dump(record)
-    if attributes:
-        known |= foreign(attributes)
+    told = _told(record, attributes, line)
     name = schema.span_name(record.operation, record.model)
     under = _under(parent)
     if parent is None and peers.is_late(record):
-        late = Awaited(name, known, under)
+        late = Awaited(name, told.attributes, under)
         late.update(record)
         peers.expect(late)
         return late
     handle = Handle()
     root = line is not None and not _span_context(under).is_valid
     links = [_link(line.last_span)] if root and line.last_span is not None else []
-    handle.start(name, "CLIENT", known, record, context=under, links=links)
+    handle.start(name, "CLIENT", told, record, context=under, links=links)
     if root and handle.span_context is not None:
         line.last_span = handle.span_context
     return handle
+
+
+def _told(record: CallRecord, attributes: Mapping[str, Any], line: Any) -> Told:
+    """Return what is known of a call at its start; the very same record is written once a line."""
+    if attributes:
+        return Told(schema.dump(record) | foreign(attributes), record)
+    known: Told | None = getattr(line, "written", None)
+    if known is None or known.record is not record:
+        known = Told(schema.dump(record), record)
+        if line is not None:
+            line.written = known
+    return known
 
 
 def open_turn(place: Any, *, current: bool = False) -> Handle:
@@ -153,7 +163,7 @@ def open_turn(place: Any, *, current: bool = False) -> Handle:
     before = getattr(registry, "last_turn", None)
     inside = before is not None and before == _span_context(under)
     links = [_link(before)] if before is not None and not inside else []
-    handle.start(name, "INTERNAL", known, context=under, links=links)
+    handle.start(name, "INTERNAL", Told(known), context=under, links=links)
     # A turn inside a turn (a sub-agent's) is its child; the next turn follows the outer one.
     if handle.span_context is not None and registry is not None and place.session and not inside:
         registry.last_turn = handle.span_context
@@ -163,9 +173,7 @@ def open_turn(place: Any, *, current: bool = False) -> Handle:
 
 
 def _link(before: SpanContext) -> Any:
-    from opentelemetry.trace import Link
-
-    return Link(before)
+    return sources.otel().link(before)
 
 
 def _span_context(where: Context) -> SpanContext:
@@ -186,7 +194,7 @@ def open_assembly(name: str, place: Any = None, *, current: bool = False) -> Han
         return handle
     known = {schema.ASSEMBLY_NAME: text(name) or "", **_place(place)}
     title = schema.span_name(schema.ASSEMBLE, name)
-    handle.start(title, "INTERNAL", known, context=_under(None))
+    handle.start(title, "INTERNAL", Told(known), context=_under(None))
     if current:
         handle.attach()
     return handle

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -287,9 +287,14 @@ def _component(name: str, model: str) -> Attributes:
 
 def _span_in(context: Any) -> Any:
     """Return what tells which span is current in a context: its own context, not the span."""
+    return _current()(context).get_span_context()
+
+
+@cache
+def _current() -> Callable[[Any], Any]:
     from opentelemetry.trace import get_current_span
 
-    return get_current_span(context).get_span_context()
+    return get_current_span
 
 
 def _within(where: Any) -> Any:

@@ -206,6 +206,7 @@ def otel() -> SimpleNamespace:
         current=context.get_current,
         enabled=is_instrumentation_enabled,
         kinds=trace.SpanKind,
+        link=trace.Link,
         meter_provider=metrics.get_meter_provider,
         proxy=trace.ProxyTracerProvider,
         span=trace.get_current_span,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokentrace import _late, schema
 from tokentrace.fitting import EVENT_BYTES, LINK_BYTES, SPAN_BYTES
@@ -20,6 +20,52 @@ LATE = 16  # room kept for what is known only at the end
 _NOTHING: Mapping[str, Any] = {}
 
 
+class Fitted(NamedTuple):
+    """Attributes that a span holds, of which no back end cuts one.
+
+    Attributes:
+        room, most: of the span, see `Handle`.
+        attributes: that fit into it.
+        size: their weight.
+    """
+
+    room: int
+    most: int
+    attributes: Mapping[str, Any]
+    size: int
+
+
+class Told:
+    """What is known at the start of a span; spans that are alike have it fitted once.
+
+    Attributes:
+        attributes: all of them.
+        record: whose they are.
+    """
+
+    __slots__ = ("_fitted", "attributes", "record")
+
+    def __init__(self, attributes: dict[str, Any], record: Record | None = None) -> None:
+        self.attributes = attributes
+        self.record = record
+        self._fitted: Fitted | None = None
+
+    def fitted(self, room: int, most: int) -> Fitted:
+        """Return what of them fits into a span, with room left for what is known at its end."""
+        known = self._fitted
+        if known is None or known.room != room or known.most != most:
+            first = max(room - LATE, room // 2)
+            fits = len(self.attributes) <= first
+            kept = self.attributes if fits else schema.shrink(self.attributes, first)
+            known = self._fitted = Fitted(room, most, *schema.measured(kept, most))
+        return known
+
+    @property
+    def weight(self) -> int:
+        """Bytes held, about."""
+        return 5_000 + sum(len(one) for one in self.attributes.values() if type(one) is str)
+
+
 class Handle:
     """A span that is open, or nothing, with the same methods.
 
@@ -31,22 +77,24 @@ class Handle:
         most: how many bytes of UTF-8 a text on it may take.
     """
 
+    span: Span | None = None
+    context: Context | None = None
+    measured = False
+    standard = True
+    _theirs: frozenset[str] = frozenset()
+    _record: Record | None = None
+    _before: Context | None = None
+    _owned = True
+    _room = sources.CAPACITY
+    _weight = 0
+
     def __init__(self) -> None:
-        self.span: Span | None = None
-        self.context: Context | None = None
-        self._sent: set[str] = set()
-        self._theirs: frozenset[str] = frozenset()
-        self._record: Record | None = None
-        self._before: Context | None = None
+        settings = sources.settings()
+        self._sent: list[Mapping[str, Any]] = []
         self._open = [True]
-        self._owned = True
-        self.measured = False
-        self.standard = True
-        self._room = sources.CAPACITY
-        self._weight = 0
         self.most = sources.most()
-        self._wall = sources.settings().wall()
-        self._started = sources.settings().steady()
+        self._wall = settings.wall()
+        self._started = settings.steady()
 
     def measure(self) -> None:
         """Have the call's metrics recorded when it is closed; until then it counts as open."""
@@ -68,25 +116,24 @@ class Handle:
         self,
         name: str,
         kind: str,
-        attributes: Mapping[str, Any],
+        told: Told,
         record: Record | None = None,
         **more: Any,
     ) -> None:
-        """Start the span with what is known: ``attributes``, those of ``record`` among them."""
+        """Start the span with what is known, the attributes of ``record`` among it."""
         tracer = sources.tracer()
         if tracer is None:
             return
         otel = sources.otel()
         self._room, self.most = sources.room(), sources.most()
-        first = max(self._room - LATE, self._room // 2)
-        if len(attributes) > first:
-            attributes = schema.shrink(attributes, first)
-        attributes = self._fitting(attributes)
-        self._weight += SPAN_BYTES + len(name) + LINK_BYTES * len(more.get("links") or ())
-        self._sent = set(attributes)
+        _, _, attributes, size = told.fitted(self._room, self.most)
+        links = LINK_BYTES * len(more.get("links") or ())
+        self._weight += size + SPAN_BYTES + len(name) + links
+        self._sent = [attributes]
         self._record = record
+        # A copy: a sampler of the application's gets it.
         self.span = tracer.start_span(
-            name, kind=otel.kinds[kind], attributes=attributes, start_time=self._wall, **more
+            name, kind=otel.kinds[kind], attributes=dict(attributes), start_time=self._wall, **more
         )
         self.context = otel.within(self.span, more.get("context"))
 
@@ -145,12 +192,18 @@ class Handle:
             if theirs
             else attributes
         )
-        if len(self._sent) + len(known) > self._room < len(self._sent | known.keys()):
-            known = schema.refit(known, self._sent)
-            room = self._room - len(self._sent - known.keys())
-            known = schema.shrink(known, room)
-        self._sent |= known.keys()
+        if sum(map(len, self._sent)) + len(known) > self._room:
+            known = self._spared(known)
+        self._sent.append(known)
         self.span.set_attributes(self._fitting(known))
+
+    def _spared(self, known: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what of attributes fits beside those that are on the span."""
+        sent = set().union(*self._sent)
+        if len(sent | known.keys()) <= self._room:
+            return known
+        known = schema.refit(known, sent)
+        return schema.shrink(known, self._room - len(sent - known.keys()))
 
     def _fitting(self, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return attributes that no back end cuts, and weigh them."""
@@ -293,7 +346,7 @@ class Awaited(Handle):
     def own(self) -> None:
         """Start and end a span of ours, since none has come."""
         name, attributes, context = self._late
-        self.start(name, "CLIENT", attributes, context=context)
+        self.start(name, "CLIENT", Told(attributes), context=context)
         self._hand_over()
         if self.ended:
             self._end(self._failure, self.ended)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from tokentrace.dialects._reading import get
 from tokentrace.instrument.asking import COUNT_CALLS, SECONDS
 from tokentrace.instrument.hooks import FLAVOURS, ROUTES, SILENT, Hook
 from tokentrace.instrument.requests import Request, before, plain
@@ -37,7 +39,7 @@ def read(hook: Hook, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
         options.extra_json = None
 
     def hush() -> None:
-        if getattr(options, "span_name", None):
+        if get(options, "span_name"):
             options.span_name = None
 
     base_url = _base_url(client)
@@ -88,9 +90,14 @@ def _base_url(client: Any) -> str:
 
 
 def _flavour(hook: Hook, client: Any) -> str:
-    name = type(client).__name__
+    return _served(hook.sdk, type(client).__name__)
+
+
+@lru_cache(maxsize=64)
+def _served(sdk: str, name: str) -> str:
+    """Return who serves a client whose class has that name."""
     found = (provider for word, provider in FLAVOURS.items() if word in name)
-    return next(found, "" if hook.sdk == "openai" else hook.sdk)
+    return next(found, "" if sdk == "openai" else sdk)
 
 
 def materialise(body: dict[str, Any], known: int = 0) -> None:
