@@ -147,8 +147,8 @@ def told(record: CallRecord, known: Own, usage: Usage, lineage: Lineage) -> Call
     by, why = cache.judged(case) if case else ("", "")
     if not (cached or by or why):
         return record
-    name = records.shown(by)
-    return replace(record, usage=usage, cached=cached, cache_broken_by=name, cache_reason=why)
+    told = {"usage": usage, "cached": cached, "cache_reason": why}
+    return records.changed(record, None, **told, cache_broken_by=records.shown(by))
 
 
 def _repeated(before: Past, layout: Layout, basis: tuple[Any, ...]) -> Tokens | None:
