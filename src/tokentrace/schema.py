@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import compress
 from operator import attrgetter, is_not
 from typing import Any
@@ -633,6 +634,7 @@ def model_of(attributes: Mapping[str, Any]) -> str:
     return next((name for name in named if isinstance(name, str)), "")
 
 
+@lru_cache(maxsize=256)
 def span_name(operation: str, subject: str = "") -> str:
     """Return ``{operation} {subject}``: the first from a fixed set, the second cleaned."""
     known = operation if operation in _TITLES else OTHER_CALL

@@ -108,6 +108,8 @@ def text_of(value: Any) -> str:
 
 def number(value: Any) -> int | None:
     """Return a whole number that is not negative; None for everything else, True included."""
+    if type(value) is int:
+        return value if value >= 0 else None
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer() and value < 2**53:
