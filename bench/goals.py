@@ -195,6 +195,6 @@ def derived(rows: Rows) -> dict[str, Mapping[str, Any]]:
     for size in ("1 MB", "4 MB"):
         kinds = [row for name, row in rows.items() if name.startswith(f"{size} of ")]
         if kinds:
-            added = max(row["with_max_ms"] - row["bare_max_ms"] for row in kinds)
+            added = max(row["gap_with_max_ms"] - row["gap_bare_max_ms"] for row in kinds)
             found[f"loop lag, {size}"] = {"max_ms": round(added, 2), "kinds": len(kinds)}
     return found

@@ -198,12 +198,13 @@ async def row(
 
 async def rows(rounds: int, *, guard: bool) -> dict[str, dict[str, float]]:
     """Return all rows."""
-    import httpx
     import openai
 
     import tokentrace
     from tokentrace import testing
+    from tokentrace.testing import wire
 
+    httpx = wire.http_library("openai")
     reply = testing.openai_chat("ok", prompt_tokens=10).body
 
     async def answer(_request: Any) -> Any:

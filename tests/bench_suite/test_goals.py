@@ -56,8 +56,8 @@ def test_peers_of_other_processes_are_compared_by_the_yardstick():
 def test_the_worst_kind_of_text_counts_for_the_loop():
     """What tokentrace adds to the longest wait, of the text with which it adds the most."""
     rows = {
-        "1 MB of prose": {"bare_max_ms": 30.0, "with_max_ms": 32.5},
-        "1 MB of base64": {"bare_max_ms": 9.0, "with_max_ms": 15.0},
+        "1 MB of prose": {"gap_bare_max_ms": 30.0, "gap_with_max_ms": 32.5},
+        "1 MB of base64": {"gap_bare_max_ms": 9.0, "gap_with_max_ms": 15.0},
     }
     assert derived(rows)["loop lag, 1 MB"] == {"max_ms": 6.0, "kinds": 2}
     assert "loop lag, 4 MB" not in derived(rows)
