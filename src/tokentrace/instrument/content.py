@@ -29,20 +29,33 @@ CALLED = (
     r"(?:api[-_]?key|access[-_]?key|authorization|client[-_]?secret|passw(?:or)?d|secret|token)"
 )
 NAMED = re.compile(rf"(?:x-)?{CALLED}\Z", re.ASCII | re.IGNORECASE)
-# What is replaced, and by what; each begins with a text that the search finds quickly.
+# What is replaced, and by what. Nothing is looked for where none of its words stands in a text, whatever
+# their case: to look for a word costs a hundredth of a pattern.
+NAMES = ("key", "author", "secret", "passw", "token")
 MASKS = (
-    (re.compile(r"\b(sk-|gsk_|xox[abprs]-|gh[opsu]_|AIza)[\w-]{12,}+", re.ASCII), rf"\1{MASKED}"),
-    (re.compile(r"\bAKIA[0-9A-Z]{16}\b", re.ASCII), MASKED),
     (
+        ("sk-", "gsk_", "xox", "gho_", "ghp_", "ghs_", "ghu_", "aiza"),
+        re.compile(r"\b(sk-|gsk_|xox[abprs]-|gh[opsu]_|AIza)[\w-]{12,}+", re.ASCII),
+        rf"\1{MASKED}",
+    ),
+    (("akia",), re.compile(r"\bAKIA[0-9A-Z]{16}\b", re.ASCII), MASKED),
+    (
+        ("bearer", "basic"),
         re.compile(r"\b(bearer|basic)[ \t]{1,4}[\w.~+/=-]{8,}+", re.ASCII | re.IGNORECASE),
         rf"\1 {MASKED}",
     ),
-    (re.compile(r"://[^\s/@:\"]{1,256}+:[^\s/@\"]{1,256}+@"), f"://{MASKED}@"),
     (
+        ("://",),
+        re.compile(r"://[^\s/@:\"]{1,256}+:[^\s/@\"]{1,256}+@"),
+        f"://{MASKED}@",
+    ),
+    (
+        NAMES,
         re.compile(rf"\b((?:x-)?(?:key|{CALLED}))=[^\s&\"',;]++", re.ASCII | re.IGNORECASE),
         rf"\1={MASKED}",
     ),
     (
+        NAMES,
         re.compile(
             rf"([\"'](?:x-)?{CALLED}[\"'][ \t]{{0,4}}:[ \t]{{0,4}}[\"'])[^\"'\s]++", re.IGNORECASE
         ),
@@ -74,8 +87,10 @@ def captured(body: Mapping[str, Any], most: int | None) -> dict[str, str]:
 
 def masked(text: str) -> str:
     """Return a text without what looks like a key, a token or a password."""
-    for pattern, instead in MASKS:
-        text = pattern.sub(instead, text)
+    folded = text.casefold()
+    for words, pattern, instead in MASKS:
+        if any(word in folded for word in words):
+            text = pattern.sub(instead, text)
     return text
 
 
