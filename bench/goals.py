@@ -135,13 +135,20 @@ def counting() -> tuple[Goal, ...]:
     texts = tuple(
         Goal(
             f"a text of 4 MB, {kind}, {words[step]}",
-            f"text of 4 MB, {kind}", f"{step}_ms", bounds[place], "ms",
+            f"4 MB, {kind}", f"{step}_ms", bounds[place], "ms",
         )
         for place, kind in enumerate(("ASCII", "Chinese", "emoji mix"))
         for step, *bounds in steps
     )  # fmt: skip
-    tags = Goal("50 tags over 1 MB", "50 tags over 1 MB", "ratio", 1.3, "× encoding")
-    return (*turns, *texts, tags)
+    tags = tuple(
+        Goal(
+            f"50 tags over 1 MB, {form}, {kind}",
+            f"50 tags, {form}, {kind}", "ratio", 1.3, "× encoding",
+        )
+        for kind in ("ASCII", "half Chinese")
+        for form in ("plain", "nested", "escaped")
+    )  # fmt: skip
+    return (*turns, *texts, *tags)
 
 
 GOALS = (
