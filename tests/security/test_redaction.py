@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -174,3 +175,41 @@ def test_words_that_are_looked_for_first_hide_no_key(pieces):
     for _, pattern, instead in content.MASKS:
         whole = pattern.sub(instead, whole)
     assert content.masked(text) == whole
+
+
+def whole_and_told(monkeypatch, body, most):
+    """Return what is told of a body, and what would be if each of its texts were masked."""
+    monkeypatch.setattr(content, "_told", lambda value, _most: value)
+    whole = content.captured(body, most)
+    monkeypatch.undo()
+    monkeypatch.setattr(state, "settings", SETTINGS)
+    return whole, content.captured(body, most)
+
+
+SETTINGS = SimpleNamespace(capture_content=True, redact=None)
+
+
+@pytest.mark.parametrize("most", [64, 300, 2_000, 20_000])
+@pytest.mark.parametrize("size", [0, 1, 30, 3_000])
+def test_only_what_can_be_told_is_masked(monkeypatch, size, most):
+    """Of a long conversation the newest messages are masked; what is told is the same."""
+    monkeypatch.setattr(state, "settings", SETTINGS)
+    talk = [
+        {"role": "user", "content": "token=" + "k" * (n * size % 97)} if n % 3 else {"role": "tool"}
+        for n in range(400)
+    ]
+    whole, told = whole_and_told(monkeypatch, {"messages": talk, "system": "Be brief."}, most)
+    assert told == whole
+    assert "null" not in told[schema.INPUT_MESSAGES]
+
+
+def test_older_messages_are_not_looked_into(monkeypatch):
+    """The cost follows what is told, not the length of the conversation."""
+    seen = []
+    hook = SimpleNamespace(capture_content=True, redact=lambda text: seen.append(text) or text)
+    monkeypatch.setattr(state, "settings", hook)
+    content.captured(
+        {"messages": [{"role": "user", "content": f"{n}"} for n in range(5_000)]}, 2_000
+    )
+    assert 10 < len(seen) < 200
+    assert seen[-1] == "4999"

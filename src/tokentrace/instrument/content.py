@@ -77,12 +77,33 @@ def captured(body: Mapping[str, Any], most: int | None) -> dict[str, str]:
     settings = state.settings
     if settings is None or not settings.capture_content:
         return {}
-    whole = {key: body[key] for key in HELD if key in body}
+    whole = {key: _told(body[key], most) for key in HELD if key in body}
     tree, error = _failsafe.outcome_of(_redacted, whole, settings.redact or masked)
     if error is not None:
         _failsafe.record(error, "callback redact")
         return {}
     return {schema.INPUT_MESSAGES: dumped(tree, most)}
+
+
+def _told(value: Any, most: int | None) -> Any:
+    """Return a list with nothing in the place of its older entries, for which there is no room anyway.
+
+    Of each entry only what no mask makes shorter is taken into account.
+    """
+    if most is None or not isinstance(value, list):
+        return value
+    room, kept = most, 0
+    for entry in reversed(value):
+        room -= _least(entry)
+        kept += 1
+        if room < 0:
+            break
+    return [*[None] * (len(value) - kept), *value[len(value) - kept :]]
+
+
+def _least(entry: Any) -> int:
+    """Return the bytes that an entry takes at least as JSON, however short its texts become."""
+    return 3 + sum(len(key) + 4 for key in entry) if type(entry) is dict else 3
 
 
 def masked(text: str) -> str:
