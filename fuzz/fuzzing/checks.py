@@ -81,7 +81,6 @@ def listening() -> Told:
     told = Told()
     logger = logging.getLogger("tokentrace")
     logger.addHandler(told)
-    logger.propagate = False
     return told
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pkgutil
 import sys
@@ -33,6 +34,7 @@ with atheris.instrument_imports(include=["tokentrace"]):
 
 def main() -> None:
     """Fuzz until the options say so; an input that breaks a property ends it."""
+    logging.getLogger("tokentrace").propagate = False  # the properties hear it; nobody else has to
     name, seeds, *options = sys.argv[1:]
     target = targets.TARGETS[name]
     targets.FOLDER = Path(
