@@ -214,6 +214,16 @@ def test_what_is_no_format_is_refused_with_its_line(content, line, reason):
     assert "$." not in told or not line
 
 
+def test_a_very_long_name_is_told_in_part(tmp_path):
+    """What a file is told to be wrong with stays a line that can be read."""
+    file = tmp_path / "format.toml"
+    file.write_text(f"{'n' * 5_000} = 1\n")
+    with pytest.raises(InputError) as refused:
+        form.load(str(file))
+    assert "unknown field `nnn" in str(refused.value)
+    assert len(str(refused.value)) < 500 + len(str(tmp_path))
+
+
 @pytest.mark.parametrize(("content", "reason"), [
     (b"\xff\xfe", "no UTF-8"), (b"#" * (2**20 + 1), "over a megabyte"), (None, "cannot be read"),
 ])  # fmt: skip

@@ -23,6 +23,7 @@ from tokentrace.readers.agent_log.template import ORNAMENTS, SHARES, TEXTS, WHOL
 LONGEST_FILE = 2**20
 MOST_LINES = 500
 SHORTEST = 3
+LONGEST_REASON = 300  # characters
 PAGE = "docs/agent-logs.md describes the file"
 
 # ── the file ─────────────────────────────────────────────────────────────────────────────────────
@@ -201,6 +202,8 @@ def _wrong(source: str, text: str, reason: str) -> InputError:
         place = int(entry[1])
         number = heads[place] if place < len(heads) else 0
         reason = reason.partition(" - at `")[0] + _choice(reason)
+    if len(reason) > LONGEST_REASON:  # it tells the name of a field as the file has it
+        reason = f"{reason[:LONGEST_REASON]}…"
     return InputError(reason, source=f"{source}:{number}" if number else source, mend=PAGE)
 
 
