@@ -37,13 +37,14 @@ def environment() -> str:
     return str(python)
 
 
-def run(python: str, name: str, seconds: int) -> bool:
+def run(python: str, name: str, seconds: int, seed: int = 0) -> bool:
     """Fuzz one target; print a line about it, and all that the engine said where it found something."""
     corpus, found = WORK / "corpus" / name, WORK / "found" / name
     for folder in (corpus, found):
         folder.mkdir(parents=True, exist_ok=True)
     command = [python, str(FUZZ / "fuzzing" / "driver.py"), name, str(corpus), str(corpus)]
-    options = [*OPTIONS, f"-max_total_time={seconds}", f"-artifact_prefix={found}/"]
+    bounds = [f"-max_total_time={seconds}", f"-seed={seed}"]
+    options = [*OPTIONS, *bounds, f"-artifact_prefix={found}/"]
     environ = {**os.environ, "PYTHONPATH": str(FUZZ)}
     ended = subprocess.run(
         [*command, *options], check=False, env=environ, cwd=WORK,
@@ -65,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="target", help=", ".join(NAMES))
     parser.add_argument("--seconds", type=int, default=SECONDS, help="for each target")
+    parser.add_argument("--seed", type=int, default=0, help="the same inputs each time; 0: others")
     parser.add_argument("--here", action="store_true", help="in this environment")
     parser.add_argument("--keep", action="store_true", help="keep what was reached, then end")
     given = parser.parse_args()
@@ -76,7 +78,8 @@ def main() -> None:
         return
     WORK.mkdir(exist_ok=True)
     python = sys.executable if given.here else environment()
-    found = [name for name in given.targets or NAMES if not run(python, name, given.seconds)]
+    bounds = given.seconds, given.seed
+    found = [name for name in given.targets or NAMES if not run(python, name, *bounds)]
     sys.exit(bool(found))
 
 
