@@ -1,32 +1,23 @@
 """Measure what counting texts costs beside encoding them once with tiktoken: CPU of one thread.
 
-    python bench/texts.py [--rounds N] [--json] [--litellm PYTHON]
+    python bench/texts.py [--rounds N] [--json]
 
 Ours and tiktoken's take turns in one process and the least of the rounds is kept, so that ratios hold on
-a noisy machine. ``--litellm`` is an interpreter that has litellm: it counts the same conversations, and
-encodes them once, in a process of its own; what is compared are the two ratios. All texts are made here.
+a noisy machine. All texts are made here; conversations are `turns`, vocabularies `starting`.
 """
 
 from __future__ import annotations
 
-import argparse
-import copy
 import gc
 import json
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
-from pkgutil import get_data
 from typing import Any
 
 import table_of
 
-TURNS = 25
-MODEL = "gpt-4o"
-SIZES = {"200K": 200_000, "1M": 1_000_000}
 LONG = 4_000_000  # bytes
 TAGS = 50
 TAGGED = 1_000_000  # bytes
@@ -105,81 +96,6 @@ def emptied() -> None:
 
 
 # ── a conversation ───────────────────────────────────────────────────────────────────────────────
-
-
-def conversation(tokens: int) -> list[list[dict[str, str]]]:
-    """Return the messages of each of the turns; the last of them holds about so many tokens."""
-    rng = random.Random(tokens)
-    messages = [{"role": "system", "content": prose(rng, 2_000)}]
-    turns = []
-    pairs = tokens // TURNS // 440  # two messages of about 220 tokens
-    for _ in range(TURNS):
-        for _ in range(pairs):
-            messages.append({"role": "user", "content": prose(rng, 830)})
-            messages.append({"role": "assistant", "content": prose(rng, 830)})
-        turns.append(list(messages))
-    return turns
-
-
-def once(turns: list[list[dict[str, str]]], encode: Callable[[str], Any]) -> None:
-    """Encode every text of a conversation once."""
-    for message in turns[-1]:
-        encode(message["content"])
-
-
-def counted(bodies: list[dict[str, Any]]) -> None:
-    """Count every request of a conversation as the hook does."""
-    from tokentrace.counting.counter import measure as count
-
-    for body in bodies:
-        count(body, api="openai.chat")
-
-
-def fresh(turns: list[list[dict[str, str]]]) -> list[dict[str, Any]]:
-    """Return the requests' bodies; as behind an SDK each has messages and dicts of its own."""
-    return [{"model": MODEL, "messages": copy.deepcopy(messages)} for messages in turns]
-
-
-def turns_cost(rounds: int, tokens: int) -> dict[str, float]:
-    """Return what counting all turns costs beside encoding every text once."""
-    turns, encode = conversation(tokens), encoder()
-    ours, plain = [], []
-    for _ in range(rounds):
-        emptied()
-        bodies = fresh(turns)
-        ours.append(spent(lambda bodies=bodies: counted(bodies)))
-        plain.append(spent(lambda: once(turns, encode)))
-    return {"ours_ms": min(ours), "once_ms": min(plain), "ratio": min(ours) / min(plain)}
-
-
-LITELLM = """
-import json, sys, time
-import litellm, tiktoken
-turns, rounds = json.load(sys.stdin), int(sys.argv[1])
-litellm.token_counter(model="gpt-4o", text="warm")
-encoding = tiktoken.get_encoding("o200k_base")  # litellm carries the file
-def spent(work):
-    begun = time.thread_time()
-    work()
-    return 1e3 * (time.thread_time() - begun)
-def peer():
-    for messages in turns:
-        litellm.token_counter(model="gpt-4o", messages=messages)
-def once():
-    for message in turns[-1]:
-        encoding.encode_ordinary(message["content"])
-print(min(spent(peer) for _ in range(rounds)), min(spent(once) for _ in range(rounds)))
-"""
-
-
-def litellm_cost(python: str, rounds: int, turns: list[list[dict[str, str]]]) -> dict[str, float]:
-    """Return what litellm spends on the same turns, beside encoding every text once."""
-    command = [python, "-c", LITELLM, str(rounds)]
-    told = subprocess.run(
-        command, input=json.dumps(turns), text=True, capture_output=True, check=True
-    )
-    peer, plain = map(float, told.stdout.split()[-2:])
-    return {"litellm_ms": peer, "litellm_once_ms": plain, "litellm_ratio": peer / plain}
 
 
 def encoder() -> Callable[[str], Any]:
@@ -291,57 +207,14 @@ def odd_cost(rounds: int, text: str) -> dict[str, float]:
     return {"ours_ms": min(times), "tokens": found[0], "error": found[1]}
 
 
-LOAD = """
-import tiktoken, time
-from tokentrace.counting import vocab
-begun = time.process_time()
-vocab.load("o200k_base")
-print(time.process_time() - begun)
-"""
-
-
-def vocabulary_cost(rounds: int) -> dict[str, float]:
-    """Return the seconds of CPU that a new process loads the vocabulary in, and its size packed."""
-    packed = get_data("tokentrace.counting", "data/o200k_base.zlib") or b""
-    command = [sys.executable, "-c", LOAD]
-    told = [
-        subprocess.run(command, text=True, capture_output=True, check=True).stdout
-        for _ in range(rounds)
-    ]
-    return {"load_s": min(map(float, told)), "packed_mb": len(packed) / 1e6}
-
-
-def measure(rounds: int, litellm: str = "") -> dict[str, dict[str, float]]:
-    """Return all rows.
-
-    Args:
-        rounds: measurements of a row, of which the least is kept.
-        litellm: an interpreter that has litellm; without it its figures are left out.
-    """
-    rows = {}
-    for name, tokens in SIZES.items():
-        row = turns_cost(rounds, tokens)
-        if litellm:
-            row |= litellm_cost(litellm, max(1, rounds // 3), conversation(tokens))
-            row["times_less"] = row["litellm_ratio"] / row["ratio"]
-        rows[f"25 turns to {name} tokens"] = row
-    rows |= {f"4 MB, {kind}": long_text_cost(rounds, kind) for kind in KINDS}
+def measure(rounds: int) -> dict[str, dict[str, float]]:
+    """Return all rows; of ``rounds`` measurements of each the least is kept."""
+    rows = {f"4 MB, {kind}": long_text_cost(rounds, kind) for kind in KINDS}
     for kind, make in {"ASCII": prose, "half Chinese": half_chinese}.items():
         for form in ("plain", "nested", "escaped"):
             rows[f"50 tags, {form}, {kind}"] = tags_cost(rounds, make, form)
-    rows |= {f"a million, {name}": odd_cost(rounds, make()) for name, make in ODD.items()}
-    return rows | {"vocabulary": vocabulary_cost(min(rounds, 5))}
-
-
-def main() -> None:
-    """Run all and print a table."""
-    parser = argparse.ArgumentParser(description="What counting texts costs.")
-    parser.add_argument("--rounds", type=int, default=11, help="measurements a row (11)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--litellm", default="", help="an interpreter that has litellm")
-    options = parser.parse_args()
-    table_of.show(measure(options.rounds, options.litellm), as_json=options.json, cell="10.3f")
+    return rows | {f"a million, {name}": odd_cost(rounds, make()) for name, make in ODD.items()}
 
 
 if __name__ == "__main__":
-    main()
+    table_of.command("What counting texts costs.", measure)
