@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import ipaddress
 import operator
 import os
@@ -10,6 +11,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,14 @@ RESETS = {
     "tokentrace.counting.store": ("STORE.clear",),
     "tokentrace._failsafe": ("reset",),
 }
+
+if sys.version_info < (3, 12) and sys.gettrace():
+    # Under coverage each thread installs a trace function. filelock's audit hook lets other threads
+    # in while one is being installed, and CPython 3.11 then refuses theirs: RuntimeError in a thread.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "addaudithook", lambda _: None)
+        with suppress(ImportError):
+            importlib.import_module("filelock")
 
 # The first example of a property may load a vocabulary, and a machine may be loaded: neither is timed.
 settings.register_profile(

@@ -59,6 +59,13 @@ class Sent:
         return json.loads(self.content)
 
 
+class Listening(ThreadingHTTPServer):
+    """Many agents may knock in one moment: the least that is let wait, 5, refuses the others."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+
 class Server:
     """Answers `answer` on a free port of loopback, as long as its ``with`` block lasts.
 
@@ -70,8 +77,7 @@ class Server:
     def __init__(self) -> None:
         self.answer: Answer | Callable[[Sent], Answer] = whole({})
         self.requests: list[Sent] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        self._http = Listening(("127.0.0.1", 0), Handler)
         self._http.room = self
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
 

@@ -76,8 +76,7 @@ class Server:
 
     def __init__(self, answer: Callable[[Mapping[str, Any]], Reply | None]) -> None:
         self._answer = answer
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._http.daemon_threads = True
+        self._http = _Listening(("127.0.0.1", 0), _Handler)
         self._http.app = self  # type: ignore[attr-defined]
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
         self.origin = f"http://127.0.0.1:{self._http.server_port}"
@@ -142,6 +141,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Keep the terminal for the demo."""
+
+
+class _Listening(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # parallel sessions start in one moment; by default the sixth is refused
 
 
 def _problem(status: int, message: str) -> tuple[int, str, Iterator[bytes]]:

@@ -36,6 +36,7 @@ class RefusedError(ValueError):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # a fleet exports in one moment; by default the sixth is refused
 
     def __init__(self, family: int, address: tuple[str, int], handler: Any) -> None:
         self.address_family = family
