@@ -6,9 +6,11 @@ said, and does not fail: the rest needs no network.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib.metadata import Distribution, distributions
+from typing import Any
 
 # What a licence's name or classifier has in it that may go along with Apache-2.0 code.
 KNOWN = (
@@ -25,8 +27,8 @@ KNOWN = (
 )
 # Of these the metadata names none; looked up 2026-11-30.
 SAID: dict[str, str] = {}
-UNREACHED = ("ConnectionError", "ConnectionRefused", "Max retries", "timed out", "ServiceError", "NameResolution", "ProxyError", "SSLError", "HTTPError")  # fmt: skip
-UNSEEN = "could not be audited"
+ASK = ("pip_audit", "--format", "json", "--progress-spinner", "off", "--timeout", "10", "--skip-editable")  # fmt: skip
+PATIENCE = 120  # seconds
 
 
 def licence(found: Distribution) -> str:
@@ -46,31 +48,38 @@ def unknown() -> list[str]:
     )
 
 
-def holes() -> tuple[bool, str]:
-    """Return whether what is installed has known holes, and what is to be told of it."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip_audit",
-        "--progress-spinner",
-        "off",
-        "--timeout",
-        "10",
-        "--skip-editable",
-    ]
+def answer() -> list[dict[str, Any]]:
+    """Return what the advisory database says of each package; nothing where none can be asked."""
     try:
-        ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
-    except subprocess.TimeoutExpired:
-        return False, "no advisory database answered: known holes were not looked up"
-    if any(one in ran.stderr for one in UNREACHED):
-        return False, "no advisory database can be reached: known holes were not looked up"
-    unseen = ran.stdout.count(UNSEEN)
-    if unseen * 2 > len(list(distributions())):  # an index that serves packages and no advisories
+        ran = subprocess.run(
+            [sys.executable, "-m", *ASK],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        told = json.loads(ran.stdout)
+    except (subprocess.TimeoutExpired, ValueError):
+        return []
+    return told.get("dependencies") or [] if isinstance(told, dict) else []
+
+
+def holes(told: list[dict[str, Any]]) -> tuple[bool, str]:
+    """Return whether an answer names known holes, and what is to be said of it."""
+    known = [
+        f"{one['name']} {one.get('version', '')}: {hole.get('id')}, mended in {', '.join(hole.get('fix_versions', ())) or 'no version'}"
+        for one in told
+        for hole in one.get("vulns", ())
+    ]
+    if known:
+        return True, "\n".join(known)
+    unseen = sum("skip_reason" in one for one in told)
+    if not told or unseen * 2 > len(told):  # an index that serves packages and no advisories
         return (
             False,
-            f"the database knows nothing of {unseen} packages: known holes were not looked up",
+            f"known holes were not looked up: no advisory database answers for {unseen or 'any'} packages",
         )
-    return ran.returncode != 0, ran.stdout + ran.stderr
+    return False, f"{len(told) - unseen} packages, none with a known hole"
 
 
 def main() -> None:
@@ -80,7 +89,7 @@ def main() -> None:
         "\n".join(strangers)
         or f"{len(list(distributions()))} packages, each with a licence that is known"
     )
-    broken, told = holes()
+    broken, told = holes(answer())
     print(told)
     sys.exit(bool(strangers or broken))
 
