@@ -9,13 +9,14 @@ from typing import Any
 
 
 class Telemetry:
-    """The providers that every way is given: spans in a batch to nowhere, metrics read by nobody.
+    """The providers that every way is given: spans in a batch to nowhere, metrics into memory.
 
     Args:
         keep: keep the spans, each as it ends.
 
     Attributes:
         arrived: the spans that are kept; else an item for each.
+        reader: of the metrics; collects when it is asked.
     """
 
     def __init__(self, *, keep: bool = False) -> None:
@@ -30,7 +31,8 @@ class Telemetry:
         self.processor = processor(self.exporter)
         self.tracers = TracerProvider()
         self.tracers.add_span_processor(self.processor)
-        self.meters = MeterProvider([InMemoryMetricReader()])
+        self.reader = InMemoryMetricReader()
+        self.meters = MeterProvider([self.reader])
 
     def as_global(self) -> None:
         """Make them the process's, for those that can be given none."""

@@ -5,7 +5,8 @@
 Every call's texts are made anew, from the numbers of session and turn, and dropped after it: the host
 keeps nothing, so what the process grows by is kept by tokentrace. First some sessions run alone, turn by
 turn; then all others take their turns together; then, beside all of them, some more run as the first did.
-A turn's cost is the least of its sessions', calls with and without tokentrace taking turns.
+A turn's cost is the least of its sessions', calls with and without tokentrace taking turns. Metrics are
+collected after every so many calls, as a reader does every minute; that is not part of a call's cost.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from stubbed import WORDS, Stub
 SESSIONS = 1_000
 TURNS = 25
 ALONE = 12  # sessions that run first, and last
+COLLECTED = 1_000  # calls between two collections: 17 a second where a reader collects each minute
 
 
 def talk(session: int, turn: int) -> list[dict[str, Any]]:
@@ -47,8 +49,8 @@ class Agents:
     """Sessions that call, each under its name."""
 
     def __init__(self) -> None:
-        self._stub = Stub()
-        self._places, self._standing = begun((OURS,), self._stub, Telemetry())
+        self._stub, self._telemetry, self._calls = Stub(), Telemetry(), 0
+        self._places, self._standing = begun((OURS,), self._stub, self._telemetry)
         self._tokens: dict[int, tuple[int, int]] = {}
 
     def _reported(self, session: int, messages: list[dict[str, Any]]) -> int:
@@ -65,6 +67,9 @@ class Agents:
 
         messages = talk(session, turn)
         tokens = self._reported(session, messages)
+        self._calls += 1
+        if self._calls % COLLECTED == 0:
+            self._telemetry.reader.get_metrics_data()
         with self._places.standing(self._standing[way]), tokentrace.session(f"bench-{session}"):
             return spent(lambda: self._stub.call(messages, tokens))[0]
 
