@@ -122,7 +122,7 @@ def test_an_interaction_is_read_whole():
 
 
 @pytest.mark.parametrize("api", ["gemini.generateContent", "gemini.interactions"])
-@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd).partition(" at 0x")[0])
 def test_an_odd_answer_is_no_error(api, odd):
     """Whatever comes back, there is a usage that says nothing, and no snapshot."""
     dialect = dialects.find(api)
