@@ -485,6 +485,36 @@ def test_compress_that_gives_no_body(answer, failures):
     assert sum(_failsafe.failures.values()) == failures
 
 
+@pytest.mark.parametrize(("size", "decision"), [(960, "warn"), (1100, "refuse")])
+def test_compress_that_gives_more_is_counted(size, decision):
+    """A longer body is no mend: what came in stays, is counted again, and the mode applies to it."""
+    body = {"messages": ["x" * size]}
+    agent = Agent(compress=lambda body, _: {"messages": body["messages"] * 2}, on_exceed="raise")
+    done = agent.run(body)
+    assert done.body is body
+    assert (done.report.decision, done.report.count.total, done.saved) == (decision, size, 0)
+    assert agent.counted == [body, {"messages": body["messages"] * 2}, body]
+    assert _failsafe.failures == {"callback compress:ValueError": 1}
+
+
+def test_compress_may_move_tokens():
+    """A body that is longer in all, and within the limits that were passed, is what is sent."""
+
+    class Parted(Agent):
+        def report(self, body):
+            memory, history = (sum(map(len, body[key])) for key in ("memory", "messages"))
+            total = memory + history
+            return decide(self.guard, counted(total, memory=memory, history=history))
+
+    def moved(body, _report):
+        return {"memory": [], "messages": ["summary ", *body["memory"]]}
+
+    agent = Parted(compress=moved, components={"memory": 100}, on_exceed="raise")
+    done = agent.run({"memory": ["x" * 200], "messages": []})
+    assert done.body["memory"] == []
+    assert (done.report.decision, done.saved, _failsafe.failures) == ("ok", 0, {})
+
+
 def test_compress_that_raises_is_counted():
     """Its error never reaches the host, not even in our strict mode; the mode applies."""
 

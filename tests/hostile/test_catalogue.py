@@ -91,7 +91,10 @@ ELSEWHERE = {
         ("readers/test_exports.py", "test_a_bomb_of_zstd_is_refused"),
     ],
     "SE5": [("counting/test_vocab.py", "test_no_network_and_no_cache_folder")],
-    "RB1": [("test_turns.py", "test_thousands_of_sessions_are_bounded")],
+    "RB1": [
+        ("test_turns.py", "test_thousands_of_sessions_are_bounded"),
+        ("test_turns.py", "test_thousand_sessions_of_25_turns_stay_small"),
+    ],
     "CL1": [("test_telemetry.py", "test_durations_do_not_follow_the_wall_clock")],
     "CF1": [("test_config.py", "test_a_bad_number_is_one_warning_and_the_default")],
     "CF2": [("test_front_door.py", "test_import_loads_nothing_heavy")],

@@ -62,6 +62,7 @@ def test_a_refusal_arrives_as_itself(server, name, shape, limit):
     assert (result.error[0], result.sent) == ("TokenLimitExceeded", [])
     assert (seen.call.decision, seen.call.usage.input) == ("refuse", None)
     assert seen.call.error_type == "tokentrace.TokenLimitExceeded"
+    assert sum(len(span.events) for span in seen.spans) == 1
 
 
 @pytest.mark.parametrize(("name", "shape", "how"), generated(["plain"], TELEMETRY))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import pickle
 import traceback
 import warnings
@@ -202,6 +203,15 @@ def cuts(body, _report):
     return {**body, "messages": body["messages"][-1:] and SHORT}
 
 
+def doubles(body, _report):
+    return {**body, "messages": body["messages"] * 2}
+
+
+async def doubles_later(body, report):
+    await asyncio.sleep(0)
+    return doubles(body, report)
+
+
 async def cuts_later(body, _report):
     await asyncio.sleep(0)
     return {**body, "messages": SHORT}
@@ -234,6 +244,8 @@ COMPRESS = {
     "empties its copy": (mutates, False, None),
     "empties the messages of its copy": (empties, False, None),
     "cuts": (cuts, True, None),
+    "gives more": (doubles, False, {"ValueError"}),
+    "gives more, later": (doubles_later, False, {"ValueError"}),
     "is async": (cuts_later, True, None),
     "is async and raises": (raises_later, False, {"LookupError"}),
 }
@@ -246,7 +258,7 @@ COMPRESS = {
 def test_compress_of_any_kind(sdk, name, colour, on_exceed):
     """GU4: a compress that fails is counted and on_exceed applies; one that works is what leaves."""
     compress, cut, errors = COMPRESS[name]
-    if "async" in name and colour == "sync":
+    if inspect.iscoroutinefunction(compress) and colour == "sync":
         cut, errors = False, {"TypeError"}
     where = shop(sdk, colour)
     bare = perform(asking(), where, plain_reply(sdk))
