@@ -145,7 +145,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Listening(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 128  # parallel sessions start in one moment; by default the sixth is refused
+    request_queue_size = (
+        128  # parallel sessions start in one moment; by default the sixth is refused
+    )
 
 
 def _problem(status: int, message: str) -> tuple[int, str, Iterator[bytes]]:
