@@ -86,12 +86,17 @@ CORE = (
     "tests/instrument/test_forms.py",
     "tests/instrument/test_standing.py",
     "tests/counting/test_vocab.py",
+    "tests/query",
+    "tests/readers",
+    "tests/test_cli.py",
     "tests/test_exporting.py",
     "tests/test_front_door.py",
+    "tests/test_guard.py",
     "tests/test_local.py",
     "tests/test_shapes.py",
     "tests/test_telemetry.py",
 )
+EXTRAS = ".[cost,query,zstd]"  # what of them the core is tested with
 
 
 def at_hand(version: str) -> str | None:
@@ -159,10 +164,19 @@ def lifecycles(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the core and the first hooks against the lowest versions that pyproject.toml allows."""
     needs = [f"{sdk.name}=={sdk.run[0]}" for sdk in SDKS if sdk.name in FIRST]
-    session.install("--resolution", "lowest-direct", ".", *needs, *NEEDS["anthropic"], *PYTEST)
+    session.install("--resolution", "lowest-direct", EXTRAS, *needs, *NEEDS["anthropic"], *PYTEST)
     # old and new together are told of by each other
     quiet = ("-W", "ignore::DeprecationWarning")
     session.run("pytest", *quiet, *CORE, *session.posargs)
+
+
+@nox.session(python=at_hand("3.13"))
+def newest(session: nox.Session) -> None:
+    """Run the same on the newest Python, with the newest versions of everything."""
+    if at_hand("3.13") is None:
+        session.skip("no Python 3.13 here: the core is run on no newer one")
+    session.install(EXTRAS, *FIRST, *NEEDS["anthropic"], *PYTEST)
+    session.run("pytest", *CORE, *session.posargs)
 
 
 @nox.session

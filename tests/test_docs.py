@@ -455,3 +455,12 @@ def test_what_is_installed_for_tests_is_no_older_than_what_is_promised():
     found = dict(re.sub(r"\[.*?\]", "", need).split(">=") for need in needs)
     assert found == {name: oldest[name] for name in found}
     assert set(oldest) - set(found) == {"aiobotocore", "litellm"}
+
+
+def test_the_readme_names_the_lowest_opentelemetry():
+    """The version in the README is the lower bound of each of OpenTelemetry's stable packages."""
+    with (TOP / "pyproject.toml").open("rb") as file:
+        needs = tomllib.load(file)["project"]["dependencies"]
+    stable = ("opentelemetry-api", "opentelemetry-exporter-otlp", "opentelemetry-sdk")
+    (lowest,) = {need.split(">=")[1] for need in needs if need.startswith(stable)}
+    assert f"| OpenTelemetry | {lowest} and later |" in (TOP / "README.md").read_text("utf-8")

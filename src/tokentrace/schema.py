@@ -73,6 +73,7 @@ SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
 ERROR_TYPE = "error.type"
 SERVICE_NAME = "service.name"
+EVENT_NAME = "event.name"  # of a log record, before OpenTelemetry 1.35
 
 OPERATIONS = {"chat", "text_completion", "embeddings", "generate_content", "count_tokens"}
 INVOKE_AGENT = "invoke_agent"

@@ -230,8 +230,9 @@ def test_no_thread_to_be_had(monkeypatch, fresh):
 def test_fork_while_the_lock_is_held():
     """A child forked while another thread of the parent loads can load for itself."""
     script = """
-import os, threading, sys
+import os, threading, sys, warnings
 from tokentrace.counting import vocab
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of such a fork
 held, go = threading.Event(), threading.Event()
 def hold():
     with vocab._loads.lock:

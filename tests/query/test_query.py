@@ -136,7 +136,7 @@ def test_the_schema_names_every_column():
 @pytest.mark.parametrize("sql", [
     "", ";", "selec", "select foo from calls", "select 1; select 2", "drop table calls",
     "delete from calls", "copy calls to 'x.csv'", "attach 'x.db'", "set lock_configuration=false",
-    "install httpfs", "pragma database_list", "create table x as select 1", "select * from traces",
+    "install httpfs", "pragma enable_profiling", "create table x as select 1", "select * from traces",
     "select * from read_text('/etc/hostname')", "from read_csv('/etc/hostname')", "from glob('/*')",
     "from '/etc/hostname'", "from read_parquet('/tmp/x.parquet')", "select getenv('HOME')",
 ])  # fmt: skip

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tokentrace import _late, schema
 from tokentrace._failsafe import attempt
 from tokentrace.prompt import CallRecord, Event, Record
-from tokentrace.telemetry import peers, sources
+from tokentrace.telemetry import logs, peers, sources
 from tokentrace.telemetry.sources import (
     Settings,
     configure,
@@ -237,27 +237,7 @@ def _emit(name: str, attributes: Mapping[str, Any], handle: Handle | None) -> No
         handle.event(name, known)
     else:
         trace.get_current_span(where).add_event(name, dict(known))
-    _log(name, known, where)
-
-
-def _log(name: str, attributes: Mapping[str, Any], where: Context) -> None:
-    logger = sources.logger()
-    # Older loggers know neither events nor this question.
-    if not hasattr(logger, "enabled"):
-        return
-    from opentelemetry._logs import SeverityNumber
-
-    grave = name in (schema.LIMIT_WARNING, schema.LIMIT_EXCEEDED)
-    severity = SeverityNumber.WARN if grave else SeverityNumber.INFO
-    if logger.enabled(context=where, severity_number=severity, event_name=name):
-        logger.emit(
-            timestamp=sources.settings().wall(),
-            context=where,
-            severity_number=severity,
-            severity_text=severity.name,
-            attributes=dict(attributes),
-            event_name=name,
-        )
+    logs.emit(sources.logger(), name, known, where, sources.settings().wall())
 
 
 # ── finished spans ───────────────────────────────────────────────────────────────────────────────

@@ -252,6 +252,8 @@ class Logs(LogRecordProcessor):
         """Take a log record."""
         self._batch.put(log_record)
 
+    emit = on_emit  # its name before OpenTelemetry 1.35
+
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait for the batch."""
         return self._batch.flush(timeout_millis / 1_000)
