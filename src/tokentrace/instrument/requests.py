@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokentrace._failsafe import outcome_of
 from tokentrace.counting.memory import recalled
@@ -35,8 +34,7 @@ def read_already(answer: Any, follower: Any) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request on its way out.
 
     Attributes:
