@@ -102,7 +102,8 @@ def plain(body: Mapping[str, Any], api: str, known: Before | None = None) -> Map
     if not same:
         return _jsoned(body, isinstance(messages, list) and any(map(_is_odd_message, messages)))
     fresh = messages[same:]
-    whole = wire if same == len(wire) and not fresh else [*wire[:same], *fresh]
+    kept = wire if same == len(wire) else wire[:same]
+    whole = kept + fresh if fresh else kept
     return _jsoned({**body, "messages": whole}, any(map(_is_odd_message, fresh)))
 
 
