@@ -53,14 +53,15 @@ class Talk:
     def longer(self) -> Callable[[], None]:
         """Return a call that has new messages, where it is to have any, ready to be timed.
 
-        A call without them is made before: the new ones are then all that is new.
+        A call without them is made before: the new ones are then all that is new. No other
+        conversation has their texts, which whoever remembers texts would know.
         """
         if not self._new:
             return self.again
         self._calls += 1
         roles = ("assistant", "user")
         new = [
-            {"role": role, "content": f"{self._calls} {role}: " + WORDS * 11}
+            {"role": role, "content": f"{len(self._old)}.{self._calls} {role}: " + WORDS * 11}
             for role in roles[: self._new]
         ]
         size = self._size + self._tokens(new) - self._tokens([])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from test_schema import CALLS, CONTEXTS
 from tokentrace import fitting, schema, values
-from tokentrace.instrument.records import changed
+from tokentrace.instrument.records import changed, filled
 from tokentrace.prompt import CallRecord, ContextRecord, Usage
 
 CHANGES = st.sampled_from([name for name, _, _ in schema.CALL]) | st.sampled_from(
@@ -107,6 +108,20 @@ def test_a_changed_record_is_a_replaced_one(record, other, names):
     kept = replace(record)
     assert changed(record, **changes) == replace(record, **changes)
     assert record == kept
+
+
+@settings(max_examples=40)
+@given(CALLS, st.sets(CHANGES))
+def test_a_filled_record_is_one_that_was_made(record, names):
+    """What is given and what is not are as the record's own class has them; it is as frozen."""
+    given_ones = {name: getattr(record, name) for name in names}
+    made, plain = filled(**given_ones), CallRecord(**given_ones)
+    assert (made, type(made)) == (plain, CallRecord)
+    assert all(made.settings is not other.settings for other in (filled(), plain)) or (
+        "settings" in names
+    )
+    with pytest.raises(FrozenInstanceError):
+        made.tokens = 1
 
 
 def test_what_follows_from_a_change_is_told_of_it():

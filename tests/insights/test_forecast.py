@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokentrace.insights.forecast import WINDOW, ahead, growth, segment
+from tokentrace.insights.forecast import DROP, WINDOW, ahead, growth, segment
 
 STEADY = [1_000 + 500 * n for n in range(6)]
 
@@ -93,3 +95,17 @@ def test_an_interval_holds_its_forecast(totals, limit):
     if coming is not None:
         latest = float("inf") if coming.latest is None else coming.latest
         assert 0 <= coming.earliest <= coming.turns <= latest
+
+
+@given(st.lists(st.integers(0, 60) | st.integers(0, 10**9), min_size=3, max_size=40))
+@settings(deadline=None, max_examples=300)
+def test_a_forecast_is_that_of_all_pairs_spelled_out(totals):
+    """Its pace is the median of the slopes between any two turns since the last drop."""
+    recent = totals[-WINDOW:]
+    drops = [at for at in range(1, len(recent)) if recent[at] < recent[at - 1] * (1 - DROP)]
+    since = recent[max(drops, default=0) :]
+    assert segment(totals) == since
+    pairs = [(since[j] - since[i]) / (j - i) for j in range(len(since)) for i in range(j)]
+    coming = ahead(totals, 10**9)
+    pace = statistics.median(pairs) if len(since) >= 3 else 0
+    assert (coming.pace if coming else None) == (pace if pace > 0 else None)

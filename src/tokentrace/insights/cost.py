@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tokentrace.insights.sharing import DRIFT, laid
 from tokentrace.prompt import CallRecord, Usage
@@ -42,8 +43,7 @@ TOLERANCE = UNIT // 10**9
 FINE = 10**15
 
 
-@dataclass(frozen=True, slots=True)
-class Spending:
+class Spending(NamedTuple):
     """What one call cost, in `UNIT` parts of a dollar. The lines add up to ``total``.
 
     Attributes:

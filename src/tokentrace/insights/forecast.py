@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import sqrt
+from operator import lt, sub
 
 from tokentrace.outlook import Forecast
 
@@ -48,6 +49,8 @@ def ahead(
 def segment(totals: Sequence[int]) -> Sequence[int]:
     """Return the turns since the last one that was cut, at most `WINDOW`."""
     recent = totals[-WINDOW:]
+    if not any(map(lt, recent[1:], recent)):
+        return recent  # nothing fell
     for place in range(len(recent) - 1, 0, -1):
         if recent[place] < recent[place - 1] * (1 - DROP):
             return recent[place:]
@@ -71,7 +74,11 @@ def _most(pair: tuple[str, float]) -> tuple[float, str]:
 def _paces(totals: tuple[int, ...]) -> tuple[float, float, float]:
     """Return the median of the slopes between all pairs of turns, and both ends of its interval."""
     slopes = sorted(
-        [(after - totals[i]) / (j - i) for j, after in enumerate(totals) for i in range(j)]
+        [
+            rise / turns
+            for turns in range(1, len(totals))
+            for rise in map(sub, totals[turns:], totals)
+        ]
     )
     pace = (slopes[(len(slopes) - 1) // 2] + slopes[len(slopes) // 2]) / 2
     return pace, *_interval(slopes, len(totals))

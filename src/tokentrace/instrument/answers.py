@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokentrace._shapes.responses import FIRST_ERROR
 from tokentrace._shapes.text import decoded
@@ -19,8 +18,7 @@ BODIES = ("_content", "_body")
 STATUSES = ("status_code", "status")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What came back.
 
     Attributes:

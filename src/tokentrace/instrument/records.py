@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, make_dataclass
+from dataclasses import field, fields, make_dataclass
 from functools import lru_cache, partial
 from operator import attrgetter, is_
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from tokentrace import guard, providers, schema
@@ -39,8 +39,7 @@ ANSWERED = frozenset({"assistant", "model"})
 MEMO = "record"
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(NamedTuple):
     """Where a call stands: its place, its lineage, and against that lineage's previous turn."""
 
     place: Place
@@ -77,7 +76,7 @@ def _record(
     provider, _ = providers.find(prompt.model, request.provider, request.base_url)
     address, port = _server(request.base_url)
     place, lineage, standing = where.place, where.lineage, where.standing
-    return CallRecord(
+    return filled(
         operation=OPERATIONS.get(request.api, "chat"),
         provider=provider.otel_name or provider.name or request.sdk,
         api=request.api,
@@ -202,8 +201,23 @@ def _called(prompt: Prompt) -> tuple[str, ...]:
 _NAMES = tuple(one.name for one in fields(CallRecord))
 _VALUES: Callable[[CallRecord], tuple[Any, ...]] = attrgetter(*_NAMES)
 # What is not frozen is filled at a fifth of the cost; with the same slots, it can become a record.
-_Draft: Any = make_dataclass("_Draft", _NAMES, slots=True)
+_Draft: Any = make_dataclass(
+    "_Draft",
+    [
+        (one.name, Any, field(default=one.default, default_factory=one.default_factory))
+        for one in fields(CallRecord)
+    ],
+    slots=True,
+)
 _PUT = {name: vars(CallRecord)[name].__set__ for name in _NAMES}
+
+
+def filled(**given: Any) -> CallRecord:
+    """Return ``CallRecord(**given)`` at a fraction of its cost."""
+    fresh: Any = _Draft(**given)
+    fresh.__class__ = CallRecord
+    made: CallRecord = fresh
+    return made
 
 
 def changed(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokentrace._failsafe import outcome_of
 from tokentrace.counting.memory import recalled
@@ -35,8 +34,7 @@ def read_already(answer: Any, follower: Any) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request on its way out.
 
     Attributes:
@@ -104,7 +102,8 @@ def plain(body: Mapping[str, Any], api: str, known: Before | None = None) -> Map
     if not same:
         return _jsoned(body, isinstance(messages, list) and any(map(_is_odd_message, messages)))
     fresh = messages[same:]
-    whole = wire if same == len(wire) and not fresh else [*wire[:same], *fresh]
+    kept = wire if same == len(wire) else wire[:same]
+    whole = kept + fresh if fresh else kept
     return _jsoned({**body, "messages": whole}, any(map(_is_odd_message, fresh)))
 
 

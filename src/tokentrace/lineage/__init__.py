@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tokentrace.counting.digests import SALT, WIDTH, common, digest, hashes_of, leading
 from tokentrace.lineage.line import Lineage, Standing
@@ -177,8 +177,7 @@ class Lineages:
                 del self._starts[start]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
+class _Seen(NamedTuple):
     """What is needed of a prompt to find its lineage."""
 
     prompt: Prompt

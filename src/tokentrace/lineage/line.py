@@ -127,10 +127,13 @@ class Lineage:
         if count.limit is None or len(self.turns) < 2:
             return None
         before = [one for one in self.turns[-WINDOW:] if one.number != turn]
-        same = next((one for one in self.turns if one.number == turn), None)
+        same = self._noted(turn)
         now = count if same is None or count.total >= same.total else same
-        totals = [*(one.total for one in before), now.total]
-        return ahead(totals, count.limit, [*(one.components for one in before), now.components])
+        totals = [one.total for one in before]
+        totals.append(now.total)
+        components = [one.components for one in before]
+        components.append(now.components)
+        return ahead(totals, count.limit, components)
 
     def unchanged(self, contents: Mapping[str, int], count: Count) -> tuple[Waste, ...]:
         """Return the named components of a call that hold the same for at least five turns."""
@@ -157,7 +160,7 @@ class Lineage:
     def note(self, count: Count, turn: int | None = None) -> None:
         """Remember a call that was sent. A turn's total is its largest call's."""
         number = self.turn if turn is None else turn
-        same = next((one for one in self.turns if one.number == number), None)
+        same = self._noted(number)
         if same is None:
             self._stood = ()
             self.served += 1
@@ -178,9 +181,22 @@ class Lineage:
             self._stood = ()
             newest.total = reported
 
+    def _noted(self, number: int) -> Turn | None:
+        """Return the turn of a number, where a call of it was noted: most often the newest."""
+        newest = self.turns[-1] if self.turns else None
+        if newest is None or newest.number == number:
+            return newest
+        for one in self.turns:
+            if one.number == number:
+                return one
+        return None
+
     def _before(self, number: int) -> Turn | None:
         """Return the turn noted last that is not ``number``."""
-        return next((one for one in reversed(self.turns) if one.number != number), None)
+        for one in reversed(self.turns):
+            if one.number != number:
+                return one
+        return None
 
     @property
     def weight(self) -> int:
