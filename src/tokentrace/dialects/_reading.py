@@ -139,9 +139,7 @@ def compact(value: Any) -> str:
 
     Bytes, long base64 and data URLs are left out; what is no JSON is ``null``.
     """
-    from json import dumps
-
-    return dumps(_bounded(value, 0, [NODES]), ensure_ascii=False, separators=(",", ":"))
+    return _encode()(_bounded(value, 0, [NODES]))
 
 
 def _bounded(value: Any, depth: int, left: list[int]) -> Any:
@@ -317,6 +315,7 @@ def written(value: Any) -> str:
 
 @cache
 def _encode() -> Callable[[Any], str]:
+    """Return the one encoder: to make one takes longer than to write most values."""
     from json import JSONEncoder
 
     return JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
