@@ -121,8 +121,9 @@ def number(value: Any) -> int | None:
 
 def picked(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return the plain settings of a body under the short names that ``names`` gives them."""
-    found = {short: body[name] for name, short in names.items() if name in body}
-    return {short: value for short, value in found.items() if _plain(value)}
+    return {
+        short: body[name] for name, short in names.items() if name in body and _plain(body[name])
+    }
 
 
 def _plain(value: Any) -> bool:

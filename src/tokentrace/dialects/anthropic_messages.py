@@ -72,9 +72,10 @@ def _conversation(body: Mapping[str, Any]) -> Any:
 
 
 def _tool(tool: Any) -> Part:
-    kind = text_of(get(tool, "type"))
-    server = text_of(get(tool, "mcp_server_name"))
-    name = text_of(get(tool, "name")) or (f"mcp__{server}" if server else kind)
+    name = text_of(get(tool, "name"))
+    if not name:
+        server = text_of(get(tool, "mcp_server_name"))
+        name = f"mcp__{server}" if server else text_of(get(tool, "type"))
     return Part("tool", name=name, data=tool)
 
 
