@@ -8,7 +8,7 @@ import pytest
 
 import tokentrace
 from conversations import Conversation, Provider
-from tokentrace.counting import anchoring, digests
+from tokentrace.counting import anchoring, digests, marks
 from tokentrace.counting.anchoring import Footprint, History
 from tokentrace.counting.counter import measure
 from tokentrace.prompt import Usage
@@ -170,8 +170,8 @@ def test_marks_add_up_packed():
     """Letters, digits and line breaks of messages are summed as one number and come out apart."""
     prompt, _, now = read(body("abcde fghij 12\n3", "k" * 50 + "9\n\n"))
     assert now.marks == (2 + 10, 3 + 1, 1 + 2)
-    packed = sum(map(anchoring.marks, prompt.messages))
-    assert anchoring.unpacked(packed) == now.marks
+    packed = sum(map(marks.of_message, prompt.messages))
+    assert marks.unpacked(packed) == now.marks
 
 
 def test_suffixes_are_whole_hashes():

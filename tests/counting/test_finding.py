@@ -54,6 +54,19 @@ def test_one_look_finds_what_is_long_enough(monkeypatch):
 
 
 @pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("run", range(12, 49))
+def test_a_beginning_of_dashes_is_found_like_others(run):
+    """Where what is read of a beginning stands in it more than once, its places are the same."""
+    head = ("ab" + "-" * run + "|" + "some words that follow them, one by one")[:HEAD]
+    other = head[1:] + "c"
+    text = f"{head}. {'-' * 200}\n{other}\n {'-' * 99}ab{'-' * run}|\n{head}"
+    found = Places(text, [head, other, text[60 : 60 + HEAD]])
+    for one in (head, other):
+        assert found.of(one) == searched(text, one)
+    assert found.of(text[60 : 60 + HEAD]) is None
+
+
+@pytest.mark.usefixtures("eager")
 def test_what_stands_too_often_is_not_told():
     """A beginning at more places than are worth telling is None, alone and in one look."""
     head = "the same line of sixty characters again and again, it says so"[:HEAD]

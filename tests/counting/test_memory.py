@@ -122,6 +122,27 @@ def test_a_copy_is_equal_and_apart():
     assert isinstance(copied(object()), Odd)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": None, "n": 3, "share": 0.5, "last": True},
+        {},
+        {"role": "user", "content": ["Hello", {"text": "du"}]},
+        {"role": "user", "content": object},
+        {"role": Odd, "content": "Hello"},
+    ],
+)
+def test_a_flat_message_is_copied_and_weighed_like_a_nested_one(value):
+    """What holds texts and numbers alone takes a shorter way to the same copy and weight."""
+    nested = copied([value])[0]
+    flat = copied(value)
+    assert list(flat) == list(nested)
+    assert [type(one) for one in flat.values()] == [type(one) for one in nested.values()]
+    assert flat is not value
+    assert weigh(flat) == 600 + sum(map(weigh, flat.values()))
+
+
 def test_a_deep_value_ends():
     """Beyond the depth limit a value counts as odd instead of recursing on."""
     deep = []

@@ -14,6 +14,7 @@ from tokentrace import dialects
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.rules import Scope, openai
 from tokentrace.counting.tally import Tally
+from tokentrace.prompt import Message, Part
 
 HEAD = len("# Tools\n\n## functions\n\nnamespace functions {\n\n") + len("} // namespace functions")
 LOOK = {"name": "look", "description": "See.", "parameters": {"type": "object", "properties": {}}}
@@ -81,6 +82,20 @@ def test_text_parts_are_one_text():
     """Several text parts cost what their text put together costs."""
     parts = [{"type": "text", "text": "hel"}, {"type": "text", "text": "lo"}]
     assert chat(user(parts)).components == chat(user()).components
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant", "critic"])
+@pytest.mark.parametrize("name", ["", "Ann", "user"])
+@pytest.mark.parametrize("text", ["", "hello", '{"a": [1, 2], "b": "two of it"}'])
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-5.1", "o3"])
+@pytest.mark.parametrize("api", ["openai.chat", "openai.responses"])
+def test_a_message_of_one_text_costs_what_the_same_in_two_does(role, name, text, model, api):
+    """The short way for the usual message leads to the same tally as the way for all others."""
+    scope = Scope(Characters(), Lens(), model, api, "openai")
+    one = openai.message(Message(role, (Part("text", text),), name), [], scope)
+    two = openai.message(Message(role, (Part("text", text), Part("text")), name), [], scope)
+    assert (one.components, one.details, one.error) == (two.components, two.details, two.error)
+    assert one.runs == two.runs
 
 
 def test_names():

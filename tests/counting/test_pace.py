@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tokentrace.counting import anchoring, blocks, pace, sections
+from tokentrace.counting import blocks, marks, pace, sections
 from tokentrace.prompt import Message, Part
 
 SIGNS = "ABCDEFGHabcdefgh0123456789+/xyzXYZklmnopqrstuvw"
@@ -49,7 +49,7 @@ def looked(text):
         blocks.encoded(text),
         blocks.compacted(text),
         sections.find(text),
-        anchoring.marks(Message("user", parts)),
+        marks.of_message(Message("user", parts)),
     )
 
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from operator import is_
 from typing import Any
 
+from tokentrace.counting import marks
 from tokentrace.counting.digests import LONGEST, WIDTH, common, hashes_of, suffix
 from tokentrace.counting.folds import folded
-from tokentrace.counting.pace import windows
+from tokentrace.counting.marks import Marks
 from tokentrace.counting.tally import Tally, scaled
 from tokentrace.prompt import ANCHORED, CALIBRATED, EXACT, PROVIDER, Count, Message, Prompt, Usage
 
@@ -48,15 +49,11 @@ REMEMBERED = 4
 # What a message holds besides text; its size is known to the provider alone.
 UNSURE = frozenset({"image", "audio", "video", "file", "other"})
 TINY = 1e-9
-DIGITS = b"0123456789"
-LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NO_MARKS = (0, 0, 0)
 SIZES, MEMO = "sizes", "footprint"  # in a prompt's memo
 Sizes = tuple["array[int]", "array[int]"]
 NONE_YET: Sizes = array("q", (0,)), array("q", (0,))
-FIELD = 40  # bits
 
-Marks = tuple[int, int, int]
 Vector = tuple[float, ...]
 
 
@@ -68,7 +65,7 @@ class Footprint:
         total: tokens.
         error: ± tokens of it, as we said.
         fixed: tokens that belong to no message: definitions, schema.
-        marks: letters, digits and line breaks in the text of the messages, see `marks`.
+        marks: letters, digits and line breaks in the text of the messages, see `marks.of_message`.
         digests: 8 bytes for each message.
         alone: the body is the whole prompt, and all of it was counted: what a provider adds, or what
             there was no time for, is no measure for the next one.
@@ -120,13 +117,13 @@ def footprint(prompt: Prompt, count: Count) -> Footprint:
 
 
 def _footprint(prompt: Prompt, count: Count) -> Footprint:
-    fixed, marks = count.components.get("tools", 0), prompt.memo.get("marks")
-    whole = marks is not None and not prompt.server and not prompt.stored
+    fixed, found = count.components.get("tools", 0), marks.of_prompt(prompt)
+    whole = found is not None and not prompt.server and not prompt.stored
     return Footprint(
         count.total,
         count.error,
         fixed,
-        marks or NO_MARKS,
+        found or NO_MARKS,
         hashes_of(prompt),
         alone=whole,
         ruler=count.tokenizer,
@@ -144,32 +141,6 @@ def enough(shown: int, reported: int) -> bool:
     return reported >= LOWEST * shown - SLACK
 
 
-def mark(prompt: Prompt, summed: Tally) -> None:
-    """Keep with a prompt what its messages add up to besides tokens; not where some were skipped."""
-    prompt.memo["marks"] = unpacked(summed.marks)
-
-
-def marks(message: Message) -> int:
-    """Return how many fives of ASCII letters, digits and line breaks a message's text has, packed.
-
-    Packed numbers add up like three: what a prompt has is the sum over its messages.
-    """
-    letters = digits = breaks = 0
-    for part in message.parts:
-        for piece in windows(part.text):
-            raw = piece.encode("utf-8", "surrogatepass")
-            letters += len(raw) - len(raw.translate(None, LETTERS))
-            digits += len(raw) - len(raw.translate(None, DIGITS))
-            breaks += raw.count(b"\n")
-    return (letters // 5 << 2 * FIELD) + (digits << FIELD) + breaks
-
-
-def unpacked(packed: int) -> Marks:
-    """Return fives of letters, digits and line breaks."""
-    mask = (1 << FIELD) - 1
-    return packed >> 2 * FIELD, packed >> FIELD & mask, packed & mask
-
-
 def measured(prompt: Prompt, key: Any) -> None:
     """Keep with a prompt how many tokens its messages have up to each, and how many are unsure.
 
@@ -183,9 +154,14 @@ def measured(prompt: Prompt, key: Any) -> None:
 
 def _further(so_far: Sizes, messages: Sequence[Message]) -> Sizes:
     tokens, unsure = so_far[0][:], so_far[1][:]
+    total, doubts = tokens[-1], unsure[-1]
     for message in messages:
-        tokens.append(tokens[-1] + size_of(message))
-        unsure.append(unsure[-1] + _unsure(message))
+        kept = message.memo.get("tally")
+        total += kept[1].total if kept else 0
+        # What cannot be measured from here.
+        doubts += not kept or not UNSURE.isdisjoint([part.kind for part in message.parts])
+        tokens.append(total)
+        unsure.append(doubts)
     return tokens, unsure
 
 
@@ -216,11 +192,6 @@ def size_of(message: Message) -> int:
     """Return the tokens that a message was counted with; 0 where they were estimated."""
     kept = message.memo.get("tally")
     return kept[1].total if isinstance(kept, tuple) else 0
-
-
-def _unsure(message: Message) -> bool:
-    """Whether a message holds what cannot be measured from here."""
-    return "tally" not in message.memo or any(part.kind in UNSURE for part in message.parts)
 
 
 class Pace:

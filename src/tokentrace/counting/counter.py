@@ -14,6 +14,7 @@ from tokentrace.counting import (
     anchoring,
     files,
     made,
+    marks,
     rules,
     stored,
     summing,
@@ -139,7 +140,10 @@ def counted(reading: Reading | Again, hurry: Callable[[Any], Hurried] | None) ->
     prompt, rule, scope, snapshot = reading.prompt, reading.rule, reading.scope, reading.snapshot
     scope = scope if hurry is None else replace(scope, ruler=hurry(scope.ruler))
     tally = summing.whole(rule, prompt, scope, snapshot)
-    prompt.memo["waste"] = waste.look(prompt, scope, snapshot) if reading.wasteful else waste.UNSEEN
+    prompt.memo["waste"] = waste.UNSEEN
+    if reading.wasteful:
+        prompt.memo["waste"] = waste.look(prompt, scope, snapshot)
+        marks.of_prompt(prompt)  # here on a worker, perhaps: who asks next may be an event loop
     verdict = (ESTIMATED, UNREAD) if reading.unread else rule.judge(prompt, tally, scope)
     limit = _itemwise(reading.limit, prompt, tally, scope)
     own = _count(prompt, tally, verdict, scope, limit)
@@ -183,7 +187,6 @@ def _shared(prompt: Prompt, walker: Walker) -> None:
     snapshot = walker.snapshot
     if snapshot is not None and snapshot.messages is prompt.messages:
         prompt.memo[MEMO] = snapshot.folds
-        prompt.memo["hashes"] = snapshot.digests
 
 
 def _lasting(prompt: Prompt, scope: Scope) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from tokentrace.counting.folds import folded
 from tokentrace.prompt import Media, Message, Prompt
 
 SALT = int.from_bytes(os.urandom(8), "big")
@@ -16,20 +17,24 @@ LEADING = frozenset({"system", "developer"})
 
 def digest(message: Message) -> bytes:
     """Return 8 bytes that tell this message from others in this process; kept with the message."""
-    known = message.memo.get("digest")
+    known: bytes | None = message.memo.get("digest")
     if known is None:
-        parts = tuple((p.kind, p.text, p.name, p.id, _data(p.data)) for p in message.parts)
+        parts = tuple([(p.kind, p.text, p.name, p.id, _data(p.data)) for p in message.parts])
         mark = hash((SALT, message.role, message.name, parts))
         known = message.memo["digest"] = (mark & (2**64 - 1)).to_bytes(WIDTH, "big")
     return known
 
 
 def hashes_of(prompt: Prompt) -> bytes:
-    """Return the digests of a prompt's messages; kept with the prompt."""
+    """Return the digests of a prompt's messages; kept with the prompt, and with its messages."""
     known: bytes | None = prompt.memo.get("hashes")
     if known is None:
-        known = prompt.memo["hashes"] = digests_of(prompt.messages)
+        known = prompt.memo["hashes"] = folded(prompt, "digests", _further, b"")
     return known
+
+
+def _further(so_far: bytes, messages: Sequence[Message]) -> bytes:
+    return so_far + digests_of(messages[: LONGEST - len(so_far) // WIDTH])
 
 
 def digests_of(messages: Sequence[Message]) -> bytes:

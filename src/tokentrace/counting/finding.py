@@ -7,21 +7,22 @@ these sixteen lie inside it once.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
-from itertools import compress, count
+from itertools import compress
+from struct import Struct
 
 HEAD = 48  # characters of a beginning
 MOST = 32  # places: a beginning that stands at more of them tells little
 WORD = 8  # bytes
 STEP = 32  # bytes, a multiple of a word's
-SHORTEST = STEP + 2 * WORD - 1  # bytes of a beginning
+READ = 2 * WORD  # bytes
+SHORTEST = STEP + READ - 1  # bytes of a beginning
 FEW = 12  # beginnings that are sooner searched for one by one
 WORTHWHILE = 2**15  # characters of a text, the same
 
 CONTINUED = bytes(range(0x80, 0xC0))  # of UTF-8: what begins no character
 
-Reads = dict[tuple[int, int], list[tuple[bytes, int]]]
+_ROW = Struct(f"={STEP // WORD}Q")
 
 
 class Places:
@@ -71,38 +72,56 @@ def _searched(text: str, head: str) -> list[int] | None:
 
 
 def _read(text: str, heads: dict[str, bytes]) -> dict[str, list[int] | None]:
-    """Return the places of all heads."""
+    """Return the places of heads; of those that can be told by what is read of them."""
     data = text.encode("utf-8", "surrogatepass")
-    found: dict[bytes, list[int]] = {raw: [] for raw in heads.values()}
-    for raw, start in _likely(data, _reads(found)):
+    raws = [raw for raw in dict.fromkeys(heads.values()) if len(set(_reads(raw))) == STEP]
+    found: dict[bytes, list[int]] = {raw: [] for raw in raws}
+    for raw, start in _likely(data, raws):
         if len(found[raw]) <= MOST and start >= 0 and data.startswith(raw, start):
             found[raw].append(start)
-    few = {head: found[raw] for head, raw in heads.items() if len(found[raw]) <= MOST}
-    at = _characters(data, sorted({start for starts in few.values() for start in starts}))
-    return {head: [at[start] for start in few[head]] if head in few else None for head in heads}
+    told = {head: found[raw] for head, raw in heads.items() if raw in found}
+    few = {head: starts for head, starts in told.items() if len(starts) <= MOST}
+    if len(data) > len(text):
+        at = _characters(data, sorted({start for starts in few.values() for start in starts}))
+        few = {head: [at[start] for start in starts] for head, starts in few.items()}
+    return {head: few.get(head) for head in told}
 
 
-def _likely(data: bytes, wanted: Reads) -> Iterator[tuple[bytes, int]]:
+def _reads(raw: bytes) -> list[bytes]:
+    """Return all that may be read of a beginning, by how far into it.
+
+    It must not hold any of that twice: where the text has a line of dashes, what begins with dashes
+    might start anywhere.
+    """
+    return [raw[at : at + READ] for at in range(STEP)]
+
+
+def _likely(data: bytes, raws: list[bytes]) -> Iterator[tuple[bytes, int]]:
     """Yield the beginnings that may hold what is read, and where they then start, in its order."""
-    words = memoryview(data)[: len(data) // WORD * WORD].cast("Q")
-    first, second = words[:: STEP // WORD].tolist(), words[1 :: STEP // WORD].tolist()
-    # Comprehensions would take twice as long: nearly all of this is thrown away.
-    marked = list(map({word for word, _ in wanted}.__contains__, first))
-    pairs = list(zip(compress(first, marked), compress(second, marked), strict=False))
-    places = zip(compress(count(), marked), pairs, strict=False)
-    for index, pair in compress(places, map(wanted.__contains__, pairs)):
-        for raw, offset in wanted[pair]:
-            yield raw, index * STEP - offset
+    wanted, more = _wanted(raws)
+    firsts = {word for raw in raws for at in range(WORD) for word in _ROW.unpack_from(raw, at)}
+    words = memoryview(data)[: len(data) // WORD * WORD].cast("Q")[:: STEP // WORD].tolist()
+    # A comprehension would take twice as long: nearly all of this is thrown away.
+    for at in compress(range(0, len(data), STEP), map(firsts.__contains__, words)):
+        read = data[at : at + READ]
+        number = wanted.get(read)
+        if number is not None:
+            for one in (number, *more.get(read, ())):
+                yield raws[one // STEP], at - one % STEP
 
 
-def _reads(heads: Iterable[bytes]) -> Reads:
-    """Return all that may be read of the heads: two words, and of which head, from where on."""
-    wanted: Reads = {}
-    for raw in heads:
-        words = [int.from_bytes(raw[at : at + WORD], sys.byteorder) for at in range(STEP + WORD)]
-        for offset, pair in enumerate(zip(words, words[WORD:], strict=False)):
-            wanted.setdefault(pair, []).append((raw, offset))
-    return wanted
+def _wanted(raws: list[bytes]) -> tuple[dict[bytes, int], dict[bytes, list[int]]]:
+    """Return what may be read, by number: of which beginning, and how far into it; and the same of more.
+
+    Numbers rather than pairs or lists: of these the garbage collector knows nothing.
+    """
+    wanted: dict[bytes, int] = {}
+    more: dict[bytes, list[int]] = {}
+    for index, raw in enumerate(raws):
+        for number, read in enumerate(_reads(raw), STEP * index):
+            if wanted.setdefault(read, number) != number:
+                more.setdefault(read, []).append(number)
+    return wanted, more
 
 
 def _characters(data: bytes, starts: list[int]) -> dict[int, int]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tokentrace.counting.digests import LONGEST, WIDTH, digests_of
 from tokentrace.counting.folds import Folds
 from tokentrace.counting.store import STORE
 from tokentrace.counting.tally import Tally
@@ -20,10 +19,12 @@ from tokentrace.prompt import Message
 
 DEPTH = 64
 NODES = 100_000  # of one message: what holds itself twice has no end
-BYTES_A_MESSAGE = 600
+BYTES_A_MESSAGE, BYTES_A_TEXT = 600, 50
 LARGEST_SHARE = 2**23
 SYSTEM = ("system", "developer")
 NOTHING = object()
+TEXTS = frozenset({str})
+SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 class Odd:
@@ -40,7 +41,6 @@ class Snapshot:
         size: bytes of their text, about.
         wire: of the copies, those that are the list in the request's body; a dialect may put more
             messages ahead of it.
-        digests: of the first 4,096 messages, 8 bytes each.
         sums: running sums over all of ``messages``, by the counter's key.
         same: how many leading messages were those of the snapshot before.
         before: that snapshot's sums.
@@ -55,7 +55,6 @@ class Snapshot:
     messages: list[Message]
     size: int
     wire: list[Any] | None = None
-    digests: bytes = b""
     sums: dict[Any, Tally] = field(default_factory=dict)
     same: int = 0
     before: dict[Any, Tally] = field(default_factory=dict)
@@ -178,7 +177,7 @@ def _shape(content: Any) -> Any:
 def _first(raw: list[Any], read: Callable[[Any], Message]) -> Snapshot:
     copies = [copy(m) for m in raw]
     messages = [read(m) for m in raw]
-    return Snapshot(copies, messages, sum(map(weigh, copies)), digests=digests_of(messages))
+    return Snapshot(copies, messages, sum(map(weigh, copies)))
 
 
 def _next(raw: list[Any], read: Callable[[Any], Message], last: Snapshot) -> Snapshot:
@@ -198,7 +197,6 @@ def _next(raw: list[Any], read: Callable[[Any], Message], last: Snapshot) -> Sna
         [*last.raw[:same], *fresh, *kept],
         messages,
         size,
-        digests=last.digests[: same * WIDTH] + digests_of(messages[same:LONGEST]),
         same=same,
         before=last.sums if goes_on else {},
         folds=Folds(same, last.folds.known) if goes_on else Folds(),
@@ -246,7 +244,10 @@ def copy(value: Any, depth: int = 0, left: list[int] | None = None) -> Any:
     kind = type(value)
     if kind is str or kind is int or value is None or kind is bool or kind is float:
         return value
-    left = [NODES] if left is None else left
+    if left is None:
+        if kind is dict and SCALARS.issuperset(map(type, value.values())):
+            return value.copy()
+        left = [NODES]
     left[0] -= 1
     if depth < DEPTH and left[0] > 0:
         if kind is dict:
@@ -260,9 +261,12 @@ def weigh(value: Any) -> int:
     """Return about how many bytes a copied message holds."""
     kind = type(value)
     if kind is str:
-        return len(value) + 50
+        return len(value) + BYTES_A_TEXT
     if kind is dict:
-        return BYTES_A_MESSAGE + sum(map(weigh, value.values()))
+        held = value.values()
+        if TEXTS.issuperset(map(type, held)):
+            return BYTES_A_MESSAGE + BYTES_A_TEXT * len(held) + sum(map(len, held))
+        return BYTES_A_MESSAGE + sum(map(weigh, held))
     if kind is list or kind is tuple:
         return 60 + sum(map(weigh, value))
     return 16

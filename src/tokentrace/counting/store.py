@@ -40,13 +40,15 @@ class Store:
     def get(self, key: Hashable) -> Any:
         """Return the value of ``key``, or None; it is now the most recently used."""
         entries = self._entries
+        # Each step is one atomic operation of the table, so looking up needs no lock.
+        found = entries.get(key)
+        if found is None:
+            return None
         try:
-            # Each step is one atomic operation of the table, so looking up needs no lock.
-            value = entries[key][0]
             entries.move_to_end(key)
         except KeyError:
             return None
-        return value
+        return found[0]
 
     def put(self, key: Hashable, value: Any, size: int) -> None:
         """Remember ``value``, which takes ``size`` bytes with its key, and forget the oldest.

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tokentrace.counting import marks
 from tokentrace.counting.anchoring import size_of
 from tokentrace.counting.digests import SALT
 from tokentrace.counting.keeping import Keeping
@@ -151,7 +152,7 @@ def note(prompt: Prompt, counted: Count, usage: Usage, place: Any, lineage: str 
         place: see `expected`.
         lineage: of the call.
     """
-    if not usage.input or prompt.memo.get("marks") is None:
+    if not usage.input or not prompt.memo.get(marks.WHOLE):
         return
     named = dict(prompt.stored)
     fresh = Stored(0, 0, prompt.model, lineage)

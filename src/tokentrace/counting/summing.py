@@ -7,7 +7,7 @@ from itertools import islice
 from types import ModuleType
 from typing import Any
 
-from tokentrace.counting import anchoring, prefix
+from tokentrace.counting import anchoring, marks, prefix
 from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.memory import Snapshot
 from tokentrace.counting.rules import Scope
@@ -21,7 +21,7 @@ def whole(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | N
     """Return the tally of a whole prompt; what its messages add up to is kept with it."""
     summed = _sum(rule, prompt, scope, snapshot)
     if not getattr(scope.ruler, "skipped", False):
-        anchoring.mark(prompt, summed)
+        marks.counted(prompt)
         prompt.memo["spoken"] = dict(summed.components)
         anchoring.measured(prompt, _key(rule, scope))
     tally: Tally = rule.finish(prompt, summed, scope)
@@ -41,10 +41,11 @@ def _sum(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | No
     before = [*islice(messages, done)] if done < len(messages) else []
     left: list[Message] = []
     for message in messages[done:]:
-        if _kept(message, key) or not _late(scope):
-            summed.add(_tally(rule, message, before, scope, key))
-        else:
+        tally = _kept(message, key)
+        if tally is None and _late(scope):
             left.append(message)
+        else:
+            summed.add(tally or _tally(rule, message, before, scope, key))
         before.append(message)
     if left:
         summed.add(scope.ruler.roughly(left))
@@ -63,14 +64,11 @@ def _key(rule: ModuleType, scope: Scope) -> tuple[Any, ...]:
 def _tally(
     rule: ModuleType, message: Message, before: Sequence[Message], scope: Scope, key: Any
 ) -> Tally:
-    """Return the message's tally; one without estimates is kept with the message."""
-    tally = _kept(message, key)
-    if tally is None:
-        tally = rule.message(message, before, scope)
-        tally.marks = anchoring.marks(message)
-        message.memo["runs"], tally.runs = tally.runs, ()
-        if not tally.error:
-            message.memo["tally"] = (key, tally)
+    """Count a message; a tally without estimates is kept with it."""
+    tally: Tally = rule.message(message, before, scope)
+    message.memo["runs"], tally.runs = tally.runs, ()
+    if not tally.error:
+        message.memo["tally"] = (key, tally)
     return tally
 
 

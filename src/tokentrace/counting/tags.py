@@ -124,7 +124,8 @@ def _plain(text: str, form: str, needle: str, starts: list[int] | None) -> Itera
 
 def _anchor(lines: list[str]) -> int:
     """Return which line of a needle's is the longest, without the first."""
-    return max(range(1, len(lines)), key=lambda i: len(lines[i].strip()))
+    sizes = [*map(len, map(str.strip, lines[1:]))]
+    return 1 + sizes.index(max(sizes))
 
 
 def _at(text: str, form: str, starts: list[int] | None) -> Iterator[int]:

@@ -15,14 +15,12 @@ class Tally:
         components: tokens by component name; their sum is the tally's total.
         details: tokens by (component, name): tools, tools' results, sections. Outside the sum.
         error: ± tokens of texts that were estimated rather than encoded.
-        marks: what other tokenizers cut otherwise than ours, see `anchoring.marks`.
         runs: the texts as they stand, each as owner, salted hash and tokens; of one message only.
     """
 
     components: dict[str, int] = field(default_factory=dict)
     details: dict[tuple[str, str], int] = field(default_factory=dict)
     error: int = 0
-    marks: int = 0
     runs: tuple[Run, ...] = ()
 
     @property
@@ -48,13 +46,12 @@ class Tally:
             for key, tokens in other.details.items():
                 shares[key] = shares.get(key, 0) + tokens
         self.error += other.error
-        self.marks += other.marks
         if other.runs:
             self.runs += other.runs
 
     def copy(self) -> Tally:
         """Return a tally that can change without changing this one."""
-        return Tally(dict(self.components), dict(self.details), self.error, self.marks)
+        return Tally(dict(self.components), dict(self.details), self.error)
 
 
 def scaled(tally: Tally, total: int) -> Tally:
@@ -69,4 +66,4 @@ def scaled(tally: Tally, total: int) -> Tally:
         whole[name] += 1
     details = {key: round(tokens * total / before) for key, tokens in tally.details.items()}
     error = round(tally.error * total / before)
-    return Tally(whole, details, error, tally.marks, tally.runs)
+    return Tally(whole, details, error, tally.runs)

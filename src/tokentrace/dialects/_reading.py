@@ -121,8 +121,9 @@ def number(value: Any) -> int | None:
 
 def picked(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return the plain settings of a body under the short names that ``names`` gives them."""
-    found = {short: body[name] for name, short in names.items() if name in body}
-    return {short: value for short, value in found.items() if _plain(value)}
+    return {
+        short: body[name] for name, short in names.items() if name in body and _plain(body[name])
+    }
 
 
 def _plain(value: Any) -> bool:
@@ -139,9 +140,7 @@ def compact(value: Any) -> str:
 
     Bytes, long base64 and data URLs are left out; what is no JSON is ``null``.
     """
-    from json import dumps
-
-    return dumps(_bounded(value, 0, [NODES]), ensure_ascii=False, separators=(",", ":"))
+    return _encode()(_bounded(value, 0, [NODES]))
 
 
 def _bounded(value: Any, depth: int, left: list[int]) -> Any:
@@ -317,6 +316,7 @@ def written(value: Any) -> str:
 
 @cache
 def _encode() -> Callable[[Any], str]:
+    """Return the one encoder: to make one takes longer than to write most values."""
     from json import JSONEncoder
 
     return JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -42,7 +42,7 @@ def parse(body: Mapping[str, Any], messages: Walk = each) -> Prompt:
     ``messages`` walks a list of raw messages of which the first is the system text, put into the
     form of a message, where the body has one.
     """
-    tools = tuple(_tool(tool) for tool in items(get(body, "tools")))
+    tools = tuple([_tool(tool) for tool in items(get(body, "tools"))])
     return Prompt(
         api=API,
         model=text_of(get(body, "model")),
@@ -72,9 +72,10 @@ def _conversation(body: Mapping[str, Any]) -> Any:
 
 
 def _tool(tool: Any) -> Part:
-    kind = text_of(get(tool, "type"))
-    server = text_of(get(tool, "mcp_server_name"))
-    name = text_of(get(tool, "name")) or (f"mcp__{server}" if server else kind)
+    name = text_of(get(tool, "name"))
+    if not name:
+        server = text_of(get(tool, "mcp_server_name"))
+        name = f"mcp__{server}" if server else text_of(get(tool, "type"))
     return Part("tool", name=name, data=tool)
 
 
@@ -142,7 +143,7 @@ def _parts(content: Any) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (Part("text", content),)
     if isinstance(content, list | tuple):
-        return tuple(part for block in items(content) for part in _block(block))
+        return tuple([part for block in content for part in _block(block)])
     return (_other(content),)
 
 
@@ -190,10 +191,12 @@ def _result(block: Any) -> tuple[Part, ...]:
     content = get(block, "content")
     if isinstance(content, Mapping):
         content = [content]
+    if isinstance(content, str):
+        return (Part("result", content, id=text_of(get(block, "tool_use_id"))),)
     inner = [part for one in _listed(content) for part in _inside(one)]
-    text = "\n".join(part.text for part in inner if part.kind == "text")
+    text = "\n".join([part.text for part in inner if part.kind == "text"])
     result = Part("result", text, id=text_of(get(block, "tool_use_id")))
-    return (result, *(part for part in inner if part.kind != "text"))
+    return (result, *[part for part in inner if part.kind != "text"])
 
 
 def _listed(content: Any) -> Sequence[Any]:

@@ -28,6 +28,7 @@ TEXT_ROLES = {"system": "system", "developer": "system", "user": "user"}
 SYSTEM = frozenset({"system", "developer"})
 ADDED = frozenset({"framing", "media", "tools", "server_context"})
 SIMPLE = frozenset({"openai.embeddings", "openai.completions"})
+BARE = frozenset({"call", "result", "reasoning", "tool"})
 
 
 # ── one message ──────────────────────────────────────────────────────────────────────────────────
@@ -35,14 +36,16 @@ SIMPLE = frozenset({"openai.embeddings", "openai.completions"})
 
 def message(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
     """Return the tokens of one message with its framing; ``before`` tells a result's tool."""
-    tally = Tally()
     if scope.api in SIMPLE:
         return _input(message, before, scope)
-    _texts(message, before, scope, tally)
-    calls = [part for part in message.parts if part.kind == "call"]
+    parts = message.parts
+    tally = _texts(message, before, scope)
+    if len(parts) == 1 and parts[0].kind == "text":
+        return tally
+    calls = [part for part in parts if part.kind == "call"]
     if calls:
         _calls(calls, before, scope, tally)
-    for part in message.parts:
+    for part in parts:
         if part.kind == "result":
             _result(part, before, scope, tally)
         elif part.kind not in {"text", "call"}:
@@ -62,22 +65,28 @@ def _input(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
     return tally
 
 
-def _texts(message: Message, before: Sequence[Message], scope: Scope, tally: Tally) -> None:
+def _texts(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
     """Count a message's text as one piece: its parts are put together without a seam."""
-    text = "".join(part.text for part in message.parts if part.kind == "text")
-    bare = any(part.kind in {"call", "result", "reasoning", "tool"} for part in message.parts)
+    parts, role, rule = message.parts, message.role, style(scope.model)
+    if len(parts) == 1 and parts[0].kind == "text":
+        text, bare = parts[0].text, False
+    else:
+        text = "".join([part.text for part in parts if part.kind == "text"])
+        bare = any(part.kind in BARE for part in parts)
     if text:
-        component = TEXT_ROLES.get(message.role, "history")
-        place = (message.role, len(before))
-        tally.add(scope.lens.spread(text, component, scope.ruler, place))
+        component = TEXT_ROLES.get(role, "history")
+        tally: Tally = scope.lens.spread(text, component, scope.ruler, (role, len(before)))
+    else:
+        tally = Tally()
+    framing = 0
     if message.name:
-        same = message.name == message.role
-        tally.put("framing", 1 if same else 1 + _tokens(scope, message.name))
+        framing = 1 if message.name == role else 1 + _tokens(scope, message.name)
     if text or not bare:
-        answer = style(scope.model).answer if message.role == "assistant" else 0
-        tally.put("framing", style(scope.model).message + answer)
-    if message.parts and not text:
-        tally.put("framing", openai_media.alone(message, scope))
+        framing += rule.message + (rule.answer if role == "assistant" else 0)
+    if parts and not text:
+        framing += openai_media.alone(message, scope)
+    tally.put("framing", framing)
+    return tally
 
 
 def _calls(calls: list[Part], before: Sequence[Message], scope: Scope, tally: Tally) -> None:

@@ -120,7 +120,7 @@ def words(prompt: Prompt, tally: Tally, scope: Scope) -> Tally:
     for name, tokens in forgotten(prompt, scope).items():
         if tokens:
             held[name] = max(0, held.get(name, 0) - tokens)
-    return Tally(held, _details(tally, tools=False), tally.error, tally.marks)
+    return Tally(held, _details(tally, tools=False), tally.error)
 
 
 def hides(match: str, prompt: Prompt) -> bool:

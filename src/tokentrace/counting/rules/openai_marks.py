@@ -6,6 +6,7 @@ The same marks are counted by ``scripts/learn_openai.py`` and looked up by `open
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from tokentrace.counting.folds import folded
@@ -69,10 +70,10 @@ def marks(prompt: Prompt, scope: Scope) -> frozenset[str]:
 def _joined(so_far: Joined, messages: Sequence[Message]) -> Joined:
     """Return the marks of the first message, and those of all others."""
     first, later = so_far
-    every = [of_message(message) for message in messages]
+    every = [*map(of_message, messages)]
     if first is None and every:
         first = every.pop(0)
-    new = {one for one in every if not one <= later}
+    new = {one for one in set(every) if not one <= later}
     return first, later.union(*new) if new else later
 
 
@@ -87,10 +88,20 @@ def _reasoned(prompt: Prompt, scope: Scope) -> bool:
 
 def of_message(message: Message) -> frozenset[str]:
     """Return the marks of one message; they are kept with it."""
+    parts = message.parts
+    if len(parts) == 1 and parts[0].kind == "text":
+        return _of_text(message.role, bool(message.name), parts[0].name)
     known: frozenset[str] | None = message.memo.get(MEMO)
     if known is None:
         known = message.memo[MEMO] = frozenset(_of_message(message)) or NONE
     return known
+
+
+@lru_cache(maxsize=64)
+def _of_text(role: str, named: bool, kind: str) -> frozenset[str]:
+    """Return the marks of a message of one text: they follow from so little."""
+    told = Message(role, (Part("text", name=kind),), role if named else "")
+    return frozenset(_of_message(told)) or NONE
 
 
 def _of_message(message: Message) -> Iterator[str]:
