@@ -6,6 +6,7 @@ import base64
 import json
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -130,3 +131,31 @@ def test_base64_is_found_and_other_runs_are_not():
     assert len(blocks.encoded(f"cert\n{lines}\n")) == 1
     for other in (RANDOM.randbytes(300).hex(), "=" * 900, "a/b" * 200, DOCUMENT, "x" * 999):
         assert blocks.encoded(other) == []
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a word. ", "\n", "\\n", '\\"', "  ", "{", "}, {", "x" * 70, "Zeile ", "\t"]
+        ),
+        max_size=120,
+    ).map("".join)
+)
+def test_stretches_change_no_block(text):
+    """A text that is read stretch by stretch, few rows at a time, has the blocks that it has in one go."""
+    whole = blocks.blocks(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "WINDOW", 16)
+        patch.setattr(blocks, "ROWS", 2)
+        assert blocks.blocks(text) == whole
+
+
+@given(st.lists(st.sampled_from(["a", " ", "q" * 100, "\n", "z" * 255]), max_size=12).map("".join))
+def test_dense_runs_are_seen_whatever_the_stretch(text):
+    """Whether a probe stands in a text does not depend on how much of it is looked at in one go."""
+    probes = (text[at : at + blocks.PROBE] for at in range(0, len(text), blocks.SHORTEST_RUN // 2))
+    there = any(" " not in probe and len(probe) == blocks.PROBE for probe in probes)
+    assert blocks._dense(text) is there
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "WINDOW", blocks.SHORTEST_RUN)
+        assert blocks._dense(text) is there

@@ -84,21 +84,39 @@ def _close(found: list[Block], marks: list[int], size: int, place: tuple[int, in
 
 
 def _rows(text: str) -> Iterator[tuple[str, str, int]]:
-    """Yield a text's lines, what of each is compared, and the width of what stands behind it."""
+    """Return a text's lines, what of each is compared, and the width of what stands behind it."""
     slashed = "\\" in text
     escaped = slashed and "\\n" in text
+    if len(text) > WINDOW:
+        return _windowed(text, slashed=slashed, escaped=escaped)
+    lines, widths = _lines(text, 0, escaped=escaped)
+    if len(lines) > ROWS:
+        return _by_rows(lines, widths, slashed=slashed)
+    give_way()
+    return zip(lines, _bare(lines, slashed=slashed), widths, strict=False)
+
+
+def _windowed(text: str, *, slashed: bool, escaped: bool) -> Iterator[tuple[str, str, int]]:
+    """Yield the rows of a long text, stretch by stretch."""
     start = 0
     while start <= len(text):
         end = text.find("\n", start + WINDOW) if len(text) - start > WINDOW else -1
         last = end < 0
         end = len(text) if last else end
         lines, widths = _lines(text[start:end], int(not last), escaped=escaped)
-        behind = iter(widths)
-        for first in range(0, len(lines), ROWS):
-            give_way()
-            some = lines[first : first + ROWS]
-            yield from zip(some, _bare(some, slashed=slashed), behind, strict=False)
+        yield from _by_rows(lines, widths, slashed=slashed)
         start = end + 1
+
+
+def _by_rows(
+    lines: list[str], widths: Iterable[int], *, slashed: bool
+) -> Iterator[tuple[str, str, int]]:
+    """Yield rows, some at a time."""
+    behind = iter(widths)
+    for first in range(0, len(lines), ROWS):
+        give_way()
+        some = lines[first : first + ROWS]
+        yield from zip(some, _bare(some, slashed=slashed), behind, strict=False)
 
 
 def _lines(text: str, behind: int, *, escaped: bool) -> tuple[list[str], Iterable[int]]:
@@ -117,6 +135,9 @@ def _lines(text: str, behind: int, *, escaped: bool) -> tuple[list[str], Iterabl
         lines = text.split("\n")
     if max(map(len, lines)) <= LONG_LINE:
         return lines, widths
+    if len(lines) == 1:
+        pieces, gap = _cut(lines[0])
+        return pieces, [*[gap] * (len(pieces) - 1), behind]
     cut = [(_cut(line), width) for line, width in zip(lines, widths, strict=False)]
     lines = [piece for (pieces, _), _ in cut for piece in pieces]
     return lines, [w for (pieces, gap), last in cut for w in (*[gap] * (len(pieces) - 1), last)]
@@ -182,6 +203,8 @@ def compacted(text: str) -> str | None:
 
 
 def _indented(text: str) -> bool:
+    if not _holds(text, "\n"):
+        return False
     return any(_holds(text, sign) for sign in INDENTED)
 
 
@@ -215,10 +238,12 @@ def encoded(text: str) -> list[tuple[int, int]]:
 
 def _dense(text: str) -> bool:
     """Whether a run without a space may be in a text: one of 256 characters holds a probe whole."""
-    for piece in windows(text):  # each begins where a probe does
-        probes = (piece[at : at + PROBE] for at in range(0, len(piece), SHORTEST_RUN // 2))
-        if any(" " not in probe and len(probe) == PROBE for probe in probes):
-            return True
+    for start in range(0, len(text), WINDOW):  # each begins where a probe does
+        give_way()
+        end = min(len(text), start + WINDOW) - PROBE + 1
+        for at in range(start, end, SHORTEST_RUN // 2):
+            if text.find(" ", at, at + PROBE) < 0:
+                return True
     return False
 
 
