@@ -48,6 +48,8 @@ FILES = (
     "whole lines not read",
 )
 
+SOAKED = ("calls", "MB for 100,000 calls", "RSS MB", "threads", "open files", "wrong sums")
+
 
 # ── running ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -148,7 +150,7 @@ def cell(value: Any) -> str:
 
 
 def tables(known: dict[str, Figures]) -> dict[str, str]:
-    """Return the Markdown tables, by the names of their places in the page."""
+    """Return the Markdown tables of what was measured, by the names of their places in the page."""
     sys.path.append(str(HERE.parent / "scripts"))
     from accuracy_table import table
 
@@ -159,20 +161,16 @@ def tables(known: dict[str, Figures]) -> dict[str, str]:
             for name, row in known.get("exporter", {}).items()
             if name.endswith(f"/ {system}")
         ]
-        made[system] = table(("collector", *EXPORTER), rows)
-    made["files"] = table(
-        ("folder", *FILES),
-        (
-            (name, *(cell(row[key]) for key in FILES))
-            for name, row in known.get("files", {}).items()
-            if row is not None
-        ),
-    )
-    head = ("calls", "MB for 100,000 calls", "RSS MB", "threads", "open files", "wrong sums")
-    made["soak"] = table(
-        ("transport", *head), (_soak(*one) for one in known.get("soak", {}).items())
-    )
-    return made
+        made[system] = table(("collector", *EXPORTER), rows) if rows else ""
+    rows = [
+        (name, *(cell(row[key]) for key in FILES))
+        for name, row in known.get("files", {}).items()
+        if row is not None
+    ]
+    made["files"] = table(("folder", *FILES), rows) if rows else ""
+    rows = [_soak(*one) for one in known.get("soak", {}).items()]
+    made["soak"] = table(("transport", *SOAKED), rows) if rows else ""
+    return {name: text for name, text in made.items() if text}
 
 
 def _soak(name: str, row: Figures) -> tuple[str, ...]:

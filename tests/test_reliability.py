@@ -116,3 +116,27 @@ def test_a_broken_promise_is_told(bench):
     torn = {"whole lines not read": 0, "torn lines": 1, "in no count": 4}
     assert list(reliability.broken({"files": {"killed": torn}})) == []
     assert len(list(reliability.broken({"files": {"full": torn}}))) == 1
+
+
+def test_only_what_was_measured_is_written(bench, monkeypatch, tmp_path):
+    """A run of one group puts its table into the page, and leaves the others as they are."""
+    reliability = bench("reliability")
+    page = tmp_path / "page.md"
+    groups = ("tokentrace", "otel", "files", "soak")
+    page.write_text(
+        "\n".join(f"<!-- {one}: begin -->\nold {one}\n<!-- {one}: end -->" for one in groups)
+    )
+    monkeypatch.setattr(reliability, "PAGE", page)
+    row = {
+        "calls": 9,
+        "slope_mb": 0.4,
+        "rss_mb": [1.0, 2.0],
+        "threads": [3],
+        "files": [4],
+        "wrong": [],
+    }
+    reliability.write(reliability.tables({"soak": {"stubbed": row}}))
+    told = page.read_text()
+    assert "| stubbed | 9 | 0.40 | 1 → 2 | 3 | 4 | 0 |" in told
+    assert "old soak" not in told
+    assert [f"old {one}" in told for one in groups] == [True, True, True, False]
