@@ -6,6 +6,7 @@ import pytest
 
 import tokentrace
 from tokentrace.counting import stored
+from tokentrace.counting.marks import WHOLE
 from tokentrace.counting.stored import STORED, Stored
 from tokentrace.prompt import Count, Prompt, Usage
 from tokentrace.testing import Clock, Reply, Wire, capture
@@ -262,7 +263,7 @@ def test_geminis_cached_content_is_expected_by_its_name():
 def test_a_cache_that_was_read_in_part_is_in_the_bound():
     """Where less was read from it than the body leaves unexplained, the rest may be of it, too."""
     prompt = Prompt(
-        "gemini.generateContent", "g", stored=(("cached_content", "c"),), memo={"marks": 1}
+        "gemini.generateContent", "g", stored=(("cached_content", "c"),), memo={WHOLE: True}
     )
     stored.note(prompt, COUNT, Usage(input=40_100, output=10, cache_read=30_000), "here")
     (kept,) = stored.expected(prompt, "here").values()
@@ -309,7 +310,9 @@ def test_a_providers_number_is_the_total_whatever_it_is():
 
 def test_another_model_widens_the_bound():
     """Its tokenizer may be another."""
-    prompt = Prompt("openai.responses", "gpt-5", stored=(("conversation", "c"),), memo={"marks": 1})
+    prompt = Prompt(
+        "openai.responses", "gpt-5", stored=(("conversation", "c"),), memo={WHOLE: True}
+    )
     stored.note(prompt, COUNT, Usage(input=1_000, output=10), "here")
     (same,) = stored.expected(prompt, "here").values()
     other = Prompt("openai.responses", "gpt-4o", stored=(("conversation", "c"),))
@@ -322,11 +325,11 @@ def test_another_model_widens_the_bound():
 @pytest.mark.parametrize(
     ("prompt", "usage"),
     [
-        (Prompt("openai.responses", memo={"marks": 1}), Usage(input=None, response_id="r")),
-        (Prompt("openai.responses", memo={"marks": 1}), Usage(input=5, response_id="r")),
-        (Prompt("openai.responses", memo={"marks": 1}), Usage(input=5, output=9)),
+        (Prompt("openai.responses", memo={WHOLE: True}), Usage(input=None, response_id="r")),
+        (Prompt("openai.responses", memo={WHOLE: True}), Usage(input=5, response_id="r")),
+        (Prompt("openai.responses", memo={WHOLE: True}), Usage(input=5, output=9)),
         (Prompt("openai.responses"), Usage(input=5, output=9, response_id="r")),
-        (Prompt("openai.chat", memo={"marks": 1}), Usage(input=5, output=9, response_id="r")),
+        (Prompt("openai.chat", memo={WHOLE: True}), Usage(input=5, output=9, response_id="r")),
     ],
     ids=["no usage", "no output", "no id", "in a hurry", "another api"],
 )
@@ -338,7 +341,7 @@ def test_what_teaches_nothing(prompt, usage):
 
 def test_a_context_management_may_drop_it_all():
     """Where the provider shortens on its own the whole context is in the bound."""
-    prompt = Prompt("openai.responses", "m", features=frozenset({"truncation"}), memo={"marks": 1})
+    prompt = Prompt("openai.responses", "m", features=frozenset({"truncation"}), memo={WHOLE: True})
     stored.note(prompt, COUNT, Usage(input=5_000, output=10, response_id="r"), "here")
     (kept,) = STORED.items().values()
     assert kept.error >= kept.tokens == 4_970
@@ -348,7 +351,7 @@ def test_no_id_is_kept_and_old_ones_are_forgotten(monkeypatch):
     """Keys are salted hashes; six hours later an id is unknown."""
     clock = Clock()
     monkeypatch.setattr(STORED, "clock", clock)
-    prompt = Prompt("openai.responses", "m", stored=(("conversation", "c"),), memo={"marks": 1})
+    prompt = Prompt("openai.responses", "m", stored=(("conversation", "c"),), memo={WHOLE: True})
     stored.note(prompt, COUNT, Usage(input=5_000, output=10), "here")
     assert all(isinstance(key, int) for key in STORED.items())
     assert all(isinstance(one, Stored) for one in STORED.items().values())
