@@ -124,9 +124,11 @@ def _address(found: Found) -> Address:
 
 def _loopback(host: Any) -> bool:
     try:
-        return ip_address(str(host).partition("%")[0]).is_loopback
+        address = ip_address(str(host).partition("%")[0])
     except ValueError:
         return False
+    # Only since Python 3.13 is an IPv4 address that IPv6 carries taken for what it carries.
+    return address.is_loopback and getattr(address, "ipv4_mapped", None) is None
 
 
 def _public(address: Address) -> bool:
