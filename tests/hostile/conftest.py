@@ -15,7 +15,7 @@ def in_production(clean_process, monkeypatch):
     monkeypatch.delenv("TOKENTRACE_STRICT", raising=False)
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def uncovered():
     """Measure no coverage here: it takes as much time again, and the other tests reach what these do."""
     measuring = coverage.Coverage.current()
