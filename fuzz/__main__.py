@@ -45,7 +45,8 @@ def run(python: str, name: str, seconds: int, seed: int = 0) -> bool:
     command = [python, str(FUZZ / "fuzzing" / "driver.py"), name, str(corpus), str(corpus)]
     bounds = [f"-max_total_time={seconds}", f"-seed={seed}"]
     options = [*OPTIONS, *bounds, f"-artifact_prefix={found}/"]
-    environ = {**os.environ, "PYTHONPATH": str(FUZZ), "PYTHONHASHSEED": str(seed)}
+    hashes = str(seed) if seed else "random"
+    environ = {**os.environ, "PYTHONPATH": str(FUZZ), "PYTHONHASHSEED": hashes}
     ended = subprocess.run(
         [*command, *options], check=False, env=environ, cwd=WORK,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
