@@ -18,6 +18,8 @@ SECTION = "section."
 OTHER = "section.other"
 OPEN_ROLES = frozenset({"system", "developer", "tools"})
 
+HASHED = 2**16  # characters at once: between them others may run
+
 _SALT = os.urandom(16)
 _LOST = re.compile(r"[^A-Za-z0-9_.-]+")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
@@ -43,11 +45,22 @@ def section(name: str) -> str:
     return normalise(SECTION + name)
 
 
-def digest(content: str) -> bytes:
-    """Return 8 bytes that tell contents apart in this process and mean nothing in another."""
+def digest(text: str, start: int = 0, end: int | None = None) -> bytes:
+    """Return 8 bytes that tell contents apart in this process and mean nothing in another.
+
+    Args:
+        text: all of it, or a stretch of it, is the content; a lone surrogate is none that UTF-8 knows.
+        start: where the content starts, in characters.
+        end: where it ends; None for the text's end.
+    """
     from hashlib import blake2b
 
-    return blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8, key=_SALT).digest()
+    mark = blake2b(digest_size=8, key=_SALT)
+    stop = len(text) if end is None else end
+    for place in range(start, stop, HASHED):
+        piece = text[place : min(place + HASHED, stop)]
+        mark.update(piece.encode("utf-8", "surrogatepass"))
+    return mark.digest()
 
 
 class Templates:

@@ -205,3 +205,14 @@ def test_split_covers_the_text(value):
     assert ends == sorted(set(ends))
     assert ends[-1:] == ([len(value)] if value else [])
     assert 0 not in ends
+
+
+@pytest.mark.parametrize("sign", ["a", " ", "7", "-", "é", "汉"])
+@pytest.mark.parametrize("length", [64, 1_023, 1_100, 1_200, 1_300, 5_000])
+def test_a_run_is_skipped_in_steps(monkeypatch, sign, length):
+    """A cut behind a run is the one that is found when the run is skipped in one go."""
+    text = "x" * 3 + " " + sign * length + "z1, and more of it"
+    places = range(0, len(text), 7)
+    whole = [cuts.cut(text, place, len(text)) for place in places]
+    monkeypatch.setattr(cuts, "LONG", 100)
+    assert [cuts.cut(text, place, len(text)) for place in places] == whole

@@ -204,3 +204,12 @@ def test_no_content_is_kept():
     assert "notes" in kept
     assert "secret" not in kept
     assert "Ann" not in kept
+
+
+def test_the_digest_of_a_stretch_is_that_of_its_text(monkeypatch):
+    """Wherever it stands, however much is digested at once, and with a lone surrogate in it."""
+    content = "abc\ud800 汉字 " * 50
+    whole = digest(content)
+    monkeypatch.setattr(names, "HASHED", 7)
+    assert digest(f"--{content}--", 2, 2 + len(content)) == whole == digest(content)
+    assert digest(content, 1) == digest(content[1:]) != whole

@@ -87,3 +87,45 @@ def test_only_a_thread_that_shall_gives_way(monkeypatch):
         other.join()
     pace.give_way()
     assert slept == [pace.PAUSE]
+
+
+def test_the_hash_of_a_stretch_follows_from_its_characters_alone(monkeypatch):
+    """Wherever it stands; a long one is hashed window by window, and each character counts."""
+    monkeypatch.setattr(pace, "WINDOW", 64)
+    rng = random.Random(3)
+    for length in (0, 1, 63, 64, 65, 128, 1_000):
+        stretch = run(rng, length)
+        own = pace.hashed(stretch, 0, length)
+        assert pace.hashed(f"ab{stretch}c", 2, 2 + length) == own
+        for place in range(0, length, 61):
+            other = f"{stretch[:place]}-{stretch[place + 1 :]}"
+            assert pace.hashed(other, 0, length) != own
+
+
+@pytest.mark.parametrize("edge", [1, 3, 1_024])
+def test_trimmed_is_strip(monkeypatch, edge):
+    """The ends of a stretch are those that `str.strip` leaves."""
+    monkeypatch.setattr(pace, "EDGE", edge)
+    rng = random.Random(edge)
+    for _ in range(2_000):
+        text = "".join(rng.choices(" \n,ab", weights=(6, 2, 2, 1, 1), k=rng.randint(0, 40)))
+        start = rng.randint(0, len(text))
+        end = rng.randint(start, len(text))
+        first, last = pace.trimmed(text, start, end, " \n,")
+        assert text[first:last] == text[start:end].strip(" \n,")
+        assert start <= first <= last <= end
+
+
+def test_runs_of_base64_are_those_of_one_regex(monkeypatch):
+    """Window by window a run has the ends, with its padding, that one look at all of it gives."""
+    whole = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{256,}+={0,2}")
+    monkeypatch.setattr(pace, "WINDOW", 300)
+    monkeypatch.setattr(blocks, "WINDOW", 300)
+    rng = random.Random(64)
+    for _ in range(600):
+        lengths = (1, 40, 255, 256, 257, 300, 301, 556, 900)
+        text = "".join(
+            run(rng, rng.choice(lengths)) + "=" * rng.randint(0, 4) + rng.choice(("", " ", ".\n"))
+            for _ in range(rng.randint(1, 6))
+        )
+        assert [*blocks._runs(text)] == [match.span() for match in whole.finditer(text)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import accumulate, chain
 from random import Random
 
 import pytest
 
-from tokentrace.counting import blocks, waste
+from tokentrace.counting import blocks, vocab, waste
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
 from tokentrace.counting.store import STORE
@@ -43,6 +44,13 @@ def prose(lines=40):
 def tokens(text):
     """Return the tokens of a text."""
     return ruler("o200k_base").tokens(text)[0]
+
+
+def begin_in(text, start, end):
+    """Return how many tokens of an ASCII text begin in a stretch of it."""
+    vocabulary = vocab.load("o200k_base")
+    ends = accumulate(vocabulary.lengths[rank] for rank in vocabulary.encode(text))
+    return sum(start <= begin < end for begin in chain((0,), ends))
 
 
 def called(name, content, number=1):
@@ -112,10 +120,15 @@ def test_indented_json_wastes_what_compact_json_saves():
 
 
 def test_base64_in_text_is_counted():
-    """All of its tokens, as the component's that it lies in."""
-    payload = base64.b64encode(RANDOM.randbytes(900)).decode()
-    found = told(seen(user("see"), *called("read", f"data:application/pdf;base64,{payload}")))
-    assert found == {("base64", "tool_results"): tokens(payload)}
+    """The tokens that begin in it, as the component's that it lies in; of two runs those of both."""
+    payload, other = (base64.b64encode(RANDOM.randbytes(900)).decode() for _ in range(2))
+    text = f"data:application/pdf;base64,{payload} and {other} end"
+    found = told(seen(user("see"), *called("read", text)))
+    taken = sum(
+        begin_in(text, text.index(run), text.index(run) + len(run)) for run in (payload, other)
+    )
+    assert found == {("base64", "tool_results"): taken}
+    assert abs(taken - tokens(payload) - tokens(other)) <= 2
 
 
 def test_results_are_carried_from_five_turns_on():

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
-from tokentrace.counting.pace import WINDOW, give_way, matches, windows
+from tokentrace.counting.pace import WINDOW, give_way, matches, search, windows
 
 LEAST = 80  # characters of a block, white space at the ends of its lines left out
 ENOUGH = 120  # characters from which on a line may end a block
@@ -39,7 +39,8 @@ _UNICODE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _OPENS = re.compile(r"[{\[]\r?\n[ \t]*[\"{\[\]}\w-]")
 # A run is tried from its first character only, and given up at once: a text of many runs that are a
 # little too short would take a second otherwise.
-_BASE64 = re.compile(rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{SHORTEST_RUN},}}+={{0,2}}")
+_BASE64 = re.compile(rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{SHORTEST_RUN},}}+")
+_MORE64, _PADDING = re.compile("[A-Za-z0-9+/_-]*+"), re.compile("={0,2}")
 _LINES64 = re.compile(r"(?:[A-Za-z0-9+/]{60,76}+(?:\r?\n|\\n)){4,}+[A-Za-z0-9+/]*+={0,2}")
 _KINDS64 = (re.compile("[a-z]"), re.compile("[A-Z]"), re.compile("[0-9]"))
 
@@ -231,9 +232,27 @@ def encoded(text: str) -> list[tuple[int, int]]:
     """Return where base64 stands in a text: one run of 256 characters, or four lines of it."""
     if len(text) < SHORTEST_RUN or not _dense(text):
         return []
-    found = [match.span() for match in matches(_BASE64, text, SHORTEST_RUN)]
+    found = [*_runs(text)]
     found = found or [match.span() for match in matches(_LINES64, text, FOUR_LINES)]
-    return [(start, end) for start, end in found if _mixed(text[start:end])]
+    return [(start, end) for start, end in found if _mixed(text, start, end)]
+
+
+def _runs(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where runs without a space are that may be base64; one of megabytes in many steps."""
+    here = 0
+    while (run := search(_BASE64, text, here, SHORTEST_RUN)) is not None:
+        here, stop = run.end(), run.endpos
+        while here == stop < len(text):
+            give_way()
+            stop = min(here + WINDOW, len(text))
+            here = _end(_MORE64, text, here, stop)
+        here = _end(_PADDING, text, here, len(text))
+        yield run.start(), here
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int, stop: int) -> int:
+    found = pattern.match(text, start, stop)
+    return start if found is None else found.end()
 
 
 def _dense(text: str) -> bool:
@@ -247,10 +266,10 @@ def _dense(text: str) -> bool:
     return False
 
 
-def _mixed(run: str) -> bool:
+def _mixed(text: str, start: int, end: int) -> bool:
     """Whether a run has letters of both cases and digits: no hash, no path, no row of signs."""
     signs: set[str] = set()
-    for piece in windows(run):
+    for piece in windows(text, start, end):
         signs.update(piece)
         if len(signs) >= KINDS and all(kind.search("".join(signs)) for kind in _KINDS64):
             return True

@@ -18,6 +18,7 @@ from typing import Any
 from tokentrace import names
 from tokentrace.counting import sections as sectioning
 from tokentrace.counting.digests import SALT
+from tokentrace.counting.pace import hashed, trimmed
 from tokentrace.counting.pieces import LARGEST_KEY
 from tokentrace.counting.sections import LONGEST_TEXT, Section
 from tokentrace.counting.store import STORE
@@ -226,7 +227,7 @@ class Lens:
         assert self._saw is not None
         if marks.digests is None:
             marks.digests = tuple(
-                names.digest(text[part.start : part.end].strip(" \t\r\n,"))
+                names.digest(text, *trimmed(text, part.start, part.end, BETWEEN))
                 for part in marks.sections
             )
         times: dict[str, int] = {}
@@ -291,6 +292,6 @@ def _share(text: str, claims: Sequence[Claim], ruler: Ruler) -> tuple[tuple[Run,
     owners = [""] * len(tokens)
     for claim in claims:
         owners[bisect_right(borders, claim.start)] = claim.name
-    pieces = (text[start:end] for start, end in pairwise((0, *borders, len(text))))
-    marks = (hash((SALT, piece.strip(BETWEEN))) for piece in pieces)
+    spans = (trimmed(text, *span, BETWEEN) for span in pairwise((0, *borders, len(text))))
+    marks = (hash((SALT, hashed(text, *span))) for span in spans)
     return tuple(zip(owners, marks, tokens, strict=True)), error

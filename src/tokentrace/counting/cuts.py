@@ -13,8 +13,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from tokentrace.counting.pace import give_way
+
 STRIDE = 4096
 WINDOW = 1024
+LONG = 2**16  # characters of a run that are skipped in one go: others wait meanwhile
 NEAR = 64  # characters before a border in which a cut is looked for
 
 _IDEOGRAPH = "\u4e00-\u9fa5\u3041-\u3096\u30a1-\u30fa\uac00-\ud7a3"
@@ -89,6 +92,7 @@ def cut(text: str, start: int, end: int) -> int:
             return found.start() + 1
         if stop == end:
             break
-        run = RUN.match(text, stop - 1, end)
+        give_way()
+        run = RUN.match(text, stop - 1, min(stop + LONG, end))
         start = stop - 1 if run is None else run.end() - 1
     return end

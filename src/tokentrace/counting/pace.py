@@ -15,6 +15,7 @@ from contextlib import contextmanager
 HELD = 0.0007  # seconds of work after which others get a turn
 PAUSE = 0.00005  # seconds: a shorter one wakes nobody
 WINDOW = 2**16  # characters of a text that are looked through in one go
+EDGE = 2**10  # characters, the same at the ends of a stretch
 
 
 class _Turn(threading.local):
@@ -42,11 +43,59 @@ def give_way() -> None:
         _turn.since = time.perf_counter()
 
 
-def windows(text: str) -> Iterator[str]:
-    """Yield a text in pieces of `WINDOW` characters, giving way between them."""
-    for start in range(0, len(text), WINDOW):
+def windows(text: str, start: int = 0, end: int | None = None) -> Iterator[str]:
+    """Yield a stretch of a text in pieces of `WINDOW` characters, giving way between them."""
+    stop = len(text) if end is None else end
+    for place in range(start, stop, WINDOW):
         give_way()
-        yield text[start : start + WINDOW]
+        yield text[place : min(place + WINDOW, stop)]
+
+
+def hashed(text: str, start: int, end: int) -> int:
+    """Return a hash of a stretch of a text; a long one is not copied for it, nor hashed in one go."""
+    give_way()
+    if end - start <= WINDOW:
+        return hash(text[start:end])
+    return hash(tuple(map(hash, windows(text, start, end))))
+
+
+def trimmed(text: str, start: int, end: int, signs: str) -> tuple[int, int]:
+    """Return the ends of a stretch without the characters of ``signs`` at either of them."""
+    while start < end:
+        piece = text[start : min(start + EDGE, end)]
+        bare = piece.lstrip(signs)
+        start += len(piece) - len(bare)
+        if bare:
+            break
+    while start < end:
+        piece = text[max(end - EDGE, start) : end]
+        bare = piece.rstrip(signs)
+        end -= len(piece) - len(bare)
+        if bare:
+            break
+    return start, end
+
+
+def search(pattern: re.Pattern[str], text: str, start: int, reach: int) -> re.Match[str] | None:
+    """Return the first match of a pattern from a place on, giving way between windows.
+
+    Args:
+        pattern: of which ``reach`` characters from a place on tell whether it matches there.
+        text: is looked through window by window, which overlap.
+        start: in characters.
+        reach: well below `WINDOW`.
+
+    Returns:
+        The match; one that reaches the end of its window (``endpos``) may go on behind it.
+    """
+    while start < len(text):
+        end = min(start + WINDOW, len(text))
+        found = pattern.search(text, start, end)
+        if found is not None:
+            return found
+        start = end if end == len(text) else end - reach
+        give_way()
+    return None
 
 
 def matches(pattern: re.Pattern[str], text: str, reach: int) -> Iterator[re.Match[str]]:

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Any
 
-from tokentrace.counting.pace import WINDOW, give_way, matches
+from tokentrace.counting.pace import WINDOW, give_way, matches, search
 from tokentrace.counting.spans import Inside, Span, merged
 
 MOST = 64
@@ -172,8 +172,9 @@ def _objects(text: str, fences: tuple[_Fence, ...]) -> Iterator[Block]:
     read = decoder.scan_once  # type: ignore[attr-defined]
     foreign = _Foreign(fences)
     here = failures = 0
-    while failures < MOST_FAILURES and (start := _next(text, here)) >= 0:
+    while failures < MOST_FAILURES and (opened := search(_OBJECT, text, here, REACH)):
         give_way()
+        start = opened.start()
         if beyond := foreign.end(start):
             here = beyond
             continue
@@ -185,18 +186,6 @@ def _objects(text: str, fences: tuple[_Fence, ...]) -> Iterator[Block]:
         failures += not keys
         if _large(len(keys), here - start, apart=apart):
             yield (start, here), keys
-
-
-def _next(text: str, here: int) -> int:
-    """Return where the next object may begin, -1 where none does; window by window."""
-    while here < len(text):
-        end = min(here + WINDOW, len(text))
-        found = _OBJECT.search(text, here, end)
-        if found is not None:
-            return found.start()
-        here = end if end == len(text) else end - REACH
-        give_way()
-    return -1
 
 
 def _large(keys: int, length: int, *, apart: bool) -> bool:

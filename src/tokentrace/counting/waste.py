@@ -16,6 +16,7 @@ from typing import Any
 from tokentrace.counting import blocks
 from tokentrace.counting.claims import CLOSED, Claim
 from tokentrace.counting.memory import Snapshot
+from tokentrace.counting.pace import give_way, hashed
 from tokentrace.counting.rules import Scope
 from tokentrace.counting.store import STORE
 from tokentrace.counting.tally import Tally
@@ -200,6 +201,7 @@ def _finds(message: Message, part: Part, component: str, scope: Scope, key: Key)
     if known is not None:
         return known
     text = part.text
+    give_way()
     shared = (*key, component, len(text), hash(text)) if len(text) >= WORTH_KEEPING else None
     known = STORE.get(shared) if shared else None
     if known is None:
@@ -211,14 +213,16 @@ def _finds(message: Message, part: Part, component: str, scope: Scope, key: Key)
 
 
 def _looked(text: str, component: str, scope: Scope) -> Finds:
+    give_way()
     cut = blocks.blocks(text)
+    give_way()
     claims = scope.lens.claims(text, component)
     found: Found = {}
     for kind, at, tokens in (*_spaced(text, scope), *_encoded(text, scope)):
         name = (kind, _owner(claims, at, component))
         found[name] = found.get(name, 0) + tokens
     contents = tuple(
-        (claim.name, hash(text[claim.start : claim.end]))
+        (claim.name, hashed(text, claim.start, claim.end))
         for claim in claims
         if claim.name not in ROLES  # a role's tokens are more than what bears its name
     )
@@ -237,8 +241,12 @@ def _spaced(text: str, scope: Scope) -> Iterator[tuple[str, int, int]]:
 
 
 def _encoded(text: str, scope: Scope) -> Iterator[tuple[str, int, int]]:
-    for start, end in blocks.encoded(text):
-        yield BASE64, start, _tokens(text[start:end], scope)
+    """Yield what base64 takes; a run of megabytes is neither copied nor counted again for it."""
+    found = blocks.encoded(text)
+    borders = sorted({border for span in found for border in span} - {0, len(text)})
+    shares = scope.ruler.shares(text, borders)[0] if found else []
+    for start, _ in found:
+        yield BASE64, start, shares[bisect_right(borders, start)]
 
 
 def _tokens(text: str, scope: Scope) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 
 from tokentrace import _deliver, _shapes, dialects, guard, schema, telemetry, turns
 from tokentrace._failsafe import OnError, attempt
+from tokentrace.counting.pace import give_way
 from tokentrace.counting.reading import Again, Reading
 from tokentrace.errors import TokentraceError
 from tokentrace.instrument import asking, caching, content, flight, learning, records, state
@@ -227,11 +228,15 @@ class Call:
 
     def _land(self, counts: Counts, reading: Reading | Again) -> None:
         """Count a call that is on its way; its verdict stands."""
-        report = counts.told(counts.counted(reading, flight.at_leisure))
+        count = counts.counted(reading, flight.at_leisure)
+        give_way()
+        report = counts.told(count)
         decision = self.report.decision if self.report else report.decision
         self.report = report = replace(report, decision=decision)
+        give_way()
         self.record = self._recorded(counts, report, 0)
         counts.note(report.count)
+        give_way()  # what follows may be the span's end
 
     # ── while it runs ────────────────────────────────────────────────────────────────────────────
 
