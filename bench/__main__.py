@@ -165,12 +165,16 @@ class Bench:
         self._add(json.loads(ran.stdout.strip().splitlines()[-1]))
 
     def _add(self, rows: dict[str, Any]) -> None:
-        for name, row in rows.items():
-            self.rows[name] = self.rows.get(name, {}) | row
+        self.rows = joined(self.rows, rows)
 
     def _fail(self, what: str, why: str) -> None:
         self.missing[what] = why.splitlines()[-1]
         self._console.print(f"[red]{what}[/red]: {why}", highlight=False)
+
+
+def joined(rows: goals.Rows, new: goals.Rows) -> dict[str, Any]:
+    """Return rows with those that are new; of a row that two parts measure both have their figures."""
+    return {**rows, **{name: {**rows.get(name, {}), **row} for name, row in new.items()}}
 
 
 def document(bench: Bench, before: dict[str, Any], *, quick: bool) -> dict[str, Any]:
@@ -185,7 +189,7 @@ def document(bench: Bench, before: dict[str, Any], *, quick: bool) -> dict[str, 
         "quick": quick,
         "versions": before.get("versions", {}) | versions,
         "missing": bench.missing,
-        "rows": goals.derived(before.get("rows", {}) | bench.rows),
+        "rows": goals.derived(joined(before.get("rows", {}), bench.rows)),
     }
 
 

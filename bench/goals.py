@@ -95,6 +95,7 @@ def judged(rows: Rows, goals: tuple[Goal, ...]) -> list[Judged]:
 
 TIMES = "× official"
 CALL = (("ours", "ours_ms"), ("official", "official_ms"), ("floor", "floor_ms"))
+LAG = (("CPU without a break, largest", "stretch_ms"), ("longest gap, medians", "gap_ms"))
 TURNS = (("ours", "ms"), ("once", "once_ms"))
 
 
@@ -157,7 +158,7 @@ GOALS = (
     *(
         Goal(
             f"longest wait of a loop that {size} of new text adds, worst kind of text",
-            f"loop lag, {size}", "max_ms", 5, "ms",
+            f"loop lag, {size}", "max_ms", 5, "ms", LAG,
         )
         for size in ("1 MB", "4 MB")
     ),
@@ -202,6 +203,11 @@ def derived(rows: Rows) -> dict[str, Mapping[str, Any]]:
     for size in ("1 MB", "4 MB"):
         kinds = [row for name, row in rows.items() if name.startswith(f"{size} of ")]
         if kinds:
-            added = max(row["gap_with_max_ms"] - row["gap_bare_max_ms"] for row in kinds)
-            found[f"loop lag, {size}"] = {"max_ms": round(added, 2), "kinds": len(kinds)}
+            stretch = max(row["added_max_ms"] for row in kinds)
+            gap = round(max(row["gap_with_ms"] - row["gap_bare_ms"] for row in kinds), 2)
+            found[f"loop lag, {size}"] = {
+                "max_ms": max(stretch, gap),
+                "stretch_ms": stretch,
+                "gap_ms": gap,
+            }
     return found

@@ -111,6 +111,18 @@ def test_a_run_of_some_rows_keeps_the_others(bench, tmp_path):
     assert command.kept(file, wanted=False) == {}
 
 
+def test_a_row_of_two_parts_keeps_what_the_other_measured():
+    """What is not measured again stays in its row."""
+    before = {"vocabulary": {"load_ms": 260, "wheel_mb": 1.1}, "import": {"added_ms": 9}}
+    joined = command.joined(before, {"vocabulary": {"wheel_mb": 1.0}, "other": {"ms": 1}})
+    assert joined == {
+        "vocabulary": {"load_ms": 260, "wheel_mb": 1.0},
+        "import": {"added_ms": 9},
+        "other": {"ms": 1},
+    }
+    assert before["vocabulary"] == {"load_ms": 260, "wheel_mb": 1.1}
+
+
 def test_vocabularies_are_written_as_tiktoken_reads_them(tmp_path, monkeypatch):
     """Counters of peers take the packaged vocabulary from tiktoken's cache, without a network."""
     import tiktoken.registry

@@ -54,12 +54,15 @@ def test_peers_of_other_processes_are_compared_by_the_yardstick():
 
 
 def test_the_worst_kind_of_text_counts_for_the_loop():
-    """What tokentrace adds to the longest wait, of the text with which it adds the most."""
+    """The longest stretch of ours or what the longest gap grows by, of the text where that is most."""
     rows = {
-        "1 MB of prose": {"gap_bare_max_ms": 30.0, "gap_with_max_ms": 32.5},
-        "1 MB of base64": {"gap_bare_max_ms": 9.0, "gap_with_max_ms": 15.0},
+        "1 MB of prose": {"added_max_ms": 4.5, "gap_bare_ms": 30.0, "gap_with_ms": 32.5},
+        "1 MB of base64": {"added_max_ms": 2.0, "gap_bare_ms": 9.0, "gap_with_ms": 15.0},
     }
-    assert derived(rows)["loop lag, 1 MB"] == {"max_ms": 6.0, "kinds": 2}
+    lag = {"max_ms": 6.0, "stretch_ms": 4.5, "gap_ms": 6.0}
+    assert derived(rows)["loop lag, 1 MB"] == lag
+    rows["1 MB of base64"]["added_max_ms"] = 7.0
+    assert derived(rows)["loop lag, 1 MB"]["max_ms"] == 7.0
     assert "loop lag, 4 MB" not in derived(rows)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tokentrace.counting.folds import Folds
+from tokentrace.counting.pieces import handle
 from tokentrace.counting.store import STORE
 from tokentrace.counting.tally import Tally
 from tokentrace.dialects import each
@@ -161,7 +162,7 @@ def _fingerprint(raw: list[Any]) -> tuple[int, ...]:
         if type(role) is not str or role not in SYSTEM:
             content = message.get("content", NOTHING)
             content = message.get("parts") if content is NOTHING else content
-            found.append(hash(content if type(content) is str else _shape(content)))
+            found.append(hash(handle(content) if type(content) is str else _shape(content)))
             if len(found) == 2:
                 break
     return tuple(found)
@@ -170,7 +171,7 @@ def _fingerprint(raw: list[Any]) -> tuple[int, ...]:
 def _shape(content: Any) -> Any:
     if type(content) is list and content and type(content[0]) is dict:
         text = content[0].get("text")
-        return text if type(text) is str else len(content)
+        return handle(text) if type(text) is str else len(content)
     return None
 
 
