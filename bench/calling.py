@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import Any
 
 from instrumentations import BY_NAME, Telemetry
@@ -26,6 +27,7 @@ OURS, OFFICIAL, FLOOR = (
     "official, content off",
     "one span and two histograms, by hand",
 )
+TALKS = count()
 Figures = dict[str, float]
 Tokens = Callable[[list[dict[str, Any]]], int]
 
@@ -44,6 +46,7 @@ class Talk:
         self._stub, self._new, self._tokens = stub, new, tokens
         self._old = messages(number - new)
         self._size = tokens(self._old)
+        self._own = next(TALKS)
         self._calls = 0
 
     def again(self) -> None:
@@ -53,20 +56,23 @@ class Talk:
     def longer(self) -> Callable[[], None]:
         """Return a call that has new messages, where it is to have any, ready to be timed.
 
-        A call without them is made before: the new ones are then all that is new. No other
-        conversation has their texts, which whoever remembers texts would know.
+        A call without them is made before: the new ones are then all that is new. Whoever remembers
+        texts would know those of another conversation.
         """
         if not self._new:
             return self.again
         self._calls += 1
-        roles = ("assistant", "user")
-        new = [
-            {"role": role, "content": f"{len(self._old)}.{self._calls} {role}: " + WORDS * 11}
-            for role in roles[: self._new]
-        ]
+        new = self.new(self._calls)
         size = self._size + self._tokens(new) - self._tokens([])
         self.again()
         return partial(self._stub.call, [*self._old, *new], size)
+
+    def new(self, number: int) -> list[dict[str, Any]]:
+        """Return the new messages of a call; no other call or conversation has their texts."""
+        return [
+            {"role": role, "content": f"{self._own}.{number} {role}: " + WORDS * 11}
+            for role in ("assistant", "user")[: self._new]
+        ]
 
     def figure(self) -> tuple[float, float]:
         """Return milliseconds of the least of some calls, of the thread and of the process."""

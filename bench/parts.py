@@ -1,0 +1,175 @@
+"""Where the instructions of a call go: callgrind counts them with everything, and with part after part left out.
+
+    python bench/parts.py [--json]
+
+Each line has one part less than the line above it; what a part takes is what is missing then, with all that
+nobody asks for any more without it. Encoding, and a span with as many attributes and the histogram records, are counted
+by themselves. Thousands of instructions that are added to a bare call, medians of calls with two new
+messages of 200 tokens beside 8 and beside 998 old ones. Needs valgrind; takes about a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import table_of
+from counted_calls import SIZES, UNHURRIED, Counted, one, switch
+from instructions import Unusable, counts
+
+from insights import PARTS
+
+NEW = 2
+ALL = "all of it"
+WITHOUT: tuple[tuple[str, dict[str, Any]], ...] = (
+    *((name, {place: nothing}) for name, (place, nothing) in PARTS.items()),
+    ("marks of the text, for learning", {"tokentrace.counting.marks.of_prompt": lambda *_: None}),
+    (
+        "learning from what is reported",
+        {
+            "tokentrace.instrument.learning.answered": lambda *_: None,
+            "tokentrace.instrument.learning.told": lambda record, *_: record,
+        },
+    ),
+    ("sections", {"tokentrace.counting.sections.likely": lambda *_: False}),
+)
+
+
+@contextmanager
+def left_out(parts: int) -> Iterator[None]:
+    """Replace the entry points of the first parts by ones that do nothing."""
+    unseen = import_module("tokentrace.counting.waste").UNSEEN
+    with ExitStack() as stack:
+        for _, places in WITHOUT[:parts]:
+            for place, nothing in places.items():
+                stack.enter_context(mock.patch(place, nothing or (lambda *_: unseen)))
+        yield
+
+
+def works(counted: Counted) -> None:
+    """Call bare, with everything, and with more and more left out; encode; and make a span like ours."""
+    from calling import FLOOR, OURS, Talk, begun
+    from calling import counted as tokens
+    from instrumentations import Telemetry
+    from stubbed import Stub
+
+    import_module("tokentrace.instrument.counts").BUDGET = UNHURRIED
+    stub, telemetry = Stub(), Telemetry(keep=True)
+    places, standing = begun((OURS, FLOOR), stub, telemetry)
+    switch("on")
+    for size in SIZES:
+        talk = partial(Talk, stub, size, NEW, tokens)
+        with places.standing(standing["bare"]):
+            one(counted, f"{size}/bare", talk())
+        with places.standing(standing[OURS]):
+            for parts in range(len(WITHOUT) + 1):
+                with left_out(parts):
+                    one(counted, f"{size}/{parts}", talk())
+    encoding(counted, talk())
+    span_alone(counted, telemetry)
+
+
+def encoding(counted: Counted, talk: Any) -> None:
+    """Encode the texts of two new messages."""
+    from tokentrace.counting import vocab
+
+    encode = vocab.load("o200k_base").encode
+    for number in range(12):
+        texts = [one["content"] for one in talk.new(number)]
+        counted.run("encoding", partial(list, map(encode, texts)))
+
+
+def span_alone(counted: Counted, telemetry: Any) -> None:
+    """Make a span with the attributes of the last one, and the two histogram records of a call."""
+    from opentelemetry.trace import SpanKind
+
+    name, told = telemetry.arrived[-1].name, dict(telemetry.arrived[-1].attributes)
+    tracer = telemetry.tracers.get_tracer("alone")
+    meter = telemetry.meters.get_meter("alone")
+    few = {key: told[key] for key in list(told)[:4]}
+    records = [meter.create_histogram(kind).record for kind in ("duration", "tokens")]
+
+    def work() -> None:
+        with tracer.start_as_current_span(name, kind=SpanKind.CLIENT, attributes=told):
+            pass
+        for record in records:
+            record(1, few)
+
+    for _ in range(16):
+        counted.run("span", work)
+
+
+def shown(found: dict[str, list[int]]) -> dict[str, dict[str, float]]:
+    """Return thousands of instructions by what takes them."""
+
+    def taken(name: str) -> float:
+        runs = sorted(found[name])
+        return runs[len(runs) // 2] / 1e3
+
+    rows: dict[str, dict[str, float]] = {}
+    for size in SIZES:
+        left = [taken(f"{size}/{parts}") for parts in range(len(WITHOUT) + 1)]
+        bare, alone = taken(f"{size}/bare"), taken("encoding") + taken("span")
+        figures = {ALL: left[0] - bare}
+        for place, (name, _) in enumerate(WITHOUT):
+            figures[name] = left[place] - left[place + 1]
+        figures["encoding the new texts once"] = taken("encoding")
+        figures["a span of as many attributes, two histogram records"] = taken("span")
+        figures["what is left: reading, comparing, attribution, guard, lineage"] = (
+            left[-1] - bare - alone
+        )
+        for name, value in figures.items():
+            rows.setdefault(name, {})[f"{size:,} messages"] = round(value)
+    return rows
+
+
+def main() -> int:
+    """Count and print; or be the work that is counted."""
+    if "BENCH_PARTS" in os.environ:
+        return work()
+    parser = argparse.ArgumentParser(description="Where the instructions of a call go.")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        print("no valgrind here: instructions are not counted (Debian: apt-get install valgrind)")
+        return 0
+    os.environ["BENCH_PARTS"] = "1"
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            found = counts(Path(folder), valgrind, Path(__file__))
+    except Unusable as error:
+        print(error, file=sys.stderr)
+        return 2
+    table_of.show(shown(found), as_json=options.json, cell="8.0f")
+    return 0
+
+
+def work() -> int:
+    """Do what is counted."""
+    gc.disable()
+    warnings.simplefilter("ignore")
+    counted = Counted()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TOKENTRACE_DIR"] = folder
+        works(counted)
+    print(json.dumps(counted.names))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
