@@ -320,6 +320,31 @@ def test_a_run_that_is_interrupted_goes_on(here, document, started, number):
     assert len(runs()) == 1
 
 
+def test_a_signal_that_another_thread_takes_ends_the_run(here, started):
+    """The system may give it to any thread: the main one, which waits for the agents, hears of it all the same."""
+    Path("agent.sh").write_text(WAITING)
+    code = """
+import signal, threading, time
+from pathlib import Path
+from tokentrace import cli
+
+def hang_up():
+    while not (Path("pid").exists() and Path("pid").read_text().strip()):
+        time.sleep(0.05)
+    signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
+    time.sleep(600)
+
+threading.Thread(target=hang_up, daemon=True).start()
+cli.main()
+"""
+    words = ["scenario", "run", "small.yaml", "--command", "sh agent.sh {prompt}"]
+    process = started("-c", code, *words)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, (out, err)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Path("pid").read_text()), 0)
+
+
 def test_a_run_that_nobody_reads_is_no_good_verdict(here, started):
     """A closed pipe ends the run like Ctrl-C: no verdict, so no exit code 0."""
     Path("agent.sh").write_text("while test ! -e closed; do sleep 0.1; done\n")

@@ -16,6 +16,8 @@ from tokentrace.scenario.judging import Result, checks, judge
 from tokentrace.scenario.plan import Scenario, Step
 from tokentrace.scenario.traces import Traces
 
+WAKES = 0.5  # seconds after which the main thread looks whether a signal has come
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -85,17 +87,31 @@ def run(
         for name in journal.pages.sessions
     ]
     with journal.alone(), ThreadPoolExecutor(len(lines)) as pool:
-        futures = [pool.submit(line.go, make) for line in lines]
         try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            futures = [pool.submit(line.go, make) for line in lines]
+            failed = _failed(futures)
         except BaseException:
             family.end()
             raise
-        if any(future.exception() for future in done):
+        if failed:
             family.end()
     sessions = _results(futures)
     journal.finish()
     return Run(scenario, str(journal.folder), tuple(sessions))
+
+
+def _failed(futures: Sequence[Future[Judged]]) -> bool:
+    """Wait until all sessions are over, or one went wrong; return whether one did.
+
+    A signal may be taken by any thread, and its handler runs in the main one, which must wake up for that.
+    """
+    left = True
+    while left:
+        done, not_done = wait(futures, timeout=WAKES, return_when=FIRST_EXCEPTION)
+        if any(future.exception() for future in done):
+            return True
+        left = bool(not_done)
+    return False
 
 
 def _results(futures: Sequence[Future[Judged]]) -> list[Judged]:
