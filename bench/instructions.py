@@ -43,19 +43,19 @@ class Unusable(Exception):  # noqa: N818 - it says what happened
     """The work did not run, or callgrind counted nothing."""
 
 
-def counts(folder: Path, valgrind: str, work: Path = WORK) -> dict[str, list[int]]:
+def counts(folder: Path, valgrind: str, work: Path | None = None) -> dict[str, list[int]]:
     """Return the instructions of each run of each work.
 
     Args:
         folder: for what callgrind writes.
         valgrind: the program.
-        work: the script of the works.
+        work: the script of the works, where it is not ours.
 
     Raises:
         Unusable: the work fails, or the interpreter's symbols are not there.
     """
     environment = os.environ | STEADY
-    run = [sys.executable, str(work)]
+    run = [sys.executable, str(work or WORK)]
     # once without: it says what is wrong, and leaves compiled files behind
     names = json.loads(ran(run, environment).splitlines()[-1])
     out = folder / "out"

@@ -4,8 +4,9 @@
 
 Each line has one part less than the line above it; what a part takes is what is missing then, with all that
 nobody asks for any more without it. Encoding, and a span with as many attributes and the histogram records, are counted
-by themselves. Thousands of instructions that are added to a bare call, medians of calls with two new
-messages of 200 tokens beside 8 and beside 998 old ones. Needs valgrind; takes about a minute.
+by themselves; so is the official instrumentation with content off, where it is installed. Thousands of
+instructions that are added to a bare call, medians of calls with 10 and with 1,000 messages of 200 tokens,
+of which none or two are new. Needs valgrind; takes two minutes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from importlib import import_module
+from importlib import import_module, util
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -32,8 +33,11 @@ from instructions import Unusable, counts
 
 from insights import PARTS
 
-NEW = 2
-ALL = "all of it"
+ROWS = tuple((size, new) for size in SIZES for new in (0, 2))
+ALL = "tokentrace, all of it"
+ENCODING = "encoding the new texts once"
+SPAN = "a span of as many attributes, two histogram records"
+REST = "the rest: reading, comparing, attribution, guard, lineage"
 WITHOUT: tuple[tuple[str, dict[str, Any]], ...] = (
     *((name, {place: nothing}) for name, (place, nothing) in PARTS.items()),
     ("marks of the text, for learning", {"tokentrace.counting.marks.of_prompt": lambda *_: None}),
@@ -61,23 +65,25 @@ def left_out(parts: int) -> Iterator[None]:
 
 def works(counted: Counted) -> None:
     """Call bare, with everything, and with more and more left out; encode; and make a span like ours."""
-    from calling import FLOOR, OURS, Talk, begun
+    from calling import OFFICIAL, OURS, Talk, begun
     from calling import counted as tokens
     from instrumentations import Telemetry
     from stubbed import Stub
 
     import_module("tokentrace.instrument.counts").BUDGET = UNHURRIED
     stub, telemetry = Stub(), Telemetry(keep=True)
-    places, standing = begun((OURS, FLOOR), stub, telemetry)
+    peers = (OFFICIAL,) if util.find_spec("opentelemetry.instrumentation.genai") else ()
+    places, standing = begun((OURS, *peers), stub, telemetry)
     switch("on")
-    for size in SIZES:
-        talk = partial(Talk, stub, size, NEW, tokens)
-        with places.standing(standing["bare"]):
-            one(counted, f"{size}/bare", talk())
+    for size, new in ROWS:
+        talk = partial(Talk, stub, size, new, tokens)
+        for way in ("bare", *peers):
+            with places.standing(standing[way]):
+                one(counted, f"{size} {new}/{way}", talk())
         with places.standing(standing[OURS]):
             for parts in range(len(WITHOUT) + 1):
                 with left_out(parts):
-                    one(counted, f"{size}/{parts}", talk())
+                    one(counted, f"{size} {new}/{parts}", talk())
     encoding(counted, talk())
     span_alone(counted, telemetry)
 
@@ -113,27 +119,27 @@ def span_alone(counted: Counted, telemetry: Any) -> None:
 
 
 def shown(found: dict[str, list[int]]) -> dict[str, dict[str, float]]:
-    """Return thousands of instructions by what takes them."""
-
-    def taken(name: str) -> float:
-        runs = sorted(found[name])
-        return runs[len(runs) // 2] / 1e3
-
+    """Return thousands of instructions by what takes them, a column for each kind of call."""
+    taken = {name: sorted(runs)[len(runs) // 2] / 1e3 for name, runs in found.items()}
     rows: dict[str, dict[str, float]] = {}
-    for size in SIZES:
-        left = [taken(f"{size}/{parts}") for parts in range(len(WITHOUT) + 1)]
-        bare, alone = taken(f"{size}/bare"), taken("encoding") + taken("span")
-        figures = {ALL: left[0] - bare}
-        for place, (name, _) in enumerate(WITHOUT):
-            figures[name] = left[place] - left[place + 1]
-        figures["encoding the new texts once"] = taken("encoding")
-        figures["a span of as many attributes, two histogram records"] = taken("span")
-        figures["what is left: reading, comparing, attribution, guard, lineage"] = (
-            left[-1] - bare - alone
-        )
-        for name, value in figures.items():
-            rows.setdefault(name, {})[f"{size:,} messages"] = round(value)
+    for size, new in ROWS:
+        for name, value in divided(taken, f"{size} {new}", new=new).items():
+            column = f"{size:,} messages, {new or 'nothing'} new"
+            rows.setdefault(name, {})[column] = round(value)
     return rows
+
+
+def divided(taken: dict[str, float], call: str, *, new: int) -> dict[str, float]:
+    """Return what a call of ours takes, all of it and part by part, and what the official way does."""
+    bare = taken[f"{call}/bare"]
+    left = [taken[f"{call}/{parts}"] - bare for parts in range(len(WITHOUT) + 1)]
+    figures = {ALL: left[0]}
+    for (name, _), more, less in zip(WITHOUT, left, left[1:], strict=False):
+        figures[name] = more - less
+    alone = {ENCODING: taken["encoding"] if new else 0.0, SPAN: taken["span"]}
+    figures |= alone | {REST: left[-1] - sum(alone.values())}
+    official = taken.get(f"{call}/official, content off")
+    return figures if official is None else {"official, content off": official - bare, **figures}
 
 
 def main() -> int:
