@@ -21,6 +21,7 @@ from stubbed import PER_MESSAGE, WORDS, Places, Stub, messages
 
 SIZES = (10, 100, 1_000, 5_000)
 CALLS = 12  # of which the least is a figure
+COLLECTED = 500  # calls whose metrics are collected at once
 WARM = 2  # calls before, after a way has been put in place
 OURS, OFFICIAL, FLOOR = (
     "tokentrace",
@@ -190,15 +191,33 @@ def against(found: dict[str, Figures]) -> Figures:
 
 def alone(names: tuple[str, ...], rounds: int) -> dict[str, Figures]:
     """Return what each way adds at every size."""
-    stub = Stub()
-    places, standing = begun(names, stub, Telemetry())
+    stub, telemetry = Stub(), Telemetry()
+    places, standing = begun(names, stub, telemetry)
     rows: dict[str, Figures] = {name: {} for name in names}
+    for name in names:
+        talk = Talk(stub, SIZES[0], 0, reported(name))
+        with places.standing(standing[name]):
+            rows[name]["later"] = later(telemetry, talk, rounds)
     for number in SIZES:
         talk = Talk(stub, number, 0, reported(names[0]))
         found = costs(places, standing, talk, rounds)
         for name in names:
             rows[name][str(number)] = found[name]["thread_ms"]
     return {f"a call with {name}": row for name, row in rows.items()}
+
+
+def later(telemetry: Telemetry, talk: Talk, rounds: int) -> float:
+    """Return the milliseconds that collecting metrics takes for each call made since the time before."""
+    collect = telemetry.reader.collect
+    collect()
+    figures = []
+    for _ in range(rounds):
+        for _ in range(COLLECTED):
+            talk.again()
+        with without_collector():
+            held, empty = (spent(collect)[0] for _ in range(2))
+        figures.append((held - empty) / COLLECTED)
+    return round(max(0.0, min(figures)), 4)
 
 
 def measure(rounds: int, *names: str) -> dict[str, Figures]:

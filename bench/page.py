@@ -70,9 +70,11 @@ def calls_table(found: Found) -> Table:
     for way in WAYS:
         row = found["rows"].get(f"a call with {way.name}")
         if row:
-            figures = (plain(row[str(size)]) for size in SIZES)
+            figures = [plain(row[str(size)]) for size in SIZES]
+            figures.append(plain(row["later"]) if "later" in row else "–")
             rows.append((way.name, "yes" if way.content else "no", *figures))
-    heads = ("ms of CPU added to a call, by messages", "texts kept", *(f"{n:,}" for n in SIZES))
+    sizes = (f"{size:,}" for size in SIZES)
+    heads = ("ms of CPU added to a call, by messages", "texts kept", *sizes, "metrics, later")
     return Table("What an instrumentation adds to a call", heads, tuple(rows))
 
 

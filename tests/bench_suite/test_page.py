@@ -19,7 +19,9 @@ FOUND = {
     "missing": {},
     "rows": {
         "call, 10 messages, nothing new": {"ratio": 0.9, "ours_ms": 0.1},
-        "a call with tokentrace": {"10": 0.1, "100": 0.2, "1000": 0.3, "5000": 0.4},
+        "a call with tokentrace": {
+            "10": 0.1, "100": 0.2, "1000": 0.3, "5000": 0.4, "later": 0.11,
+        },
         "a call with OpenLLMetry": {"10": 0.8, "100": 1.5, "1000": 6.6, "5000": 37.6},
         "25 turns to 1M tokens, tokentrace": {
             "ms": 25, "ratio": 1.1,
@@ -46,7 +48,8 @@ def test_the_docs_have_every_goal_and_row():
         "| call, 10 messages, nothing new; ms of the thread | 0.9 × official (ours 0.1) |" in made
     )
     assert made.count("| not measured |") == len(page.GOALS) - 1 - 1
-    assert "| OpenLLMetry | yes | 0.8 | 1.5 | 6.6 | 37.6 |" in made
+    assert "| OpenLLMetry | yes | 0.8 | 1.5 | 6.6 | 37.6 | – |" in made
+    assert "| tokentrace | no | 0.1 | 0.2 | 0.3 | 0.4 | 0.11 |" in made
     assert "logfire" not in made
 
 
