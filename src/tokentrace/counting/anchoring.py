@@ -12,6 +12,7 @@ import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, islice
 from operator import is_
 from typing import Any
 
@@ -149,19 +150,20 @@ def measured(prompt: Prompt, key: Any) -> None:
         key: of their tallies.
     """
     start = array("q", (0,)), array("q", (0,))
-    prompt.memo[SIZES] = folded(prompt, f"sizes {key}", _further, start)
+    prompt.memo[SIZES] = folded(prompt, (SIZES, key), _further, start)
 
 
 def _further(so_far: Sizes, messages: Sequence[Message]) -> Sizes:
     tokens, unsure = so_far[0][:], so_far[1][:]
-    total, doubts = tokens[-1], unsure[-1]
-    for message in messages:
-        kept = message.memo.get("tally")
-        total += kept[1].total if kept else 0
-        # What cannot be measured from here.
-        doubts += not kept or not UNSURE.isdisjoint([part.kind for part in message.parts])
-        tokens.append(total)
-        unsure.append(doubts)
+    kept = [message.memo.get("tally") for message in messages]
+    sizes = [sum(one[1].components.values()) if one else 0 for one in kept]
+    # What cannot be measured from here.
+    doubts = [
+        one is None or not UNSURE.isdisjoint([part.kind for part in message.parts])
+        for one, message in zip(kept, messages, strict=True)
+    ]
+    tokens.extend(islice(accumulate(sizes, initial=tokens[-1]), 1, None))
+    unsure.extend(islice(accumulate(doubts, initial=unsure[-1]), 1, None))
     return tokens, unsure
 
 

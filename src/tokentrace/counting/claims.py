@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import accumulate, pairwise
+from itertools import accumulate, compress, pairwise
 from sys import getsizeof
 from typing import Any
 
@@ -175,18 +175,31 @@ class Lens:
             ruler: measures the text, once.
             place: where it stands, for ``saw`` only.
         """
-        # A long text was most often seen before: the store knows sooner than a look at all of it.
-        divided = self._divided(component) and (
-            sectioning.likely(text) if len(text) < WORTH_A_LOOK else len(text) <= LONGEST_TEXT
-        )
-        if divided or (self._tags and len(text) >= self._shortest):
-            marks = self._marks(text, divided=divided)
-            if marks.hits or marks.sections:
-                return self._spread(text, component, ruler, place, marks)
-        tokens, error = ruler.tokens(text)
-        if not tokens:
-            return Tally({}, {}, error)
-        return Tally({component: tokens}, {}, error, runs=((component, hash(text), tokens),))
+        marks = self._found(text, looked=self._divided(component))
+        if marks is not None:
+            return self._spread(text, component, ruler, place, marks)
+        return _owned(text, component, ruler.tokens(text))
+
+    def undivided(
+        self, texts: Sequence[str], components: Sequence[str], ruler: Ruler
+    ) -> list[Tally | None]:
+        """Return what `spread` does of each text, where it is the role's; None for the others.
+
+        Args:
+            texts: each all of a part's text.
+            components: who owns what nobody claims of each.
+            ruler: measures them together; None also for those for which it had no time.
+        """
+        looked = {component: self._divided(component) for component in set(components)}
+        some = bool(self._tags)
+        whole = [
+            not (some or looked[component]) or self._found(text, looked=looked[component]) is None
+            for text, component in zip(texts, components, strict=True)
+        ]
+        alone = list(compress(texts, whole))
+        rows = zip(alone, compress(components, whole), ruler.each(alone), strict=True)
+        found = iter([count and _owned(text, owner, count) for text, owner, count in rows])
+        return [next(found) if one else None for one in whole]
 
     def claims(self, text: str, component: str) -> Sequence[Claim]:
         """Return who owns what of a text, as `lay` does; nothing where all of it is the role's."""
@@ -195,6 +208,22 @@ class Lens:
             return ()
         marks = self._marks(text, divided=divided)
         return flatten(marks.hits, marks.sections) if marks.hits or marks.sections else ()
+
+    def _found(self, text: str, *, looked: bool) -> _Marks | None:
+        """Return what was found in a text; None where that is nothing.
+
+        Args:
+            text: all of a part's text.
+            looked: texts of its role are looked through for sections.
+        """
+        # A long text was most often seen before: the store knows sooner than a look at all of it.
+        divided = looked and (
+            sectioning.likely(text) if len(text) < WORTH_A_LOOK else len(text) <= LONGEST_TEXT
+        )
+        if not divided and not (self._tags and len(text) >= self._shortest):
+            return None
+        marks = self._marks(text, divided=divided)
+        return marks if marks.hits or marks.sections else None
 
     def _divided(self, component: str) -> bool:
         """Whether texts of this role are looked through for sections."""
@@ -260,6 +289,14 @@ class Lens:
         hits = hits + find_tags(text, self._tags[done:])
         searched = (len(self._tags), self._numbers[-1])
         return _Marks(searched, hits, known.sections, known.digests)
+
+
+def _owned(text: str, component: str, count: tuple[int, int]) -> Tally:
+    """Return the tally of a text that is the role's."""
+    tokens, error = count
+    if not tokens:
+        return Tally({}, {}, error)
+    return Tally({component: tokens}, {}, error, ((component, hash(text), tokens),))
 
 
 def _number(before: int, tag: Tag) -> int:

@@ -175,9 +175,8 @@ def _shape(content: Any) -> Any:
 
 
 def _first(raw: list[Any], read: Callable[[Any], Message]) -> Snapshot:
-    copies = [copy(m) for m in raw]
-    messages = [read(m) for m in raw]
-    return Snapshot(copies, messages, sum(map(weigh, copies)))
+    copies, size = _taken(raw)
+    return Snapshot(copies, [*map(read, raw)], size)
 
 
 def _next(raw: list[Any], read: Callable[[Any], Message], last: Snapshot) -> Snapshot:
@@ -185,11 +184,10 @@ def _next(raw: list[Any], read: Callable[[Any], Message], last: Snapshot) -> Sna
     same = _common(raw, last.raw)
     tail = _tail(raw, last.raw, same)
     middle = raw[same : len(raw) - tail]
-    fresh = [copy(m) for m in middle]
+    fresh, size = _taken(middle)
     kept = last.raw[len(last.raw) - tail :] if tail else []
     behind = last.messages[len(last.messages) - tail :] if tail else []
-    size = last.size + sum(map(weigh, fresh))
-    size -= sum(map(weigh, last.raw[same : len(last.raw) - tail]))
+    size += last.size - sum(map(weigh, last.raw[same : len(last.raw) - tail]))
     read_again = [_again(m, read, r) for m, r in zip(behind, kept, strict=True)]
     messages = [*last.messages[:same], *map(read, middle), *read_again]
     goes_on = same == len(last.raw)
@@ -239,6 +237,19 @@ def _tail(raw: list[Any], last: list[Any], same: int) -> int:
     return tail
 
 
+def _taken(raw: list[Any]) -> tuple[list[Any], int]:
+    """Return copies of messages, and about how many bytes they hold: most are texts by name."""
+    copies, size = [], 0
+    for message in raw:
+        if type(message) is dict and TEXTS.issuperset(map(type, message.values())):
+            copies.append(message.copy())
+            size += BYTES_A_MESSAGE + BYTES_A_TEXT * len(message) + sum(map(len, message.values()))
+        else:
+            copies.append(copy(message))
+            size += weigh(copies[-1])
+    return copies, size
+
+
 def copy(value: Any, depth: int = 0, left: list[int] | None = None) -> Any:
     """Return a copy of JSON data; strings are shared, what is no JSON equals nothing."""
     kind = type(value)
@@ -263,10 +274,7 @@ def weigh(value: Any) -> int:
     if kind is str:
         return len(value) + BYTES_A_TEXT
     if kind is dict:
-        held = value.values()
-        if TEXTS.issuperset(map(type, held)):
-            return BYTES_A_MESSAGE + BYTES_A_TEXT * len(held) + sum(map(len, held))
-        return BYTES_A_MESSAGE + sum(map(weigh, held))
+        return BYTES_A_MESSAGE + sum(map(weigh, value.values()))
     if kind is list or kind is tuple:
         return 60 + sum(map(weigh, value))
     return 16

@@ -138,7 +138,7 @@ def message(raw: Any) -> Message:
     parts = (Part("text", content),) if type(content) is str else content_of(content)
     if role != "user" and (len(held) > 2 or content is None):
         parts = (*_reasoning(held), *parts, *_spoken(held), *_calls(held))
-    return Message(role or "user", parts, text_of(held.get("name")))
+    return Message(role or "user", parts, text_of(held["name"]) if "name" in held else "")
 
 
 def _odd(raw: Any) -> Message:

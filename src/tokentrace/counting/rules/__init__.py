@@ -1,8 +1,11 @@
-"""How each provider turns a prompt into tokens: a file a family, three functions each.
+"""How each provider turns a prompt into tokens: a file a family, three functions each or four.
 
 ``message(message, before, scope) -> Tally``
     one message; a pure function of it. ``before`` are the messages ahead of it, for a call's name
     by its id and for a neighbour, nothing else.
+``plain(messages, scope) -> list[Tally | None]``
+    where a file has it: what ``message`` says of those that are one text, all of them counted
+    together, which costs less; None for the others.
 ``finish(prompt, summed, scope) -> Tally``
     the whole prompt from the sum of its messages: primer, tools, schema, tool choice, hidden
     prompts, factors.
