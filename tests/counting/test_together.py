@@ -134,8 +134,9 @@ def test_a_plain_message_is_counted_as_the_rule_says(seed):
     prompt = dialects.find("openai.chat").parse({"model": model, "messages": talk(rng, "")})
     lens = Lens((Tag("customer", TAGGED),))
     scope = Scope(ruler("o200k_base"), lens, model, "openai.chat", "openai")
-    for place, found in enumerate(openai.plain(prompt.messages, scope)):
-        one = prompt.messages[place]
+    together = openai.plain(prompt.messages, scope)
+    for place, one in enumerate(prompt.messages):
+        found = together.get(place)
         alone = openai.message(one, prompt.messages[:place], scope)
         if found is None:
             plain = [part.kind for part in one.parts] == ["text"] and one.parts[0].text

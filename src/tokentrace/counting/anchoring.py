@@ -12,7 +12,6 @@ import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, islice
 from operator import is_
 from typing import Any
 
@@ -155,15 +154,14 @@ def measured(prompt: Prompt, key: Any) -> None:
 
 def _further(so_far: Sizes, messages: Sequence[Message]) -> Sizes:
     tokens, unsure = so_far[0][:], so_far[1][:]
-    kept = [message.memo.get("tally") for message in messages]
-    sizes = [sum(one[1].components.values()) if one else 0 for one in kept]
-    # What cannot be measured from here.
-    doubts = [
-        one is None or not UNSURE.isdisjoint([part.kind for part in message.parts])
-        for one, message in zip(kept, messages, strict=True)
-    ]
-    tokens.extend(islice(accumulate(sizes, initial=tokens[-1]), 1, None))
-    unsure.extend(islice(accumulate(doubts, initial=unsure[-1]), 1, None))
+    total, doubts = tokens[-1], unsure[-1]
+    for message in messages:
+        kept = message.memo.get("tally")
+        total += sum(kept[1].components.values()) if kept else 0
+        # What cannot be measured from here.
+        doubts += not kept or not UNSURE.isdisjoint([part.kind for part in message.parts])
+        tokens.append(total)
+        unsure.append(doubts)
     return tokens, unsure
 
 

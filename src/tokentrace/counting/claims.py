@@ -8,12 +8,12 @@ tag wins over a section, whichever is larger.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import accumulate, compress, pairwise
+from itertools import accumulate, pairwise
 from sys import getsizeof
-from typing import Any
+from typing import Any, TypeVar
 
 from tokentrace import names
 from tokentrace.counting import sections as sectioning
@@ -30,6 +30,7 @@ BETWEEN = " \t\r\n,"
 CLOSED = frozenset({"tools", "history", "tool_results", "reasoning", "media", "framing"})
 
 Place = tuple[Any, ...]
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,26 +181,24 @@ class Lens:
             return self._spread(text, component, ruler, place, marks)
         return _owned(text, component, ruler.tokens(text))
 
-    def undivided(
-        self, texts: Sequence[str], components: Sequence[str], ruler: Ruler
-    ) -> list[Tally | None]:
-        """Return what `spread` does of each text, where it is the role's; None for the others.
+    def undivided(self, texts: Mapping[K, tuple[str, str]], ruler: Ruler) -> dict[K, Tally]:
+        """Return what `spread` does of each text that is the role's, and none of the others.
 
         Args:
-            texts: each all of a part's text.
-            components: who owns what nobody claims of each.
-            ruler: measures them together; None also for those for which it had no time.
+            texts: each all of a part's text, and who owns what nobody claims.
+            ruler: measures them together; what it has no time for is none of them either.
         """
-        looked = {component: self._divided(component) for component in set(components)}
-        some = bool(self._tags)
-        whole = [
-            not (some or looked[component]) or self._found(text, looked=looked[component]) is None
-            for text, component in zip(texts, components, strict=True)
-        ]
-        alone = list(compress(texts, whole))
-        rows = zip(alone, compress(components, whole), ruler.each(alone), strict=True)
-        found = iter([count and _owned(text, owner, count) for text, owner, count in rows])
-        return [next(found) if one else None for one in whole]
+        whole = {
+            key: one
+            for key, one in texts.items()
+            if self._found(one[0], looked=self._divided(one[1])) is None
+        }
+        counts = ruler.each([text for text, _ in whole.values()])
+        return {
+            key: _owned(text, owner, count)
+            for (key, (text, owner)), count in zip(whole.items(), counts, strict=True)
+            if count is not None
+        }
 
     def claims(self, text: str, component: str) -> Sequence[Claim]:
         """Return who owns what of a text, as `lay` does; nothing where all of it is the role's."""

@@ -50,11 +50,6 @@ class Store:
             return None
         return found[0]
 
-    def get_all(self, keys: Iterable[Hashable]) -> list[Any]:
-        """Return what `get` says of each key, in their order."""
-        get, known = self.get, self._entries
-        return [get(key) if key in known else None for key in keys]
-
     def put(self, key: Hashable, value: Any, size: int) -> None:
         """Remember ``value``, which takes ``size`` bytes with its key, and forget the oldest.
 

@@ -69,16 +69,13 @@ def _together(
 ) -> list[Tally | None]:
     """Return the tallies that are kept, and those of what the rule counts together."""
     found = [_kept(message, key) if message.memo else None for message in messages]
+    places = [place for place, tally in enumerate(found) if tally is None]
     plain = getattr(rule, "plain", None)
-    if plain is None:
-        return found
-    new = [message for message, tally in zip(messages, found, strict=True) if tally is None]
-    made = plain(new, scope)
-    for message, tally in zip(new, made, strict=True):
-        if tally is not None:
-            _keep(message, tally, key)
-    others = iter(made)
-    return [tally or next(others) for tally in found]
+    if plain is not None and places:
+        for at, tally in plain([messages[place] for place in places], scope).items():
+            found[places[at]] = tally
+            _keep(messages[places[at]], tally, key)
+    return found
 
 
 def _key(rule: ModuleType, scope: Scope) -> tuple[Any, ...]:

@@ -135,13 +135,13 @@ class TokenRuler:
 
     def _short(self, texts: Sequence[str]) -> list[tuple[int, int]]:
         """Return the tokens and the error of short texts, which are remembered."""
-        keys = [(self.name, text) for text in texts]
-        known = dict(zip(keys, STORE.get_all(keys), strict=True))
-        fresh = [key for key, found in known.items() if found is None]
-        counts = self._counts([text for _, text in fresh])
-        STORE.put_all(zip(fresh, counts, [sys.getsizeof(text) for _, text in fresh], strict=True))
-        known.update(zip(fresh, counts, strict=True))
-        return [known[key] for key in keys]
+        name = self.name
+        known = {text: STORE.get((name, text)) for text in texts}
+        fresh = [text for text, found in known.items() if found is None]
+        new = dict(zip(fresh, self._counts(fresh), strict=True))
+        STORE.put_all([((name, text), new[text], sys.getsizeof(text)) for text in fresh])
+        known |= new
+        return [known[text] for text in texts]
 
     def _counts(self, texts: Sequence[str]) -> list[tuple[int, int]]:
         """Return the tokens and the error of short texts, as `_piece` does each."""

@@ -3,9 +3,9 @@
 ``message(message, before, scope) -> Tally``
     one message; a pure function of it. ``before`` are the messages ahead of it, for a call's name
     by its id and for a neighbour, nothing else.
-``plain(messages, scope) -> list[Tally | None]``
-    where a file has it: what ``message`` says of those that are one text, all of them counted
-    together, which costs less; None for the others.
+``plain(messages, scope) -> dict[int, Tally]``
+    where a file has it: what ``message`` says of those that are one text, by their place, all of
+    them counted together, which costs less.
 ``finish(prompt, summed, scope) -> Tally``
     the whole prompt from the sum of its messages: primer, tools, schema, tool choice, hidden
     prompts, factors.

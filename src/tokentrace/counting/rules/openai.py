@@ -7,7 +7,6 @@ schemas), `openai_media` (pictures, files), `openai_server` (what no body shows)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress
 
 from tokentrace.counting import files
 from tokentrace.counting.rules import (
@@ -86,26 +85,21 @@ def _texts(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
     return tally
 
 
-def plain(messages: Sequence[Message], scope: Scope) -> list[Tally | None]:
-    """Return what `message` does of each that is one text and no more; None for the others.
+def plain(messages: Sequence[Message], scope: Scope) -> dict[int, Tally]:
+    """Return what `message` does of each that is one text and no more, by its place.
 
-    None also for a text of which not all is the role's, or for which the ruler had no time.
+    None of those of whose text not all is the role's, or for which the ruler has no time.
     """
-    if scope.api in SIMPLE:
-        return [None] * len(messages)
-    alone = [
-        len(one.parts) == 1 and one.parts[0].kind == "text" and one.parts[0].text != ""
-        for one in messages
-    ]
-    texts = [*compress(messages, alone)]
-    owners = [TEXT_ROLES.get(one.role, "history") for one in texts]
-    spread = scope.lens.undivided([one.parts[0].text for one in texts], owners, scope.ruler)
+    texts: dict[int, tuple[str, str]] = {}
+    for place, one in enumerate(messages if scope.api not in SIMPLE else ()):
+        parts = one.parts
+        if len(parts) == 1 and parts[0].kind == "text" and parts[0].text:
+            texts[place] = parts[0].text, TEXT_ROLES.get(one.role, "history")
+    found: dict[int, Tally] = scope.lens.undivided(texts, scope.ruler)
     rule = style(scope.model)
-    for one, tally in zip(texts, spread, strict=True):
-        if tally is not None:
-            tally.put("framing", _around(one, rule, scope))
-    found = iter(spread)
-    return [next(found) if one else None for one in alone]
+    for place, tally in found.items():
+        tally.put("framing", _around(messages[place], rule, scope))
+    return found
 
 
 def _around(message: Message, rule: Style, scope: Scope) -> int:
