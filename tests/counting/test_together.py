@@ -27,7 +27,6 @@ APIS = {
     "openai.chat": "messages",
     "openai.responses": "input",
     "anthropic.messages": "messages",
-    "mistral.chat": "messages",
     "openai.embeddings": "input",
 }
 MODELS = ("gpt-4o", "gpt-5", "gpt-3.5-turbo", "unheard-of-1b", "claude-sonnet-4-5")

@@ -109,10 +109,10 @@ def read(
 ) -> Reading | Again:
     """Read a request body; the arguments are those of `measure`."""
     sought = made.asked(body, provider, base_url, lens.version, wasteful, limit is None)
-    before = None if sought is None else made.find(api, sought)
+    walker = Walker(api)
+    before = None if sought is None else made.find(walker, sought)
     if before is not None:
         return Again(before.prompt, _limited(before, limit))
-    walker = Walker(api)
     prompt, known = _parsed(body, api, walker, contexts)
     asked = (api, provider, base_url)
     rule, scope, model = _ruled_by(prompt, lens, *asked)

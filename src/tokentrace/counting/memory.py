@@ -79,7 +79,13 @@ class Walker:
         self.snapshot: Snapshot | None = None
         self.fresh = False
         self.raw: list[Any] = []
-        self._key: Any = None
+        self._found: tuple[list[Any], Any, Snapshot | None] = [], None, None
+
+    def last(self, raw: list[Any]) -> Snapshot | None:
+        """Return what was kept of a conversation's last request; the same list is looked up once."""
+        if self._found[0] is not raw or not raw:
+            self._found = raw, *_last(self.api, raw)
+        return self._found[2]
 
     def __call__(self, raw: Any, read: Callable[[Any], Message]) -> Sequence[Message]:
         """Return the messages, those of the last request where they are the same."""
@@ -88,8 +94,7 @@ class Walker:
         # Of one api some bodies are read as Anthropic's, others as Nova's.
         reader = getattr(read, "__module__", ""), getattr(read, "__qualname__", "")
         self.raw = raw
-        self._key = _key(self.api, raw)
-        last: Snapshot | None = STORE.get(self._key)
+        last = self.last(raw)
         last = last if last is not None and last.reader == reader else None
         if last is not None and alike(raw, last.raw):
             self.snapshot = last
@@ -109,21 +114,21 @@ class Walker:
         """
         snapshot = self.snapshot
         if self.fresh and snapshot is not None and snapshot.size < LARGEST_SHARE:
-            STORE.put(self._key, snapshot, snapshot.size + size)
+            STORE.put(self._found[1], snapshot, snapshot.size + size)
 
 
 # What was handed out last, for whoever asks next: another thread's may stand here at any time.
-_recalled: tuple[str, list[Any], Snapshot] | None = None
+_recalled: tuple[str, list[Any], Any, Snapshot] | None = None
 
 
-def last(api: str, raw: list[Any]) -> Snapshot | None:
-    """Return what was kept of the conversation's last request, where there is such a one."""
+def _last(api: str, raw: list[Any]) -> tuple[Any, Snapshot | None]:
+    """Return where a conversation's last request lies, and what was kept of it."""
     global _recalled
     handed, _recalled = _recalled, None
     if handed is not None and handed[0] == api and handed[1] is raw:
-        return handed[2]
-    found: Snapshot | None = STORE.get(_key(api, raw)) if raw else None
-    return found
+        return handed[2:]
+    key = "messages", api, *_fingerprint(raw)
+    return key, STORE.get(key) if raw else None
 
 
 def recalled(api: str, raw: list[Any]) -> tuple[list[Any], int]:
@@ -136,19 +141,15 @@ def recalled(api: str, raw: list[Any]) -> tuple[list[Any], int]:
         api: of the route.
         raw: the list in a request's body.
     """
-    global _recalled  # noqa: PLW0603 - see `last`
-    known = last(api, raw)
+    global _recalled  # noqa: PLW0603 - see `_last`
+    key, known = _last(api, raw)
     if known is None or known.wire is None:
         return [], 0
     wire = known.wire
     if not alike(raw, wire):
         return wire, _common(raw, wire)
-    _recalled = api, wire, known
+    _recalled = api, wire, key, known
     return wire, len(wire)
-
-
-def _key(api: str, raw: list[Any]) -> Any:
-    return ("messages", api, *_fingerprint(raw))
 
 
 def _fingerprint(raw: list[Any]) -> tuple[int, ...]:
@@ -188,11 +189,14 @@ def _next(raw: list[Any], read: Callable[[Any], Message], last: Snapshot) -> Sna
     kept = last.raw[len(last.raw) - tail :] if tail else []
     behind = last.messages[len(last.messages) - tail :] if tail else []
     size += last.size - sum(map(weigh, last.raw[same : len(last.raw) - tail]))
-    read_again = [_again(m, read, r) for m, r in zip(behind, kept, strict=True)]
-    messages = [*last.messages[:same], *map(read, middle), *read_again]
+    copies, messages = last.raw[:same], last.messages[:same]
+    copies += fresh
+    copies += kept
+    messages += map(read, middle)
+    messages += [_again(m, read, r) for m, r in zip(behind, kept, strict=True)]
     goes_on = same == len(last.raw)
     return Snapshot(
-        [*last.raw[:same], *fresh, *kept],
+        copies,
         messages,
         size,
         same=same,
