@@ -91,6 +91,8 @@ def schema_of(schema: Any) -> Part | None:
 
 def choice_of(choice: Any) -> str:
     """Return ``auto``, ``none``, ``required``, or ``name:`` and the tool that is asked for."""
+    if choice is None:
+        return ""
     if isinstance(choice, str):
         return choice if choice in {"auto", "none", "required"} else ""
     kind = text_of(get(choice, "type"))

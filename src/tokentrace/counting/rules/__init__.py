@@ -15,11 +15,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+
+from tokentrace.prompt import light
 
 RULES = {
     "openai": "openai",
@@ -30,7 +31,7 @@ RULES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Scope:
     """What a rule needs besides the prompt.
 
