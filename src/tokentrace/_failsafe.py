@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -46,17 +46,17 @@ def attempt(work: Callable[..., T], *args: Any, default: Any = None, **kwargs: A
         return default
 
 
-def each(work: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T | None]:
-    """Yield what ``work`` makes of each item: as `attempt` does, None where it fails."""
+def each(work: Callable[[Any], T], items: Iterable[Any]) -> list[T | None]:
+    """Return what ``work`` makes of each item: as `attempt` does, None where it fails."""
+    made: list[T | None] = []
     for item in items:
         try:
-            made = work(item)
+            made.append(work(item))
         except BaseException as error:
             if not _swallowed(error, work):
                 raise
-            yield None
-        else:
-            yield made
+            made.append(None)
+    return made
 
 
 def _swallowed(error: BaseException, work: Callable[..., Any]) -> bool:

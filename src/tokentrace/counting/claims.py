@@ -176,7 +176,7 @@ class Lens:
             ruler: measures the text, once.
             place: where it stands, for ``saw`` only.
         """
-        marks = self._found(text, looked=self._divided(component))
+        marks = self._found(text, component)
         if marks is not None:
             return self._spread(text, component, ruler, place, marks)
         return _owned(text, component, ruler.tokens(text))
@@ -188,11 +188,7 @@ class Lens:
             texts: each all of a part's text, and who owns what nobody claims.
             ruler: measures them together; what it has no time for is none of them either.
         """
-        whole = {
-            key: one
-            for key, one in texts.items()
-            if self._found(one[0], looked=self._divided(one[1])) is None
-        }
+        whole = {key: one for key, one in texts.items() if self._found(*one) is None}
         counts = ruler.each([text for text, _ in whole.values()])
         return {
             key: _owned(text, owner, count)
@@ -208,15 +204,10 @@ class Lens:
         marks = self._marks(text, divided=divided)
         return flatten(marks.hits, marks.sections) if marks.hits or marks.sections else ()
 
-    def _found(self, text: str, *, looked: bool) -> _Marks | None:
-        """Return what was found in a text; None where that is nothing.
-
-        Args:
-            text: all of a part's text.
-            looked: texts of its role are looked through for sections.
-        """
+    def _found(self, text: str, component: str) -> _Marks | None:
+        """Return what was found in a role's text; None where that is nothing."""
         # A long text was most often seen before: the store knows sooner than a look at all of it.
-        divided = looked and (
+        divided = self._divided(component) and (
             sectioning.likely(text) if len(text) < WORTH_A_LOOK else len(text) <= LONGEST_TEXT
         )
         if not divided and not (self._tags and len(text) >= self._shortest):

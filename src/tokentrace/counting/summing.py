@@ -14,6 +14,7 @@ from tokentrace.counting.tally import Tally
 from tokentrace.prompt import Message, Prompt
 
 SUMS = 8
+TOGETHER = 64  # messages, of which what encoding them gives is held at a time
 
 
 def whole(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Tally:
@@ -69,12 +70,15 @@ def _together(
 ) -> list[Tally | None]:
     """Return the tallies that are kept, and those of what the rule counts together."""
     found = [_kept(message, key) if message.memo else None for message in messages]
-    places = [place for place, tally in enumerate(found) if tally is None]
     plain = getattr(rule, "plain", None)
-    if plain is not None and places:
-        for at, tally in plain([messages[place] for place in places], scope).items():
-            found[places[at]] = tally
-            _keep(messages[places[at]], tally, key)
+    if plain is None:
+        return found
+    places = [place for place, tally in enumerate(found) if tally is None]
+    for start in range(0, len(places), TOGETHER):
+        some = places[start : start + TOGETHER]
+        for at, tally in plain([messages[place] for place in some], scope).items():
+            found[some[at]] = tally
+            _keep(messages[some[at]], tally, key)
     return found
 
 

@@ -138,17 +138,17 @@ class TokenRuler:
         name = self.name
         known = {text: STORE.get((name, text)) for text in texts}
         fresh = [text for text, found in known.items() if found is None]
-        new = dict(zip(fresh, self._counts(fresh), strict=True))
-        STORE.put_all([((name, text), new[text], sys.getsizeof(text)) for text in fresh])
-        known |= new
-        return [known[text] for text in texts]
+        counts = self._counts(fresh)
+        new = zip(fresh, counts, strict=True)
+        STORE.put_all([((name, text), count, sys.getsizeof(text)) for text, count in new])
+        known.update(zip(fresh, counts, strict=True))
+        return [*map(known.__getitem__, texts)]
 
     def _counts(self, texts: Sequence[str]) -> list[tuple[int, int]]:
         """Return the tokens and the error of short texts, as `_piece` does each."""
-        encoded = _failsafe.each(self._encode, texts)
         return [
             _guess(size(text)) if ranks is None else (len(ranks), 0)
-            for text, ranks in zip(texts, encoded, strict=True)
+            for text, ranks in zip(texts, _failsafe.each(self._encode, texts), strict=True)
         ]
 
     def _piece(self, text: str) -> tuple[int, int, list[int] | None]:
