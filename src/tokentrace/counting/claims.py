@@ -176,19 +176,21 @@ class Lens:
             ruler: measures the text, once.
             place: where it stands, for ``saw`` only.
         """
-        marks = self._found(text, component)
-        if marks is not None:
-            return self._spread(text, component, ruler, place, marks)
+        divided = self._sought(text, component)
+        if divided is not None:
+            marks = self._marks(text, divided=divided)
+            if marks.hits or marks.sections:
+                return self._spread(text, component, ruler, place, marks)
         return _owned(text, component, ruler.tokens(text))
 
     def undivided(self, texts: Mapping[K, tuple[str, str]], ruler: Ruler) -> dict[K, Tally]:
-        """Return what `spread` does of each text that is the role's, and none of the others.
+        """Return what `spread` does of each text in which it looks for nothing.
 
         Args:
             texts: each all of a part's text, and who owns what nobody claims.
             ruler: measures them together; what it has no time for is none of them either.
         """
-        whole = {key: one for key, one in texts.items() if self._found(*one) is None}
+        whole = {key: one for key, one in texts.items() if self._sought(*one) is None}
         counts = ruler.each([text for text, _ in whole.values()])
         return {
             key: _owned(text, owner, count)
@@ -204,16 +206,13 @@ class Lens:
         marks = self._marks(text, divided=divided)
         return flatten(marks.hits, marks.sections) if marks.hits or marks.sections else ()
 
-    def _found(self, text: str, component: str) -> _Marks | None:
-        """Return what was found in a role's text; None where that is nothing."""
+    def _sought(self, text: str, component: str) -> bool | None:
+        """Whether a role's text is looked through for sections; None where not even for tags."""
         # A long text was most often seen before: the store knows sooner than a look at all of it.
         divided = self._divided(component) and (
             sectioning.likely(text) if len(text) < WORTH_A_LOOK else len(text) <= LONGEST_TEXT
         )
-        if not divided and not (self._tags and len(text) >= self._shortest):
-            return None
-        marks = self._marks(text, divided=divided)
-        return marks if marks.hits or marks.sections else None
+        return divided if divided or (self._tags and len(text) >= self._shortest) else None
 
     def _divided(self, component: str) -> bool:
         """Whether texts of this role are looked through for sections."""

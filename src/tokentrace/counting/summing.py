@@ -75,6 +75,8 @@ def _together(
         return found
     places = [place for place, tally in enumerate(found) if tally is None]
     for start in range(0, len(places), TOGETHER):
+        if _late(scope):
+            break
         some = places[start : start + TOGETHER]
         for at, tally in plain([messages[place] for place in some], scope).items():
             found[some[at]] = tally

@@ -88,7 +88,7 @@ def _texts(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
 def plain(messages: Sequence[Message], scope: Scope) -> dict[int, Tally]:
     """Return what `message` does of each that is one text and no more, by its place.
 
-    None of those of whose text not all is the role's, or for which the ruler has no time.
+    None of those whose text is looked through, or for which the ruler has no time.
     """
     texts: dict[int, tuple[str, str]] = {}
     for place, one in enumerate(messages if scope.api not in SIMPLE else ()):
