@@ -10,13 +10,14 @@ import pytest
 from odd_texts import hostile, prose
 from tokentrace import _failsafe, dialects
 from tokentrace.counting import hurry, text, vocab
-from tokentrace.counting.anchoring import NONE_YET, SIZES, UNSURE, measured
+from tokentrace.counting.anchoring import SIZES, measured
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
 from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.memory import Walker, weigh
 from tokentrace.counting.memory import copy as copied
 from tokentrace.counting.rules import Scope, openai
+from tokentrace.counting.running import UNSURE, Sizes
 from tokentrace.counting.store import STORE
 from tokentrace.counting.tags import Tag
 from tokentrace.counting.tally import Tally
@@ -96,7 +97,7 @@ def told(body, api, lens, **more):
         (one.memo.get("runs"), one.memo["tally"][1].components if "tally" in one.memo else None)
         for one in prompt.messages
     ]
-    return count, [*count.components], left, prompt.memo.get(SIZES)
+    return count, [*count.components], left, [*prompt.memo.get(SIZES, ())]
 
 
 def turns(seed, api):
@@ -288,12 +289,36 @@ def test_sizes_are_running_sums(seed):
     prompt = dialects.find("openai.chat").parse({"model": "gpt-4o"})
     prompt.messages = messages
     measured(prompt, "key")
-    tokens, unsure = [*NONE_YET[0]], [*NONE_YET[1]]
+    assert [list(row) for row in prompt.memo[SIZES]] == running(messages)
+
+
+def running(messages):
+    """Return both rows of running sums, the plain way."""
+    tokens, unsure = [0], [0]
     for one in messages:
         kept = one.memo.get("tally")
         tokens.append(tokens[-1] + (kept[1].total if kept else 0))
-        unsure.append(unsure[-1] + (not kept or one.parts[1].kind in UNSURE))
-    assert [list(row) for row in prompt.memo[SIZES]] == [tokens, unsure]
+        unsure.append(unsure[-1] + (not kept or any(part.kind in UNSURE for part in one.parts)))
+    return [tokens, unsure]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_sizes_are_those_of_the_count_whenever_they_are_asked_for(asked):
+    """Added up now or later, and whoever goes on from them: by the tallies that messages had then."""
+    messages = [Message("user", (Part("text", "x"),)) for _ in range(9)]
+    for number, one in enumerate(messages):
+        one.memo["tally"] = ("key", Tally({"user": number}))
+    some = Sizes().further(messages[:4])
+    if asked:
+        assert [list(row) for row in some] == running(messages[:4])
+    more, others = some.further(messages[4:]), some.further(messages[:2])
+    expected = [running(one) for one in (messages[:4], messages, messages[:4] + messages[:2])]
+    for one in messages:
+        one.memo["tally"] = ("other", Tally({"user": 99}))
+    for _ in range(2):
+        found = [[list(row) for row in one] for one in (some, more, others)]
+        assert found == expected
+    assert more[0][9] == sum(range(9))
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -308,3 +333,15 @@ def test_messages_are_copied_and_weighed_as_any_value(seed):
         one is kept for one, kept in zip(raw, walker.snapshot.raw, strict=True) if type(one) is dict
     )
     assert walker.snapshot.size == sum(map(weigh, map(copied, raw)))
+
+
+def test_what_an_event_loop_may_ask_for_is_added_up_where_it_was_counted():
+    """A count that looks for waste may be made on a worker: nothing is left for who asks next."""
+    said = [{"role": role, "content": "Why?"} for role in ("user", "assistant", "user")]
+    prompt, count = measure(
+        {"model": "gpt-4o", "messages": said[:2]}, api="openai.chat", wasteful=True
+    )
+    assert prompt.memo[SIZES]._state[1] == ()
+    assert prompt.memo[SIZES][0][2] == count.total - 3  # the reply's opening is of no message
+    longer, _ = measure({"model": "gpt-4o", "messages": said}, api="openai.chat")
+    assert len(longer.memo[SIZES]._state[1]) == 1

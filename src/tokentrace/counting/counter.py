@@ -147,6 +147,7 @@ def counted(reading: Reading | Again, hurry: Callable[[Any], Hurried] | None) ->
     if reading.wasteful:
         prompt.memo["waste"] = waste.look(prompt, scope, snapshot)
         marks.of_prompt(prompt)  # here on a worker, perhaps: who asks next may be an event loop
+        anchoring.sized(prompt)
     verdict = (ESTIMATED, UNREAD) if reading.unread else rule.judge(prompt, tally, scope)
     limit = _itemwise(reading.limit, prompt, tally, scope)
     own = _count(prompt, tally, verdict, scope, limit)
