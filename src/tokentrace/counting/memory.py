@@ -23,7 +23,6 @@ BYTES_A_MESSAGE, BYTES_A_TEXT = 600, 50
 LARGEST_SHARE = 2**23
 SYSTEM = ("system", "developer")
 NOTHING = object()
-TEXTS = frozenset({str})
 SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
@@ -245,12 +244,14 @@ def _taken(raw: list[Any]) -> tuple[list[Any], int]:
     """Return copies of messages, and about how many bytes they hold: most are texts by name."""
     copies, size = [], 0
     for message in raw:
-        if type(message) is dict and TEXTS.issuperset(map(type, message.values())):
-            copies.append(message.copy())
-            size += BYTES_A_MESSAGE + BYTES_A_TEXT * len(message) + sum(map(len, message.values()))
-        else:
-            copies.append(copy(message))
-            size += weigh(copies[-1])
+        own, flat = BYTES_A_MESSAGE, type(message) is dict
+        for value in message.values() if flat else ():
+            if type(value) is not str:
+                flat = False
+                break
+            own += len(value) + BYTES_A_TEXT
+        copies.append(message.copy() if flat else copy(message))
+        size += own if flat else weigh(copies[-1])
     return copies, size
 
 
