@@ -13,6 +13,7 @@ from tokentrace.counting import hurry, text, vocab
 from tokentrace.counting.anchoring import SIZES, measured
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
+from tokentrace.counting.files import FileRuler
 from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.memory import Walker, weigh
 from tokentrace.counting.memory import copy as copied
@@ -151,7 +152,9 @@ def test_texts_together_are_texts_one_by_one(seed):
     """Long and short, known and new, twice the same: as `tokens` says of each."""
     rng = random.Random(seed)
     texts = [said(rng) for _ in range(20)]
-    for one in (ruler("o200k_base"), ByteRuler(), hurry.Portions(ruler("o200k_base"), bool)):
+    by_file = FileRuler("file:quarters", lambda value: [*range(0, len(value.encode()), 4)])
+    portions = hurry.Portions(ruler("o200k_base"), bool)
+    for one in (ruler("o200k_base"), ByteRuler(), portions, by_file):
         STORE.clear()
         alone = [one.tokens(value) for value in texts]
         STORE.clear()
