@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -40,15 +40,31 @@ def attempt(work: Callable[..., T], *args: Any, default: Any = None, **kwargs: A
     """
     try:
         return work(*args, **kwargs)
-    except PASSED:
-        raise
     except BaseException as error:
-        if type(error).__name__ == "CancelledError":
-            raise
-        record(error, getattr(work, "__qualname__", "tokentrace"))
-        if _config.strict():
+        if not _swallowed(error, work):
             raise
         return default
+
+
+def each(work: Callable[[Any], T], items: Iterable[Any]) -> list[T | None]:
+    """Return what ``work`` makes of each item: as `attempt` does, None where it fails."""
+    made: list[T | None] = []
+    for item in items:
+        try:
+            made.append(work(item))
+        except BaseException as error:
+            if not _swallowed(error, work):
+                raise
+            made.append(None)
+    return made
+
+
+def _swallowed(error: BaseException, work: Callable[..., Any]) -> bool:
+    """Whether an error ends here, counted and logged; False for what has to go on."""
+    if isinstance(error, PASSED) or type(error).__name__ == "CancelledError":
+        return False
+    record(error, getattr(work, "__qualname__", "tokentrace"))
+    return not _config.strict()
 
 
 class Stretch:

@@ -23,11 +23,11 @@ T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(field,))
-def _light(made: type[T]) -> type[T]:
+def light(made: type[T]) -> type[T]:
     """Make a dataclass that only type checkers hold frozen.
 
-    Python takes five times as long to make a frozen one, and of most of these there are as many as
-    messages.
+    Python takes five times as long to make a frozen one, and of these there are as many as messages,
+    or several in each call.
     """
     return dataclass(slots=True, eq=False)(made)
 
@@ -35,7 +35,7 @@ def _light(made: type[T]) -> type[T]:
 # ── the request ──────────────────────────────────────────────────────────────────────────────────
 
 
-@_light
+@light
 class Part:
     """One piece of a request as on the wire.
 
@@ -82,7 +82,7 @@ class Media:
     sound: bool = False
 
 
-@_light
+@light
 class Message:
     """One message, or one item of an item list, in wire order.
 
@@ -99,7 +99,7 @@ class Message:
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
 
-@_light
+@light
 class Prompt:
     """A request body, read by the dialect of its api.
 

@@ -212,3 +212,17 @@ def test_child_of_a_writing_parent_starts_empty():
     assert (kept.get("a"), kept.used_bytes) == (None, 0)
     kept.put("b", 2, 10)
     assert kept.get("b") == 2
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_many_at_once_are_as_one_by_one(seed):
+    """Putting many leaves the entries, their order and their bytes as one by one."""
+    rng = random.Random(seed)
+    once, each = Store(20_000), Store(20_000)
+    for _ in range(50):
+        given = [(rng.randrange(60), rng.random(), rng.randrange(900)) for _ in range(9)]
+        once.put_all(given)
+        for key, value, size in given:
+            each.put(key, value, size)
+        assert list(once._entries.items()) == list(each._entries.items())
+        assert once.used_bytes == each.used_bytes

@@ -9,8 +9,6 @@ the calls that are remembered, the one from which least has changed is counted o
 from __future__ import annotations
 
 import math
-from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import is_
 from typing import Any
@@ -19,6 +17,7 @@ from tokentrace.counting import marks
 from tokentrace.counting.digests import LONGEST, WIDTH, common, hashes_of, suffix
 from tokentrace.counting.folds import folded
 from tokentrace.counting.marks import Marks
+from tokentrace.counting.running import Sizes
 from tokentrace.counting.tally import Tally, scaled
 from tokentrace.prompt import ANCHORED, CALIBRATED, EXACT, PROVIDER, Count, Message, Prompt, Usage
 
@@ -46,13 +45,9 @@ TIMES = 3.0
 LEAST = 0.05
 HALF = 400
 REMEMBERED = 4
-# What a message holds besides text; its size is known to the provider alone.
-UNSURE = frozenset({"image", "audio", "video", "file", "other"})
 TINY = 1e-9
 NO_MARKS = (0, 0, 0)
 SIZES, MEMO = "sizes", "footprint"  # in a prompt's memo
-Sizes = tuple["array[int]", "array[int]"]
-NONE_YET: Sizes = array("q", (0,)), array("q", (0,))
 
 Vector = tuple[float, ...]
 
@@ -148,21 +143,13 @@ def measured(prompt: Prompt, key: Any) -> None:
         prompt: whose messages were all counted.
         key: of their tallies.
     """
-    start = array("q", (0,)), array("q", (0,))
-    prompt.memo[SIZES] = folded(prompt, f"sizes {key}", _further, start)
+    prompt.memo[SIZES] = folded(prompt, (SIZES, key), Sizes.further, Sizes())
 
 
-def _further(so_far: Sizes, messages: Sequence[Message]) -> Sizes:
-    tokens, unsure = so_far[0][:], so_far[1][:]
-    total, doubts = tokens[-1], unsure[-1]
-    for message in messages:
-        kept = message.memo.get("tally")
-        total += kept[1].total if kept else 0
-        # What cannot be measured from here.
-        doubts += not kept or not UNSURE.isdisjoint([part.kind for part in message.parts])
-        tokens.append(total)
-        unsure.append(doubts)
-    return tokens, unsure
+def sized(prompt: Prompt) -> None:
+    """Add up what `measured` has kept with a prompt, where it has."""
+    if SIZES in prompt.memo:
+        prompt.memo[SIZES].add_up()
 
 
 def change(before: Footprint, now: Footprint, prompt: Prompt) -> Change:
@@ -179,7 +166,7 @@ def change(before: Footprint, now: Footprint, prompt: Prompt) -> Change:
     prefix = common(before.digests, now.digests)
     tail = suffix(before.digests, now.digests, prefix)
     start, end = prefix // WIDTH, (len(now.digests) - tail) // WIDTH
-    tokens, doubts = prompt.memo.get(SIZES) or _further(NONE_YET, messages)
+    tokens, doubts = prompt.memo.get(SIZES) or Sizes().further(messages)
     new = tokens[end] - tokens[start]
     fixed = now.fixed - before.fixed
     grown = now.total - before.total

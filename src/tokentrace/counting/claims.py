@@ -8,12 +8,12 @@ tag wins over a section, whichever is larger.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import accumulate, pairwise
 from sys import getsizeof
-from typing import Any
+from typing import Any, TypeVar
 
 from tokentrace import names
 from tokentrace.counting import sections as sectioning
@@ -31,6 +31,7 @@ BETWEEN = " \t\r\n,"
 CLOSED = frozenset({"tools", "history", "tool_results", "reasoning", "media", "framing"})
 
 Place = tuple[Any, ...]
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,18 +177,27 @@ class Lens:
             ruler: measures the text, once.
             place: where it stands, for ``saw`` only.
         """
-        # A long text was most often seen before: the store knows sooner than a look at all of it.
-        divided = self._divided(component) and (
-            sectioning.likely(text) if len(text) < WORTH_A_LOOK else len(text) <= LONGEST_TEXT
-        )
-        if divided or (self._tags and len(text) >= self._shortest):
+        divided = self._sought(text, component)
+        if divided is not None:
             marks = self._marks(text, divided=divided)
             if marks.hits or marks.sections:
                 return self._spread(text, component, ruler, place, marks)
-        tokens, error = ruler.tokens(text)
-        if not tokens:
-            return Tally({}, {}, error)
-        return Tally({component: tokens}, {}, error, runs=((component, hash(text), tokens),))
+        return _owned(text, component, ruler.tokens(text))
+
+    def undivided(self, texts: Mapping[K, tuple[str, str]], ruler: Ruler) -> dict[K, Tally]:
+        """Return what `spread` does of each text in which it looks for nothing.
+
+        Args:
+            texts: each all of a part's text, and who owns what nobody claims.
+            ruler: measures them together; what it has no time for is none of them either.
+        """
+        whole = {key: one for key, one in texts.items() if self._sought(*one) is None}
+        counts = ruler.each([text for text, _ in whole.values()])
+        return {
+            key: _owned(text, owner, count)
+            for (key, (text, owner)), count in zip(whole.items(), counts, strict=True)
+            if count is not None
+        }
 
     def claims(self, text: str, component: str) -> Sequence[Claim]:
         """Return who owns what of a text, as `lay` does; nothing where all of it is the role's."""
@@ -196,6 +206,14 @@ class Lens:
             return ()
         marks = self._marks(text, divided=divided)
         return flatten(marks.hits, marks.sections) if marks.hits or marks.sections else ()
+
+    def _sought(self, text: str, component: str) -> bool | None:
+        """Whether a role's text is looked through for sections; None where not even for tags."""
+        # A long text was most often seen before: the store knows sooner than a look at all of it.
+        divided = self._divided(component) and (
+            sectioning.likely(text) if len(text) < WORTH_A_LOOK else len(text) <= LONGEST_TEXT
+        )
+        return divided if divided or (self._tags and len(text) >= self._shortest) else None
 
     def _divided(self, component: str) -> bool:
         """Whether texts of this role are looked through for sections."""
@@ -261,6 +279,14 @@ class Lens:
         hits = hits + find_tags(text, self._tags[done:])
         searched = (len(self._tags), self._numbers[-1])
         return _Marks(searched, hits, known.sections, known.digests)
+
+
+def _owned(text: str, component: str, count: tuple[int, int]) -> Tally:
+    """Return the tally of a text that is the role's."""
+    tokens, error = count
+    if not tokens:
+        return Tally({}, {}, error)
+    return Tally({component: tokens}, {}, error, ((component, hash(text), tokens),))
 
 
 def _number(before: int, tag: Tag) -> int:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from types import ModuleType
 from typing import Any
 
@@ -48,7 +49,9 @@ EMBEDDINGS = "openai.embeddings"
 RELAY = "relay"  # a host that nobody knows
 DETAILS = 200
 UNKNOWN_SHARE = 0.4
+TOKENS = itemgetter(1)
 CONVERSATIONS = ("messages", "contents")
+READABLE = (list, tuple, type(None))
 UNREAD = 2**31  # the bound of a count whose messages nobody could read
 TOKENIZER = "o200k_base"
 PLAIN = Lens()
@@ -109,10 +112,10 @@ def read(
 ) -> Reading | Again:
     """Read a request body; the arguments are those of `measure`."""
     sought = made.asked(body, provider, base_url, lens.version, wasteful, limit is None)
-    before = None if sought is None else made.find(api, sought)
+    walker = Walker(api)
+    before = None if sought is None else made.find(walker, sought)
     if before is not None:
         return Again(before.prompt, _limited(before, limit))
-    walker = Walker(api)
     prompt, known = _parsed(body, api, walker, contexts)
     asked = (api, provider, base_url)
     rule, scope, model = _ruled_by(prompt, lens, *asked)
@@ -144,6 +147,7 @@ def counted(reading: Reading | Again, hurry: Callable[[Any], Hurried] | None) ->
     if reading.wasteful:
         prompt.memo["waste"] = waste.look(prompt, scope, snapshot)
         marks.of_prompt(prompt)  # here on a worker, perhaps: who asks next may be an event loop
+        anchoring.sized(prompt)
     verdict = (ESTIMATED, UNREAD) if reading.unread else rule.judge(prompt, tally, scope)
     limit = _itemwise(reading.limit, prompt, tally, scope)
     own = _count(prompt, tally, verdict, scope, limit)
@@ -317,10 +321,9 @@ def _blind(model: str | None, api: str | None) -> Count:
 
 def _unread(body: Mapping[str, Any]) -> bool:
     """Whether the conversation is something that can be read only once, or no conversation."""
-    given = (body.get(key) for key in CONVERSATIONS)
-    return any(one is not None and not isinstance(one, list | tuple) for one in given) or any(
-        hasattr(body.get(key), "__next__") for key in ("input", "system", "tools")
-    )
+    if not all(isinstance(body.get(key), READABLE) for key in CONVERSATIONS):
+        return True
+    return any(hasattr(body.get(key), "__next__") for key in ("input", "system", "tools"))
 
 
 def _dialect(api: str) -> ModuleType:
@@ -379,9 +382,9 @@ def _ruled(family: str, scope: Scope, prompt: Prompt) -> str:
 def _count(
     prompt: Prompt, tally: Tally, verdict: tuple[str, int], scope: Scope, limit: Limit
 ) -> Count:
-    held = ((name, tokens) for name, tokens in tally.components.items() if tokens)
-    ranked = sorted(held, key=lambda item: -item[1])
-    details = sorted(tally.details.items(), key=lambda item: -item[1])[:DETAILS]
+    held = [item for item in tally.components.items() if item[1]]
+    ranked = sorted(held, key=TOKENS, reverse=True)
+    details = sorted(tally.details.items(), key=TOKENS, reverse=True)[:DETAILS]
     return Count(
         total=tally.total,
         components=dict(ranked),

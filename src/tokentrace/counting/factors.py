@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from tokentrace.counting.anchoring import UNSURE, Footprint, plausible
+from tokentrace.counting.anchoring import Footprint, plausible
 from tokentrace.counting.folds import folded
 from tokentrace.counting.keeping import Keeping
+from tokentrace.counting.running import UNSURE
 from tokentrace.counting.tally import Tally, scaled
 from tokentrace.prompt import CALIBRATED, ESTIMATED, Count, Message, Prompt
 

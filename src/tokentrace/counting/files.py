@@ -67,6 +67,10 @@ class FileRuler(TokenRuler):
         self._encode = starts
         self._lengths = b""
 
+    def _counts(self, texts: Sequence[str]) -> list[tuple[int, int]]:
+        """Return the tokens and the error of short texts."""
+        return [self._piece(text)[:2] for text in texts]
+
     def _piece(self, text: str) -> tuple[int, int, list[int] | None]:
         """Return the tokens of a piece, their error, and where they begin where it was encoded."""
         if len(text) > LONGEST_RUN:

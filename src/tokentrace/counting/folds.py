@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -24,11 +24,11 @@ class Folds:
     """
 
     same: int = 0
-    before: Mapping[str, Any] = field(default_factory=dict)
-    known: dict[str, Any] = field(default_factory=dict)
+    before: Mapping[Hashable, Any] = field(default_factory=dict)
+    known: dict[Hashable, Any] = field(default_factory=dict)
 
 
-def folded(prompt: Prompt, name: str, add: Callable[[V, Sequence[Message]], V], start: V) -> V:
+def folded(prompt: Prompt, name: Hashable, add: Callable[[V, Sequence[Message]], V], start: V) -> V:
     """Return what ``add`` makes of all messages of a prompt; only those that are new are walked.
 
     Args:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import TypeVar
 
 from tokentrace.counting.pace import give_way
 from tokentrace.counting.tally import Tally
-from tokentrace.counting.text import SHORT, Ruler, in_proportion, size
+from tokentrace.counting.text import SHORT, Counts, Ruler, in_proportion, size
 from tokentrace.prompt import Message
 
 T = TypeVar("T")
@@ -56,6 +58,20 @@ class Hurried:
             found = self._guess(text)
         self.skipped = self.skipped or bool(found[1])
         return found
+
+    def each(self, texts: Sequence[str], budget_s: float | None = None) -> Counts:  # noqa: ARG002
+        """Return the tokens and the error of the texts for which there was time, see `Ruler`."""
+        found: list[tuple[int, int] | None] = []
+        ends = [*accumulate(map(len, texts), initial=0)]
+        start = 0
+        while start < len(texts) and (left := self._deadline - time.thread_time()) > 0:
+            stop = max(start + 1, bisect_right(ends, ends[start] + SHORT) - 1)
+            found += self._ruler.each(texts[start:stop], left)
+            self._bytes += ends[stop] - ends[start]
+            self._tokens += sum(one[0] for one in found[start:stop] if one)
+            start = stop
+        self.skipped = self.skipped or any(one[1] for one in found if one)
+        return found + [None] * (len(texts) - len(found))
 
     def shares(
         self,
@@ -120,6 +136,10 @@ class Portions:
     def tokens(self, text: str, budget_s: float | None = None) -> tuple[int, int]:
         """Return the text's tokens and their error, see `Ruler`."""
         return self._whole(lambda seconds: self._ruler.tokens(text, seconds), budget_s)
+
+    def each(self, texts: Sequence[str], budget_s: float | None = None) -> Counts:
+        """Return the tokens and the error of each text, see `Ruler`."""
+        return [self.tokens(text, budget_s) for text in texts]
 
     def shares(
         self, text: str, borders: Sequence[int], budget_s: float | None = None

@@ -78,9 +78,9 @@ def asked(body: Mapping[str, Any], *setting: Any) -> Asked | None:
     return None
 
 
-def find(api: str, sought: Asked) -> Made | None:
-    """Return what was made of the same request before."""
-    kept = memory.last(api, sought.raw)
+def find(walker: Walker, sought: Asked) -> Made | None:
+    """Return what was made of the same request before, as far as its walker knows."""
+    kept = walker.last(sought.raw)
     if kept is None or not kept.made or kept.wire is None:
         return None
     key = sought.key

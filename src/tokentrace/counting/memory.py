@@ -24,7 +24,6 @@ BYTES_A_MESSAGE, BYTES_A_TEXT = 600, 50
 LARGEST_SHARE = 2**23
 SYSTEM = ("system", "developer")
 NOTHING = object()
-TEXTS = frozenset({str})
 SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
@@ -80,7 +79,13 @@ class Walker:
         self.snapshot: Snapshot | None = None
         self.fresh = False
         self.raw: list[Any] = []
-        self._key: Any = None
+        self._found: tuple[list[Any], Any, Snapshot | None] = [], None, None
+
+    def last(self, raw: list[Any]) -> Snapshot | None:
+        """Return what was kept of a conversation's last request; the same list is looked up once."""
+        if self._found[0] is not raw or not raw:
+            self._found = raw, *_last(self.api, raw)
+        return self._found[2]
 
     def __call__(self, raw: Any, read: Callable[[Any], Message]) -> Sequence[Message]:
         """Return the messages, those of the last request where they are the same."""
@@ -89,8 +94,7 @@ class Walker:
         # Of one api some bodies are read as Anthropic's, others as Nova's.
         reader = getattr(read, "__module__", ""), getattr(read, "__qualname__", "")
         self.raw = raw
-        self._key = _key(self.api, raw)
-        last: Snapshot | None = STORE.get(self._key)
+        last = self.last(raw)
         last = last if last is not None and last.reader == reader else None
         if last is not None and alike(raw, last.raw):
             self.snapshot = last
@@ -110,21 +114,21 @@ class Walker:
         """
         snapshot = self.snapshot
         if self.fresh and snapshot is not None and snapshot.size < LARGEST_SHARE:
-            STORE.put(self._key, snapshot, snapshot.size + size)
+            STORE.put(self._found[1], snapshot, snapshot.size + size)
 
 
 # What was handed out last, for whoever asks next: another thread's may stand here at any time.
-_recalled: tuple[str, list[Any], Snapshot] | None = None
+_recalled: tuple[str, list[Any], Any, Snapshot] | None = None
 
 
-def last(api: str, raw: list[Any]) -> Snapshot | None:
-    """Return what was kept of the conversation's last request, where there is such a one."""
+def _last(api: str, raw: list[Any]) -> tuple[Any, Snapshot | None]:
+    """Return where a conversation's last request lies, and what was kept of it."""
     global _recalled
     handed, _recalled = _recalled, None
     if handed is not None and handed[0] == api and handed[1] is raw:
-        return handed[2]
-    found: Snapshot | None = STORE.get(_key(api, raw)) if raw else None
-    return found
+        return handed[2:]
+    key = "messages", api, *_fingerprint(raw)
+    return key, STORE.get(key) if raw else None
 
 
 def recalled(api: str, raw: list[Any]) -> tuple[list[Any], int]:
@@ -137,19 +141,15 @@ def recalled(api: str, raw: list[Any]) -> tuple[list[Any], int]:
         api: of the route.
         raw: the list in a request's body.
     """
-    global _recalled  # noqa: PLW0603 - see `last`
-    known = last(api, raw)
+    global _recalled  # noqa: PLW0603 - see `_last`
+    key, known = _last(api, raw)
     if known is None or known.wire is None:
         return [], 0
     wire = known.wire
     if not alike(raw, wire):
         return wire, _common(raw, wire)
-    _recalled = api, wire, known
+    _recalled = api, wire, key, known
     return wire, len(wire)
-
-
-def _key(api: str, raw: list[Any]) -> Any:
-    return ("messages", api, *_fingerprint(raw))
 
 
 def _fingerprint(raw: list[Any]) -> tuple[int, ...]:
@@ -176,9 +176,8 @@ def _shape(content: Any) -> Any:
 
 
 def _first(raw: list[Any], read: Callable[[Any], Message]) -> Snapshot:
-    copies = [copy(m) for m in raw]
-    messages = [read(m) for m in raw]
-    return Snapshot(copies, messages, sum(map(weigh, copies)))
+    copies, size = _taken(raw)
+    return Snapshot(copies, [*map(read, raw)], size)
 
 
 def _next(raw: list[Any], read: Callable[[Any], Message], last: Snapshot) -> Snapshot:
@@ -186,16 +185,18 @@ def _next(raw: list[Any], read: Callable[[Any], Message], last: Snapshot) -> Sna
     same = _common(raw, last.raw)
     tail = _tail(raw, last.raw, same)
     middle = raw[same : len(raw) - tail]
-    fresh = [copy(m) for m in middle]
+    fresh, size = _taken(middle)
     kept = last.raw[len(last.raw) - tail :] if tail else []
     behind = last.messages[len(last.messages) - tail :] if tail else []
-    size = last.size + sum(map(weigh, fresh))
-    size -= sum(map(weigh, last.raw[same : len(last.raw) - tail]))
-    read_again = [_again(m, read, r) for m, r in zip(behind, kept, strict=True)]
-    messages = [*last.messages[:same], *map(read, middle), *read_again]
+    size += last.size - sum(map(weigh, last.raw[same : len(last.raw) - tail]))
+    copies, messages = last.raw[:same], last.messages[:same]
+    copies += fresh
+    copies += kept
+    messages += map(read, middle)
+    messages += [_again(m, read, r) for m, r in zip(behind, kept, strict=True)]
     goes_on = same == len(last.raw)
     return Snapshot(
-        [*last.raw[:same], *fresh, *kept],
+        copies,
         messages,
         size,
         same=same,
@@ -240,6 +241,21 @@ def _tail(raw: list[Any], last: list[Any], same: int) -> int:
     return tail
 
 
+def _taken(raw: list[Any]) -> tuple[list[Any], int]:
+    """Return copies of messages, and about how many bytes they hold: most are texts by name."""
+    copies, size = [], 0
+    for message in raw:
+        own, flat = BYTES_A_MESSAGE, type(message) is dict
+        for value in message.values() if flat else ():
+            if type(value) is not str:
+                flat = False
+                break
+            own += len(value) + BYTES_A_TEXT
+        copies.append(message.copy() if flat else copy(message))
+        size += own if flat else weigh(copies[-1])
+    return copies, size
+
+
 def copy(value: Any, depth: int = 0, left: list[int] | None = None) -> Any:
     """Return a copy of JSON data; strings are shared, what is no JSON equals nothing."""
     kind = type(value)
@@ -264,10 +280,7 @@ def weigh(value: Any) -> int:
     if kind is str:
         return len(value) + BYTES_A_TEXT
     if kind is dict:
-        held = value.values()
-        if TEXTS.issuperset(map(type, held)):
-            return BYTES_A_MESSAGE + BYTES_A_TEXT * len(held) + sum(map(len, held))
-        return BYTES_A_MESSAGE + sum(map(weigh, held))
+        return BYTES_A_MESSAGE + sum(map(weigh, value.values()))
     if kind is list or kind is tuple:
         return 60 + sum(map(weigh, value))
     return 16

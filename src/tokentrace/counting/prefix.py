@@ -31,8 +31,10 @@ def around(prompt: Prompt, tokens: Tokens) -> dict[str, int]:
 
 def newest(messages: Sequence[Message]) -> int:
     """Return the index of the newest message of the user, -1 where there is none."""
-    found = (at for at in range(len(messages) - 1, -1, -1) if messages[at].role == USER)
-    return next(found, -1)
+    for at in range(len(messages) - 1, -1, -1):
+        if messages[at].role == USER:
+            return at
+    return -1
 
 
 def walked(prompt: Prompt, tokens: Tokens, goal: float, *, tools_first: bool) -> dict[str, int]:

@@ -11,7 +11,7 @@ from tokentrace.counting import made, stored
 from tokentrace.counting.memory import Snapshot, Walker
 from tokentrace.counting.rules import Scope
 from tokentrace.counting.text import LONGEST_TOKEN, TYPICAL, Ruler, size
-from tokentrace.prompt import ESTIMATED, Count, Limit, Message, Part, Prompt
+from tokentrace.prompt import ESTIMATED, Count, Limit, Message, Part, Prompt, light
 
 ENCODED = 2**18  # characters of a text whose bytes are worth counting: under 0.2 ms
 HASHED = 2**22  # characters of a text that is worth a look into the store
@@ -36,7 +36,7 @@ class Again:
         return 0
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Reading:
     """What `counter.read` made of a body, for `counter.counted`.
 

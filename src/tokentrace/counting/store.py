@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 LIMIT_BYTES = 2**25
@@ -55,19 +55,22 @@ class Store:
 
         What takes more than the whole limit is not remembered.
         """
-        size += ENTRY_BYTES
-        entries = self._entries
+        self.put_all(((key, value, size),))
+
+    def put_all(self, given: Iterable[tuple[Hashable, Any, int]]) -> None:
+        """Remember many values at once: of each its key, itself and its bytes, as for `put`."""
+        entries, limit = self._entries, self.limit_bytes
         with self._lock:
-            known = entries.pop(key, None)
-            if known is not None:
-                self.used_bytes -= known[1]
-            if size > self.limit_bytes:
-                return
-            entries[key] = (value, size)
-            self.used_bytes += size
-            while entries and self.used_bytes > self.limit_bytes:
-                _, (_, freed) = entries.popitem(last=False)
-                self.used_bytes -= freed
+            for key, value, size in given:
+                if key in entries:
+                    self.used_bytes -= entries.pop(key)[1]
+                size += ENTRY_BYTES  # noqa: PLW2901 - with its own
+                if size <= limit:
+                    entries[key] = (value, size)
+                    self.used_bytes += size
+                while entries and self.used_bytes > limit:
+                    _, (_, freed) = entries.popitem(last=False)
+                    self.used_bytes -= freed
 
     def clear(self) -> None:
         """Forget everything."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +14,7 @@ from tokentrace.counting.tally import Tally
 from tokentrace.prompt import Message, Prompt
 
 SUMS = 8
+TOGETHER = 64  # messages, of which what encoding them gives is held at a time
 
 
 def whole(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Tally:
@@ -38,22 +38,50 @@ def _sum(rule: ModuleType, prompt: Prompt, scope: Scope, snapshot: Snapshot | No
         start, done = known.before.get(key), known.same
     summed = start.copy() if start else Tally()
     done = done if start else 0
-    before = [*islice(messages, done)] if done < len(messages) else []
-    left: list[Message] = []
-    for message in messages[done:]:
-        tally = _kept(message, key)
-        if tally is None and _late(scope):
-            left.append(message)
-        else:
-            summed.add(tally or _tally(rule, message, before, scope, key))
-        before.append(message)
-    if left:
-        summed.add(scope.ruler.roughly(left))
+    if done < len(messages):
+        summed.add(_new(rule, messages, done, scope, key))
     if known is not None and not summed.error:
         if len(known.sums) > SUMS:
             known.sums.clear()
         known.sums[key] = summed.copy()
     return _newest(summed, rule, messages, scope, key)
+
+
+def _new(rule: ModuleType, messages: Sequence[Message], done: int, scope: Scope, key: Any) -> Tally:
+    """Return the sum over the messages behind the first ``done``, estimated when time is up."""
+    tallies = _together(rule, messages[done:], scope, key)
+    before: list[Message] = []
+    left: list[Message] = []
+    for place in [at for at, tally in enumerate(tallies, done) if tally is None]:
+        if _late(scope):
+            left.append(messages[place])
+        else:
+            before += messages[len(before) : place]
+            tallies[place - done] = _tally(rule, messages[place], before, scope, key)
+    if left:
+        tallies.append(scope.ruler.roughly(left))
+    summed = Tally()
+    summed.add(*filter(None, tallies))
+    return summed
+
+
+def _together(
+    rule: ModuleType, messages: Sequence[Message], scope: Scope, key: Any
+) -> list[Tally | None]:
+    """Return the tallies that are kept, and those of what the rule counts together."""
+    found = [_kept(message, key) if message.memo else None for message in messages]
+    plain = getattr(rule, "plain", None)
+    if plain is None:
+        return found
+    places = [place for place, tally in enumerate(found) if tally is None]
+    for start in range(0, len(places), TOGETHER):
+        if _late(scope):
+            break
+        some = places[start : start + TOGETHER]
+        for at, tally in plain([messages[place] for place in some], scope).items():
+            found[some[at]] = tally
+            _keep(messages[some[at]], tally, key)
+    return found
 
 
 def _key(rule: ModuleType, scope: Scope) -> tuple[Any, ...]:
@@ -64,12 +92,17 @@ def _key(rule: ModuleType, scope: Scope) -> tuple[Any, ...]:
 def _tally(
     rule: ModuleType, message: Message, before: Sequence[Message], scope: Scope, key: Any
 ) -> Tally:
-    """Count a message; a tally without estimates is kept with it."""
+    """Count a message."""
     tally: Tally = rule.message(message, before, scope)
+    _keep(message, tally, key)
+    return tally
+
+
+def _keep(message: Message, tally: Tally, key: Any) -> None:
+    """Keep a tally without estimates with its message."""
     message.memo["runs"], tally.runs = tally.runs, ()
     if not tally.error:
         message.memo["tally"] = (key, tally)
-    return tally
 
 
 def _kept(message: Message, key: Any) -> Tally | None:

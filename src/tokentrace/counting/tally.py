@@ -36,18 +36,19 @@ class Tally:
             key = (component, detail)
             self.details[key] = self.details.get(key, 0) + tokens
 
-    def add(self, other: Tally) -> None:
-        """Add another tally to this one."""
+    def add(self, *others: Tally) -> None:
+        """Add other tallies to this one."""
         mine = self.components
-        for name, tokens in other.components.items():
-            mine[name] = mine.get(name, 0) + tokens
-        if other.details:
-            shares = self.details
-            for key, tokens in other.details.items():
-                shares[key] = shares.get(key, 0) + tokens
-        self.error += other.error
-        if other.runs:
-            self.runs += other.runs
+        for other in others:
+            for name, tokens in other.components.items():
+                mine[name] = mine.get(name, 0) + tokens
+            if other.details:
+                shares = self.details
+                for key, tokens in other.details.items():
+                    shares[key] = shares.get(key, 0) + tokens
+            self.error += other.error
+            if other.runs:
+                self.runs += other.runs
 
     def copy(self) -> Tally:
         """Return a tally that can change without changing this one."""

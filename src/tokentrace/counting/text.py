@@ -38,6 +38,7 @@ LONGEST_TOKEN = 128  # bytes, in both vocabularies
 # small JSON 0.75 (o200k_base, 2026-11-22). Only one token a byte is a certain bound.
 TYPICAL = 2 / 7
 
+Counts = Sequence["tuple[int, int] | None"]
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
@@ -54,6 +55,12 @@ class Ruler(Protocol):
         Args:
             text: any string; a lone surrogate counts as U+FFFD.
             budget_s: seconds after which the rest of a new text is estimated from samples.
+        """
+
+    def each(self, texts: Sequence[str], budget_s: float | None = None) -> Counts:
+        """Return what `tokens` says of each text; None for those for which there was no time.
+
+        Texts that come together cost less than one by one: what counts them stays in the caches.
         """
 
     def shares(
@@ -95,6 +102,16 @@ class TokenRuler:
             return found
         return self._pieces(text, (), budget_s)[0].sum
 
+    def each(self, texts: Sequence[str], budget_s: float | None = None) -> Counts:
+        """Return the tokens and the error of each text, see `Ruler`."""
+        short = [text for text in texts if len(text) <= SHORT]
+        if len(short) == len(texts):
+            return self._short(short)
+        counts = iter(self._short(short))
+        return [
+            next(counts) if len(text) <= SHORT else self.tokens(text, budget_s) for text in texts
+        ]
+
     def shares(
         self, text: str, borders: Sequence[int], budget_s: float | None = None
     ) -> tuple[list[int], int]:
@@ -115,6 +132,24 @@ class TokenRuler:
     def known(self, text: str) -> bool:
         """Whether a short text was counted before, see `Ruler`."""
         return STORE.get((self.name, text)) is not None
+
+    def _short(self, texts: Sequence[str]) -> list[tuple[int, int]]:
+        """Return the tokens and the error of short texts, which are remembered."""
+        name = self.name
+        known = {text: STORE.get((name, text)) for text in texts}
+        fresh = [text for text, found in known.items() if found is None]
+        counts = self._counts(fresh)
+        new = zip(fresh, counts, strict=True)
+        STORE.put_all([((name, text), count, sys.getsizeof(text)) for text, count in new])
+        known.update(zip(fresh, counts, strict=True))
+        return [*map(known.__getitem__, texts)]
+
+    def _counts(self, texts: Sequence[str]) -> list[tuple[int, int]]:
+        """Return the tokens and the error of short texts, as `_piece` does each."""
+        return [
+            _guess(size(text)) if ranks is None else (len(ranks), 0)
+            for text, ranks in zip(texts, _failsafe.each(self._encode, texts), strict=True)
+        ]
 
     def _piece(self, text: str) -> tuple[int, int, list[int] | None]:
         """Return the tokens of a piece, their error, and their ranks where it was encoded."""
@@ -260,6 +295,10 @@ class ByteRuler:
     def tokens(self, text: str, budget_s: float | None = None) -> tuple[int, int]:  # noqa: ARG002
         """Return the text's tokens, about, and their error, see `Ruler`."""
         return _guess(size(text))
+
+    def each(self, texts: Sequence[str], budget_s: float | None = None) -> Counts:
+        """Return the tokens of each text, about, and their error, see `Ruler`."""
+        return [self.tokens(text, budget_s) for text in texts]
 
     def shares(
         self,

@@ -87,9 +87,13 @@ def fields(value: Any) -> Mapping[str, Any] | None:
 
     An SDK's response model is valid input: agents append it to the conversation as it came.
     """
-    if type(value) is dict or isinstance(value, Mapping):
-        return value
     kind = type(value)
+    if kind is dict:
+        return value  # type: ignore[no-any-return]
+    if kind in PLAIN:
+        return None
+    if isinstance(value, Mapping):
+        return value
     if hasattr(kind, "model_fields") or hasattr(kind, "__fields__"):
         held: Mapping[str, Any] = getattr(value, "__dict__", {})
         return held

@@ -91,6 +91,8 @@ def schema_of(schema: Any) -> Part | None:
 
 def choice_of(choice: Any) -> str:
     """Return ``auto``, ``none``, ``required``, or ``name:`` and the tool that is asked for."""
+    if choice is None:
+        return ""
     if isinstance(choice, str):
         return choice if choice in {"auto", "none", "required"} else ""
     kind = text_of(get(choice, "type"))
@@ -138,7 +140,7 @@ def message(raw: Any) -> Message:
     parts = (Part("text", content),) if type(content) is str else content_of(content)
     if role != "user" and (len(held) > 2 or content is None):
         parts = (*_reasoning(held), *parts, *_spoken(held), *_calls(held))
-    return Message(role or "user", parts, text_of(held.get("name")))
+    return Message(role or "user", parts, text_of(held["name"]) if "name" in held else "")
 
 
 def _odd(raw: Any) -> Message:

@@ -1,8 +1,11 @@
-"""How each provider turns a prompt into tokens: a file a family, three functions each.
+"""How each provider turns a prompt into tokens: a file a family, three functions each or four.
 
 ``message(message, before, scope) -> Tally``
     one message; a pure function of it. ``before`` are the messages ahead of it, for a call's name
     by its id and for a neighbour, nothing else.
+``plain(messages, scope) -> dict[int, Tally]``
+    where a file has it: what ``message`` says of those that are one text, by their place, all of
+    them counted together, which costs less.
 ``finish(prompt, summed, scope) -> Tally``
     the whole prompt from the sum of its messages: primer, tools, schema, tool choice, hidden
     prompts, factors.
@@ -12,11 +15,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+
+from tokentrace.prompt import light
 
 RULES = {
     "openai": "openai",
@@ -27,7 +31,7 @@ RULES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Scope:
     """What a rule needs besides the prompt.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from json import loads
 from typing import Any
 
@@ -37,6 +38,7 @@ def measured(scope: Scope) -> Scope:
     return scope if found is None else replace(scope, ruler=found)
 
 
+@lru_cache(maxsize=256)
 def ours(api: str, model: str) -> bool:
     """Whether a request in OpenAI's form is one to a Gemini."""
     return api in OPENAI and providers.plain(model).startswith("gemini")

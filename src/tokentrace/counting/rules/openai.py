@@ -7,7 +7,6 @@ schemas), `openai_media` (pictures, files), `openai_server` (what no body shows)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from tokentrace.counting import files
 from tokentrace.counting.rules import (
@@ -20,6 +19,7 @@ from tokentrace.counting.rules import (
     openai_tools,
 )
 from tokentrace.counting.rules.calls import call_of
+from tokentrace.counting.rules.openai_calls import arguments, listed, wrapped
 from tokentrace.counting.rules.openai_styles import OTHER, Style, style
 from tokentrace.counting.tally import Tally
 from tokentrace.prompt import Message, Part, Prompt
@@ -78,15 +78,41 @@ def _texts(message: Message, before: Sequence[Message], scope: Scope) -> Tally:
         tally: Tally = scope.lens.spread(text, component, scope.ruler, (role, len(before)))
     else:
         tally = Tally()
-    framing = 0
-    if message.name:
-        framing = 1 if message.name == role else 1 + _tokens(scope, message.name)
-    if text or not bare:
-        framing += rule.message + (rule.answer if role == "assistant" else 0)
+    framing = _around(message, rule, scope) if text or not bare else _named_by(message, scope)
     if parts and not text:
         framing += openai_media.alone(message, scope)
     tally.put("framing", framing)
     return tally
+
+
+def plain(messages: Sequence[Message], scope: Scope) -> dict[int, Tally]:
+    """Return what `message` does of each that is one text and no more, by its place.
+
+    None of those whose text is looked through, or for which the ruler has no time.
+    """
+    texts: dict[int, tuple[str, str]] = {}
+    for place, one in enumerate(messages if scope.api not in SIMPLE else ()):
+        parts = one.parts
+        if len(parts) == 1 and parts[0].kind == "text" and parts[0].text:
+            texts[place] = parts[0].text, TEXT_ROLES.get(one.role, "history")
+    found: dict[int, Tally] = scope.lens.undivided(texts, scope.ruler)
+    rule = style(scope.model)
+    for place, tally in found.items():
+        tally.put("framing", _around(messages[place], rule, scope))
+    return found
+
+
+def _around(message: Message, rule: Style, scope: Scope) -> int:
+    """Return the framing of a message that holds text."""
+    framing = rule.message + (rule.answer if message.role == "assistant" else 0)
+    return framing + _named_by(message, scope) if message.name else framing
+
+
+def _named_by(message: Message, scope: Scope) -> int:
+    """Return what the name of who speaks costs."""
+    if not message.name:
+        return 0
+    return 1 if message.name == message.role else 1 + _tokens(scope, message.name)
 
 
 def _calls(calls: list[Part], before: Sequence[Message], scope: Scope, tally: Tally) -> None:
@@ -128,43 +154,6 @@ def _kept(rule: Style, part: Part) -> int:
     return rule.kept[part.data == "full"] if part.data in {"id", "full"} else 0
 
 
-def wrapped(calls: Sequence[Part]) -> str:
-    """Return parallel calls as the one call of a wrapper tool that chat makes of them.
-
-    The results are one JSON list then, see `listed`. Evidence (2026-11-22): 15 of 16 distinct
-    conversations of gpt-3.5, gpt-4o, gpt-4.1 and gpt-5 with 2 or 3 calls.
-    """
-    from json import dumps
-
-    uses = [
-        {"recipient_name": f"functions.{part.name}", "parameters": loaded(part.text, part.text)}
-        for part in calls
-    ]
-    return dumps({"tool_uses": uses}, separators=(",", ":"))
-
-
-def listed(text: str, index: int, of: int) -> str:
-    """Return the piece of a JSON list that holds one of ``of`` results, with what follows it.
-
-    Between the comma and the space every pre-tokenizer splits, so the pieces add up.
-    """
-    from json import dumps
-
-    value = loaded(text, text) if text.lstrip()[:1] in {"{", "["} else text
-    head, end = " " if index else "[", "]" if index == of - 1 else ","
-    return f"{head}{dumps(value)}{end}"
-
-
-def loaded(text: str, default: Any) -> Any:
-    """Return what a JSON text holds, or ``default``."""
-    from json import loads
-
-    try:
-        return loads(text)
-    except (ValueError, RecursionError):
-        return default
-
-
 def _is_call(message: Message) -> bool:
     return any(part.kind == "call" for part in message.parts)
 
@@ -175,16 +164,6 @@ def _spread_call(part: Part, scope: Scope, tally: Tally) -> None:
     text = arguments(part.text)
     if text:
         tally.add(scope.lens.spread(text, "history", scope.ruler, ("call",)))
-
-
-def arguments(text: str) -> str:
-    """Return a call's arguments as compact JSON, as the provider writes them again."""
-    if text[:1] not in {"{", "["} or (" " not in text and "\n" not in text and "\\" not in text):
-        return text
-    from json import dumps
-
-    value = loaded(text, None)
-    return text if value is None else dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _result(part: Part, before: Sequence[Message], scope: Scope, tally: Tally) -> None:
