@@ -315,7 +315,8 @@ def test_a_process_without_a_call_is_no_turn(server):
 def test_a_fork_goes_on_with_the_turn(server, tmp_path):
     """What a forked child calls belongs to the process's turn, whose span ends once."""
     (tmp_path / "fork.py").write_text(
-        "import os, runpy, sys\n"
+        "import os, runpy, sys, warnings\n"
+        "warnings.simplefilter('ignore')  # from 3.12 on of any process with threads that forks\n"
         "runpy.run_path('agent.py')\n"
         "if not (child := os.fork()):\n"
         "    sys.argv[1:] = ['Is the shop up?']\n"

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tokentrace import turns
-from tokentrace.counting import made, memory, waste
+from tokentrace.counting import made, memory, tekken, vocab, waste
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.counter import measure
 from tokentrace.counting.memory import Walker
@@ -355,3 +355,18 @@ def test_what_was_handed_out_is_of_its_own_conversation():
     memory.recalled("openai.chat", talks[1])
     body = {"model": "gpt-4o", "messages": wires[0]}
     assert measure(body, api="openai.chat")[0] is first[0]
+
+
+@pytest.mark.parametrize("api", ["mistral.chat", "gemini.generateContent"])
+def test_a_model_that_its_host_measures_otherwise_is_known_again(api, caplog):
+    """With OpenAI's name at another maker's api the ruler is the maker's: nothing is warned of."""
+    if api == "mistral.chat" and tekken.load() is None:
+        pytest.skip("mistral-common is not installed")
+    body = {"model": "gpt-4o", "messages": [message("user", "Why?")]}
+    if api == "gemini.generateContent":
+        body = {"model": "gpt-4o", "contents": [{"role": "user", "parts": [{"text": "Why?"}]}]}
+    first, again = measure(body, api=api), measure(copy.deepcopy(body), api=api)
+    assert first[1].tokenizer not in vocab.TABLES
+    assert again[0] is first[0]
+    assert again[1] is first[1]
+    assert not caplog.records

@@ -181,7 +181,7 @@ def _current(
     prompt: Prompt, scope: Scope, model: providers.Model | None, asked: tuple[str, str, str]
 ) -> Callable[[], Ruler]:
     """Return what gives the ruler that would measure a prompt's text now."""
-    if model is not None and model.tokenizer:
+    if model is not None and model.tokenizer == scope.ruler.name:
         return partial(ruler, scope.ruler.name)
     return lambda: _ruled_by(prompt, PLAIN, *asked)[1].ruler
 
