@@ -112,6 +112,23 @@ def test_the_answer_comes_before_the_count(gate, guard):
     assert one.decision == ("off" if guard is False else "ok")
 
 
+def test_a_count_begins_when_the_loop_goes_on(monkeypatch):
+    """What makes the call leave has the interpreter to itself, but not for long where the loop stands still."""
+    monkeypatch.setattr(flight, "PATIENCE", 0.01)
+    begun, still = [], threading.Event()
+
+    async def turn():
+        turned = flight._turned()
+        before = turned.is_set()
+        await asyncio.sleep(0)
+        return before, turned.is_set()
+
+    assert asyncio.run(turn()) == (False, True)
+    assert flight._turned().is_set()
+    flight._in_turn(still, lambda: begun.append(still.is_set()))
+    assert begun == [False]
+
+
 def test_the_span_has_the_times_of_the_call(gate):
     """However late the count is: the span ends when the call did."""
     sdk, _ = client()

@@ -8,6 +8,7 @@ on his own thread, within the budget: nobody else stands still for it.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
@@ -24,6 +25,7 @@ from tokentrace.prompt import EXACT, LimitReport
 
 LARGE = 2**14  # characters of new text: 1 to 2 ms of counting
 LONGEST = 20.0  # seconds of counting aside, of one call
+PATIENCE = 0.1  # seconds that a count waits at most for the loop to go on
 JOINED = 1.0  # seconds that a call waits for one of its lineage that is still counted
 
 _under_way: dict[str, Work] = {}  # by the lineage's id
@@ -78,13 +80,32 @@ def _before(counts: Counts) -> Work | None:
 
 def begun(counts: Counts, letters: int, land: Callable[[], Any]) -> Work | None:
     """Have ``land()`` count a call aside that is on its way; None where there is no room for that."""
-    work, line = Work(land, letters), counts.lineage.id
+    work, line = Work(partial(_in_turn, _turned(), land), letters), counts.lineage.id
     _under_way[line] = work
     work.then(partial(_landed, line))
     if BENCH.put(work):
         return work
     _landed(line)
     return None
+
+
+def _turned() -> threading.Event:
+    """Return what is set as soon as the event loop goes on."""
+    turned, loop = threading.Event(), running()
+    if loop is None:
+        turned.set()
+    else:
+        loop.call_soon(turned.set)
+    return turned
+
+
+def _in_turn(turned: threading.Event, land: Callable[[], Any]) -> None:
+    """Begin when the loop is through with what makes the call leave: an SDK writes megabytes of JSON there.
+
+    Two threads that compute take the interpreter from each other, and both are late.
+    """
+    turned.wait(PATIENCE)
+    land()
 
 
 def _landed(line: str) -> None:
