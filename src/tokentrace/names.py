@@ -49,7 +49,7 @@ def digest(text: str, start: int = 0, end: int | None = None) -> bytes:
     """Return 8 bytes that tell contents apart in this process and mean nothing in another.
 
     Args:
-        text: all of it, or a stretch of it, is the content; a lone surrogate is none that UTF-8 knows.
+        text: all of it, or a stretch of it, is the content; it may hold lone surrogates.
         start: where the content starts, in characters.
         end: where it ends; None for the text's end.
     """
