@@ -43,6 +43,23 @@ class Unusable(Exception):  # noqa: N818 - it says what happened
     """The work did not run, or callgrind counted nothing."""
 
 
+def counted(work: Path) -> dict[str, list[int]] | int:
+    """Return the instructions of each run of each work of a script, or the exit code where there are none.
+
+    Why there are none is printed: no valgrind, which is no error, or a work that does not run.
+    """
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        print("no valgrind here: instructions are not counted (Debian: apt-get install valgrind)")
+        return 0
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return counts(Path(folder), valgrind, work)
+    except Unusable as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
 def counts(folder: Path, valgrind: str, work: Path | None = None) -> dict[str, list[int]]:
     """Return the instructions of each run of each work.
 
@@ -136,16 +153,9 @@ def main() -> int:
     parser.add_argument("--update", action="store_true", help="take today's ratios as bounds")
     parser.add_argument("--json", action="store_true", help="print the instructions of each work")
     given = parser.parse_args()
-    valgrind = shutil.which("valgrind")
-    if valgrind is None:
-        print("no valgrind here: instructions are not counted (Debian: apt-get install valgrind)")
-        return 0
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            found = counts(Path(folder), valgrind)
-    except Unusable as error:
-        print(error, file=sys.stderr)
-        return 2
+    found = counted(WORK)
+    if isinstance(found, int):
+        return found
     measured = ratios(found)
     if given.json:
         print(json.dumps(found, indent=1))

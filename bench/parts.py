@@ -12,13 +12,8 @@ of which none or two are new. Needs valgrind; takes two minutes.
 from __future__ import annotations
 
 import argparse
-import gc
-import json
 import os
-import shutil
 import sys
-import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -28,12 +23,13 @@ from typing import Any
 from unittest import mock
 
 import table_of
-from counted_calls import SIZES, UNHURRIED, Counted, one, switch
-from instructions import Unusable, counts
+from counted_calls import SIZES, UNHURRIED, Counted, one, run, switch
+from instructions import counted
 
 from insights import PARTS
 
 ROWS = tuple((size, new) for size in SIZES for new in (0, 2))
+CHILD = "BENCH_PARTS"  # of the environment: set where the works run
 ALL = "tokentrace, all of it"
 ENCODING = "encoding the new texts once"
 SPAN = "a span of as many attributes, two histogram records"
@@ -63,7 +59,7 @@ def left_out(parts: int) -> Iterator[None]:
         yield
 
 
-def works(counted: Counted) -> None:
+def works(counter: Counted) -> None:
     """Call bare, with everything, and with more and more left out; encode; and make a span like ours."""
     from calling import OFFICIAL, OURS, Talk, begun
     from calling import counted as tokens
@@ -79,26 +75,26 @@ def works(counted: Counted) -> None:
         talk = partial(Talk, stub, size, new, tokens)
         for way in ("bare", *peers):
             with places.standing(standing[way]):
-                one(counted, f"{size} {new}/{way}", talk())
+                one(counter, f"{size} {new}/{way}", talk())
         with places.standing(standing[OURS]):
             for parts in range(len(WITHOUT) + 1):
                 with left_out(parts):
-                    one(counted, f"{size} {new}/{parts}", talk())
-    encoding(counted, talk())
-    span_alone(counted, telemetry)
+                    one(counter, f"{size} {new}/{parts}", talk())
+    encoding(counter, talk())
+    span_alone(counter, telemetry)
 
 
-def encoding(counted: Counted, talk: Any) -> None:
+def encoding(counter: Counted, talk: Any) -> None:
     """Encode the texts of two new messages."""
     from tokentrace.counting import vocab
 
     encode = vocab.load("o200k_base").encode
     for number in range(12):
         texts = [one["content"] for one in talk.new(number)]
-        counted.run("encoding", partial(list, map(encode, texts)))
+        counter.run("encoding", partial(list, map(encode, texts)))
 
 
-def span_alone(counted: Counted, telemetry: Any) -> None:
+def span_alone(counter: Counted, telemetry: Any) -> None:
     """Make a span with the attributes of the last one, and the two histogram records of a call."""
     from opentelemetry.trace import SpanKind
 
@@ -115,7 +111,7 @@ def span_alone(counted: Counted, telemetry: Any) -> None:
             record(1, few)
 
     for _ in range(16):
-        counted.run("span", work)
+        counter.run("span", work)
 
 
 def shown(found: dict[str, list[int]]) -> dict[str, dict[str, float]]:
@@ -144,37 +140,17 @@ def divided(taken: dict[str, float], call: str, *, new: int) -> dict[str, float]
 
 def main() -> int:
     """Count and print; or be the work that is counted."""
-    if "BENCH_PARTS" in os.environ:
-        return work()
+    if CHILD in os.environ:
+        run(works)
     parser = argparse.ArgumentParser(description="Where the instructions of a call go.")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    valgrind = shutil.which("valgrind")
-    if valgrind is None:
-        print("no valgrind here: instructions are not counted (Debian: apt-get install valgrind)")
-        return 0
-    os.environ["BENCH_PARTS"] = "1"
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            found = counts(Path(folder), valgrind, Path(__file__))
-    except Unusable as error:
-        print(error, file=sys.stderr)
-        return 2
+    os.environ[CHILD] = "1"
+    found = counted(Path(__file__))
+    if isinstance(found, int):
+        return found
     table_of.show(shown(found), as_json=options.json, cell="8.0f")
     return 0
-
-
-def work() -> int:
-    """Do what is counted."""
-    gc.disable()
-    warnings.simplefilter("ignore")
-    counted = Counted()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["TOKENTRACE_DIR"] = folder
-        works(counted)
-    print(json.dumps(counted.names))
-    sys.stdout.flush()
-    os._exit(0)
 
 
 if __name__ == "__main__":
