@@ -27,8 +27,8 @@ from stubbed import WORDS, messages
 
 SIZES = (10, 100, 1_000)
 PARTS = {
-    "cache": ("tokentrace.instrument.caching.told", lambda record, *_: record),
-    "cost": ("tokentrace.instrument.records._costs", lambda _record: {}),
+    "cache": ("tokentrace.instrument.caching.told", lambda *_: {}),
+    "cost": ("tokentrace.instrument.records._costs", lambda *_: {}),
     "waste": ("tokentrace.counting.waste.look", None),
     "forecast": ("tokentrace.lineage.line.ahead", lambda *_: None),
 }

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tokentrace.insights.sharing import DRIFT, laid
 from tokentrace.prompt import CallRecord, Usage
-from tokentrace.providers.prices import UNIT, Price, price_of
+from tokentrace.providers.prices import UNIT, Price, Rates, price_of
 
 __all__ = [
-    "UNIT", "Bill", "Missed", "Price", "Spending", "agreed", "bill", "missed", "price", "price_of", "recorded", "sent",
+    "UNIT", "Bill", "Missed", "Price", "Spending", "agreed", "basis", "bill", "missed", "price", "price_of", "recorded", "sent",
     "spent", "unknown", "usd",
 ]  # fmt: skip
 
@@ -104,19 +104,33 @@ def price(record: CallRecord, when: int = 0) -> Price | None:
     return None
 
 
-def spent(record: CallRecord, known: Price | None = None) -> Spending | None:
+def spent(
+    record: CallRecord, known: Price | None = None, before: Spending | None = None
+) -> Spending | None:
     """Return what a call cost, None where that is not known; `unknown` says why.
 
     Args:
         record: the call, with the usage that the provider reported.
         known: its price, where the caller has it; by default `price`.
+        before: what a call of the same `basis` cost: its input costs the same.
     """
     if _why_not(record):
         return None
     found = price(record) if known is None else known
     if found is None or _apart(record, found):
         return None
-    return _spent(record, record.usage, found)
+    rates = found.at(record.usage.input or 0)
+    if before is not None:
+        output, reasoning = _written(record.usage, rates)
+        return before._replace(output=output, reasoning=reasoning)
+    return _spent(record, record.usage, rates)
+
+
+def basis(record: CallRecord, known: Price) -> tuple[Any, ...]:
+    """Return all that the cost of a call's input follows from."""
+    usage = record.usage
+    told = (usage.input, usage.cache_read, usage.cache_write, usage.cache_write_long)
+    return (known, record.components, record.cached, told)
 
 
 def unknown(record: CallRecord) -> str:
@@ -187,11 +201,17 @@ def _apart(record: CallRecord, found: Price) -> str:
     return MEDIA if found.drawn and kind not in PLAIN_OUTPUT else ""
 
 
-def _spent(record: CallRecord, usage: Usage, found: Price) -> Spending:
-    tokens, output = usage.input or 0, usage.output or 0
-    rates = found.at(tokens)
-    read, write = usage.cache_read or 0, usage.cache_write or 0
+def _written(usage: Usage, rates: Rates) -> tuple[int, int]:
+    """Return what was said, and what was thought."""
     thought = usage.reasoning or 0
+    said = (usage.output or 0) - thought
+    return said * (rates.output or 0), thought * (rates.reasoning or 0)
+
+
+def _spent(record: CallRecord, usage: Usage, rates: Rates) -> Spending:
+    tokens = usage.input or 0
+    read, write = usage.cache_read or 0, usage.cache_write or 0
+    output, reasoning = _written(usage, rates)
     names = _sound(record.components)
     drift = tokens - sum(names.values())
     costs = {name: count * rates.input for name, count in names.items()}
@@ -205,8 +225,8 @@ def _spent(record: CallRecord, usage: Usage, found: Price) -> Spending:
     return Spending(
         costs,
         drift=costs.pop(DRIFT),
-        output=(output - thought) * (rates.output or 0),
-        reasoning=thought * (rates.reasoning or 0),
+        output=output,
+        reasoning=reasoning,
         request=rates.request,
         reads=read * rates.read,
         writes=(write - long) * rates.write + long * rates.write_long,

@@ -7,89 +7,29 @@ its last call's prompt, at most 4,096 messages, never text; what is unchanged co
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tokentrace.counting import prefix, stored
 from tokentrace.counting.anchoring import SIZES, size_of
-from tokentrace.counting.digests import LONGEST, SALT, WIDTH, common, hashes_of, leading
-from tokentrace.counting.rules.openai_appendix import fingerprint, written
-from tokentrace.counting.tally import Run
+from tokentrace.counting.digests import LONGEST, WIDTH, common
 from tokentrace.insights import cache
 from tokentrace.insights.cache import Case, Difference, Piece, Reading
-from tokentrace.instrument import records, state
+from tokentrace.instrument import layouts, records, state
+from tokentrace.instrument.layouts import Layout, Tokens
 from tokentrace.instrument.learning import Own
 from tokentrace.lineage import Lineage
-from tokentrace.prompt import EXACT, CallRecord, Message, Prompt, Usage
+from tokentrace.prompt import EXACT, CallRecord, Count, Message, Prompt, Usage
 from tokentrace.providers import Caching, caching
 from tokentrace.providers._model import TOOLS
-
-Tokens = Mapping[str, int]
 
 clock = time.monotonic  # gives seconds
 
 REMEMBERED = 8  # places in the prompt up to which the provider has kept it
-DIVIDED = 64  # messages of several components whose insides are compared
-TEXTS = 512  # of such a message
 NODES = 20_000
 LONGER = frozenset({"1h", "24h"})
 LARGEST_SLACK = 0.2
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Layout:
-    """A prompt as it is compared with the next: hashes, names and numbers.
-
-    Attributes:
-        model: and who serves it.
-        switches: what else leaves a prefix unread where it changes, by name.
-        asked: a salted hash of all definitions as they were sent.
-        fixed: the definitions, the response schema first.
-        marks: 8 bytes for each message.
-        leading: how many of the messages are the system's and stand first.
-        mains: the largest component of each message.
-        sizes: tokens of each message.
-        inner: the texts of messages that are more than one component's, by index.
-        total: tokens of the whole prompt, as counted.
-        ahead: tokens that stand before the messages and the leading system text.
-        same: how many messages are those of the prompt before, from the first on.
-        of: what it was made of, besides the prompt before.
-    """
-
-    model: tuple[str, str] = ("", "")
-    switches: Mapping[str, Any] = field(default_factory=dict)
-    asked: int = 0
-    fixed: tuple[Piece, ...] = ()
-    marks: bytes = b""
-    leading: int = 0
-    mains: list[str] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    inner: Mapping[int, tuple[Run, ...]] = field(default_factory=dict)
-    total: int = 0
-    ahead: int = 0
-    same: int = 0
-    of: tuple[Any, ...] = (None,)
-
-    def continues(self, before: Layout) -> bool:
-        """Whether it is the prompt before, with or without more at its end."""
-        return self.same == len(before.sizes) and (
-            self.asked,
-            self.leading,
-            self.model,
-            self.switches,
-        ) == (before.asked, before.leading, before.model, before.switches)
-
-    def pieces(self, start: int, end: int, newest: int) -> list[Piece]:
-        """Return messages as pieces; user text before message ``newest`` is history."""
-        return [
-            Piece(
-                "history" if self.mains[at] == "user" and at < newest else self.mains[at],
-                int.from_bytes(self.marks[at * WIDTH : (at + 1) * WIDTH], "big"),
-                self.sizes[at],
-            )
-            for at in range(start, min(end, len(self.sizes)))
-        ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +43,7 @@ class Past:
         doubted: see `insights.cache.Case`.
         basis: what ``cached`` was worked out from, besides the messages.
         cached: tokens read by component.
+        record: of that call, as it was before the answer.
     """
 
     layout: Layout
@@ -111,6 +52,18 @@ class Past:
     doubted: bool = False
     basis: tuple[Any, ...] = ()
     cached: Tokens = field(default_factory=dict)
+    record: CallRecord | None = None
+
+    def repeats(self, record: CallRecord, count: Count, usage: Usage) -> bool:
+        """Whether a call is that one once more, prompt and all, and was read as far."""
+        reading = self.reading
+        return (
+            self.record is record
+            and self.layout.of[0] is count
+            and not (self.doubted or reading.written or usage.cache_write)
+            and 0 < reading.read == usage.cache_read
+            and reading.input == usage.input
+        )
 
     @property
     def weight(self) -> int:
@@ -121,34 +74,44 @@ class Past:
         return 1_000 + 60 * len(self.layout.mains) + 150 * pieces + 100 * names
 
 
-def told(record: CallRecord, known: Own, usage: Usage, lineage: Lineage) -> CallRecord:
-    """Return a call's record with its usage, what was read from cache, and what broke it.
+def told(record: CallRecord, known: Own, usage: Usage, lineage: Lineage) -> Mapping[str, Any]:
+    """Return what of a call was read from cache, and what broke it, as its record's fields.
 
-    Usage that says nothing of a cache, or what cannot be, changes nothing.
+    Usage that says nothing of a cache, or what cannot be, tells nothing.
     """
     request, prompt, before = known.request, known.prompt, lineage.cache
     rule = caching.find(prompt.model, request.provider, request.base_url)
+    if before is not None and before.repeats(record, known.count, usage):
+        lineage.cache = _later(before, rule)
+        return {"cached": before.cached} if before.cached else records.NOTHING
     silent = usage.cache_read is None and not usage.cache_write and not rule.silent
     if silent or not usage.input:
-        return record
+        return records.NOTHING
     reading = Reading(usage.input, usage.cache_read or 0, usage.cache_write or 0, clock())
     if reading.read + reading.written > reading.input or "spoken" not in prompt.memo:
         lineage.cache = None
-        return record
+        return records.NOTHING
     tokens = _components(known, record)
-    layout = _layout(known, rule, tokens, before.layout if before else Layout())
+    layout = layouts.of(known, rule, tokens, before.layout if before else Layout())
     case = _case(known, rule, before, layout, reading) if before and not known.hides else None
     basis = (rule, reading.input, reading.read, record.components, tokens)
     cached = _repeated(before, layout, basis) if before else None
     if cached is None:
         cached = _cached(record, prompt, tokens, rule, reading) if reading.read else {}
     kept, doubted = _kept(rule, before, reading), case is not None and case.doubts
-    lineage.cache = Past(layout, reading, kept, doubted, basis, cached)
+    lineage.cache = Past(layout, reading, kept, doubted, basis, cached, record)
     by, why = cache.judged(case) if case else ("", "")
     if not (cached or by or why):
-        return record
-    told = {"usage": usage, "cached": cached, "cache_reason": why}
-    return records.changed(record, None, **told, cache_broken_by=records.shown(by))
+        return records.NOTHING
+    return {"cached": cached, "cache_reason": why, "cache_broken_by": records.shown(by)}
+
+
+def _later(before: Past, rule: Caching) -> Past:
+    """Return the past after the very same call: what was read is kept from now on."""
+    old = before.reading
+    now = Reading(old.input, old.read, old.written, clock())
+    kept = _kept(rule, before, now)
+    return Past(before.layout, now, kept, False, before.basis, before.cached, before.record)
 
 
 def _repeated(before: Past, layout: Layout, basis: tuple[Any, ...]) -> Tokens | None:
@@ -177,73 +140,6 @@ def _kept(rule: Caching, before: Past | None, now: Reading) -> tuple[tuple[int, 
 def _lives(rule: Caching, age: float) -> bool:
     life = rule.longest or rule.life
     return life is None or age <= life
-
-
-# ── the prompt ───────────────────────────────────────────────────────────────────────────────────
-
-
-def _layout(known: Own, rule: Caching, tokens: Tokens, before: Layout) -> Layout:
-    prompt, of = known.prompt, (known.count, tokens.get(stored.COMPONENT), rule)
-    marks, same = hashes_of(prompt), len(before.sizes)
-    if marks is before.marks and of[0] is before.of[0] and of[1:] == before.of[1:]:
-        return before if before.same == same else replace(before, same=same)
-    messages, same = prompt.messages[:LONGEST], common(before.marks, marks) // WIDTH
-    fresh = messages[same:]
-    asked = hash((SALT, fingerprint(prompt)))
-    alike = asked == before.asked
-    grown = bool(fresh) or same < len(before.sizes)
-    return Layout(
-        (prompt.model, known.request.base_url),
-        _switches(prompt, rule),
-        asked,
-        before.fixed if alike else tuple(_fixed(prompt, known)),
-        marks,
-        leading(messages) // WIDTH,
-        [*before.mains[:same], *map(_main, fresh)] if grown else before.mains,
-        [*before.sizes[:same], *map(size_of, fresh)] if grown else before.sizes,
-        _inner(before, same, fresh) if grown else before.inner,
-        sum(tokens.values()),
-        sum(prefix.around(prompt, tokens).values()),
-        same,
-        of,
-    )
-
-
-def _inner(before: Layout, same: int, fresh: Sequence[Message]) -> dict[int, tuple[Run, ...]]:
-    """Return the texts of messages that are more than one component's."""
-    inner = {at: runs for at, runs in before.inner.items() if at < same}
-    for at, message in enumerate(fresh, same):
-        runs = message.memo.get("runs", ())
-        if not 1 < len(runs) <= TEXTS or len(inner) >= DIVIDED:
-            continue
-        if len({run[0] for run in runs}) > 1:
-            inner[at] = runs
-    return inner
-
-
-def _switches(prompt: Prompt, rule: Caching) -> Mapping[str, Any]:
-    found = {"tool_choice": prompt.tool_choice, "thinking": "thinking" in prompt.features}
-    return {name: found[name] for name in rule.breakers}
-
-
-def _fixed(prompt: Prompt, known: Own) -> Iterator[Piece]:
-    """Yield definitions with hashes of their JSON; marks for the cache are no part of it."""
-    sizes = {one.name: one.tokens for one in known.count.details if one.component == TOOLS}
-    schema = (prompt.schema,) if prompt.schema is not None else ()
-    for part in (*schema, *prompt.tools[:LONGEST]):
-        data, name = part.data, part.name
-        if isinstance(data, Mapping):
-            data = {key: value for key, value in data.items() if key != "cache_control"}
-        size = sizes.get("response_format" if part.kind == "schema" else name, 0)
-        yield Piece(TOOLS, hash((SALT, name, written(data))), size)
-
-
-def _main(message: Message) -> str:
-    """Return the largest component of a message, framing apart."""
-    tally = message.memo.get("tally")
-    tokens: Mapping[str, int] = tally[1].components if tally else {}
-    named = (name for name in tokens if name != "framing")
-    return max(named, key=lambda name: tokens[name], default=message.role)
 
 
 # ── what was read ────────────────────────────────────────────────────────────────────────────────

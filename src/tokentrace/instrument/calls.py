@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
@@ -84,6 +84,7 @@ class Call:
         self.place = turns.current()
         self.guard = self._guard()
         self.usage = UNKNOWN
+        self.read: Mapping[str, Any] = records.NOTHING
         self.lines = Lines()
         self.report: LimitReport | None = None
         self.record: CallRecord | None = None
@@ -293,7 +294,8 @@ class Call:
             learning.answered(counts.own, self.usage, counts.lineage, self.report)
             if record is not None:
                 record = learning.told(record, counts.own, self.usage)
-                self.record = caching.told(record, counts.own, self.usage, counts.lineage)
+                self.record = record
+                self.read = caching.told(record, counts.own, self.usage, counts.lineage)
 
     def fail(self, error: BaseException) -> None:
         """End with the error that the caller sees; a provider's refusal may tell a limit."""
@@ -351,5 +353,7 @@ class Call:
             record = self.record
             if self.usage is not UNKNOWN:
                 seen = span.recording
-                record = attempt(records.ended, record, self.usage, seen=seen, default=record)
+                memo = {} if self.counts is None else self.counts.prompt.memo
+                given = (record, self.usage, self.read, memo if seen else None)
+                record = attempt(records.ended, *given, default=record)
             span.close(record, error, self.overhead, lasted)

@@ -36,7 +36,7 @@ NOTHING: Mapping[str, Any] = {}
 OTHER = "other"
 SERVER = "mcp"
 ANSWERED = frozenset({"assistant", "model"})
-MEMO = "record"
+MEMO, PAID = "record", "paid"
 
 
 class Where(NamedTuple):
@@ -242,26 +242,54 @@ def changed(
     return made
 
 
-def ended(record: CallRecord, usage: Usage, *, seen: bool = True) -> CallRecord:
+class Paid(NamedTuple):
+    """What a prompt cost the last time.
+
+    Attributes:
+        basis: what the cost of its input follows from.
+        spending: of the whole call.
+        costs: of its components, in dollars.
+    """
+
+    basis: tuple[Any, ...]
+    spending: cost.Spending
+    costs: Mapping[str, float]
+
+
+def ended(
+    record: CallRecord, usage: Usage, read: Mapping[str, Any], memo: dict[str, Any] | None
+) -> CallRecord:
     """Return a call's record with what was reported and, where that is known, what it cost.
 
-    Where nobody will see its span (``seen``), nobody asks what it cost.
+    Args:
+        record: as it was before the answer.
+        usage: what the provider reported.
+        read: what `caching.told` makes of it.
+        memo: of the prompt; None where nobody will see the span: then nobody asks what it cost.
     """
-    then = partial(attempt, _costs, default=NOTHING) if seen else None
-    return changed(record, then, usage=usage)
+    then = None if memo is None else partial(attempt, _costs, memo, default=NOTHING)
+    return changed(record, then, usage=usage, **read)
 
 
-def _costs(record: CallRecord) -> Mapping[str, Any]:
+def _costs(memo: dict[str, Any], record: CallRecord) -> Mapping[str, Any]:
     """Return what a call cost as its fields, where the list of prices is loaded and knows it."""
     settings = state.settings
     if settings is None or not settings.costs or not prices.loaded():
         return NOTHING
-    known = cost.price(record, time.time_ns())
-    found = None if known is None else cost.spent(record, known)
+    price = cost.price(record, time.time_ns())
+    if price is None:
+        return NOTHING
+    before: Paid | None = memo.get(PAID)
+    basis = cost.basis(record, price)
+    if before is not None and before.basis != basis:
+        before = None
+    found = cost.spent(record, price, before and before.spending)
     if found is None:
         return NOTHING
-    costs = {name: cost.usd(amount) for name, amount in found.components.items()}
-    return {"cost": cost.usd(found.total), "costs": costs}
+    if before is None:
+        costs = {name: cost.usd(amount) for name, amount in found.components.items()}
+        before = memo[PAID] = Paid(basis, found, costs)
+    return {"cost": cost.usd(found.total), "costs": before.costs}
 
 
 def _tellable(detail: Detail, tools: set[str]) -> bool:
