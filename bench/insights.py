@@ -3,7 +3,7 @@
     python bench/insights.py [--rounds N] [--json]
 
 Needs the openai SDK and genai-prices. Every call goes through the real SDK over a mock transport, in a
-session, and reports cached tokens. Calls without tokentrace, with it but without these parts (their four
+session, and reports cached tokens; those of an event loop are the async client's. Calls without tokentrace, with it but without these parts (their four
 entry points are replaced), and with all of it take turns in one process. CPU of the calling thread:
 
 ``bare`` is the call without tokentrace, ``less`` with tokentrace less these parts, ``all`` with all of it, in
@@ -13,10 +13,11 @@ call. The others are milliseconds inside the entry point of each part, in calls 
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -26,7 +27,7 @@ from interleaved import median, spent, take_turns
 from stubbed import WORDS, messages
 
 SIZES = (10, 100, 1_000)
-PARTS = {
+PARTS: dict[str, tuple[str, Callable[..., Any] | None]] = {
     "cache": ("tokentrace.instrument.caching.told", lambda *_: {}),
     "cost": ("tokentrace.instrument.records._costs", lambda *_: {}),
     "waste": ("tokentrace.counting.waste.look", None),
@@ -73,9 +74,10 @@ class Talk:
     Args:
         number: messages of the conversation.
         fresh: how many of them, at the end, are new in each call.
+        loop: the event loop that the calls are made in; None for the plain client.
     """
 
-    def __init__(self, number: int, fresh: int) -> None:
+    def __init__(self, number: int, fresh: int, loop: Any = None) -> None:
         import openai
 
         from tokentrace import testing
@@ -88,7 +90,12 @@ class Talk:
             "prompt_tokens_details": {"cached_tokens": size - 220 * (fresh + 1)},
         }
         self._wire = testing.Wire(testing.openai_chat("ok", prompt_tokens=size, usage=usage))
-        self._client = openai.OpenAI(api_key="bench", http_client=self._wire.client("openai"))
+        made = openai.OpenAI if loop is None else openai.AsyncOpenAI
+        transport = self._wire.client("openai", asynchronous=loop is not None)
+        create = made(api_key="bench", http_client=transport).chat.completions.create
+        self._create = (
+            create if loop is None else lambda **body: loop.run_until_complete(create(**body))
+        )
         self._number, self._fresh = number, fresh
         self._calls = 0
 
@@ -99,7 +106,7 @@ class Talk:
 
         self._calls += 1
         old, new = self._bodies(way)
-        create = self._client.chat.completions.create
+        create = self._create
         settings = state.settings
         with ExitStack() as stack:
             if way == "less":
@@ -130,12 +137,12 @@ class Talk:
         return [system, *talk], [system, *talk, *new]
 
 
-def added(number: int, fresh: int, rounds: int) -> dict[str, float]:
+def added(number: int, fresh: int, rounds: int, loop: Any = None) -> dict[str, float]:
     """Return milliseconds a call, the ratios, and what each part takes."""
     import tokentrace
 
     tokentrace.instrument(exporter="local")
-    talk = Talk(number, fresh)
+    talk = Talk(number, fresh, loop)
     ways = ("bare", "less", "all")
     found = take_turns({way: partial(talk.call, way) for way in ways}, rounds, warm=6)
     inside: dict[str, list[float]] = {name: [] for name in PARTS}
@@ -166,11 +173,16 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
     tokentrace.count("warm", model="gpt-4.1")
     if not prices.load():
         raise SystemExit("genai-prices is not installed: pip install 'tokentrace[cost]'")
-    return {
+    rows = {
         f"{number} messages, {fresh or 'nothing'} new": added(number, fresh, rounds)
         for number in SIZES
         for fresh in (0, 2)
     }
+    with closing(asyncio.new_event_loop()) as loop:
+        return rows | {
+            f"{number} messages, nothing new, in an event loop": added(number, 0, rounds, loop)
+            for number in SIZES
+        }
 
 
 if __name__ == "__main__":
