@@ -133,6 +133,8 @@ ODD = {
     "more thought than written": Usage(10, 2, reasoning=3),
     "longer kept than written": Usage(10, 2, 0, 3, cache_write_long=4),
     "absurd": Usage(2**60, 2),
+    "more than any model takes": Usage(10**9 + 1, 2),
+    "more than any model writes": Usage(10, 10**9 + 1),
 }
 
 

@@ -43,7 +43,7 @@ MEDIA_COMPONENT = "media"
 PLAIN_OUTPUT = frozenset({"text", "json"})
 # They bill other tokens than those that they report as read.
 BILLED_APART = frozenset({"cohere"})
-LARGEST = 2**53
+LARGEST = 10**9  # tokens of a call; a hundred times what any model takes
 TOLERANCE = UNIT // 10**9
 FINE = 10**15
 
