@@ -333,7 +333,11 @@ def test_the_host_says_whose_price_it_is(provider, model, host, seller):
      ("bedrock", "us.anthropic.claude-3-sonnet-20240229-v1:0", "claude-3-sonnet-28k-20240229",
       "regional.anthropic.claude-3-sonnet-20240229-v1:0"),
      ("openrouter", "anthropic/claude-sonnet-4", "anthropic/claude-4-sonnet-20250522", "anthropic/claude-sonnet-4"),
-     ("azure", "my-deployment", "gpt-4o-2024-08-06", "gpt-4o")],
+     ("azure", "my-deployment", "gpt-4o-2024-08-06", "gpt-4o"),
+     ("gemini", "models/gemini-embedding-001", "", "gemini-embedding-001"),
+     ("vertex", "projects/p/locations/l/publishers/google/models/gemini-2.5-pro", "", "gemini-2.5-pro"),
+     ("vertex", "projects/p/locations/l/models/gemini-2.5-pro", "", None),
+     ("fireworks", "accounts/me/models/gpt-oss-120b", "", None)],
 )  # fmt: skip
 def test_the_model_that_answered_is_priced(provider, asked, answered, priced_as):
     """What was asked for is priced only where no other model answered."""

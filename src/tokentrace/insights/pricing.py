@@ -9,6 +9,8 @@ from tokentrace import providers
 from tokentrace.prompt import CallRecord
 from tokentrace.providers.prices import ENDPOINTS, Price, price_of
 
+PATH = re.compile(r"^(?:.*publishers/google/)?models/")  # of Google's, before a model's name
+
 
 def price(record: CallRecord, when: int = 0) -> Price | None:
     """Return the price of a call's model on the day of the call, None where nobody knows it.
@@ -43,6 +45,7 @@ def _models(answered: str, asked: str) -> Iterator[str]:
         yield answered
     if not answered or _words(answered) >= _words(asked):
         yield asked
+        yield PATH.sub("", asked)
 
 
 def _words(model: str) -> frozenset[str]:
