@@ -156,14 +156,14 @@ def theirs(call: CallRecord) -> Decimal:
     tokens = {
         "input_tokens": usage.input, "output_tokens": usage.output,
         "cache_read_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write,
-        "cache_write_1h_tokens": usage.cache_write_long,
+        "cache_write_1h_tokens": usage.cache_write_long, "output_reasoning_tokens": usage.reasoning,
     }  # fmt: skip
     tier = str(usage.tier or call.settings.get("service_tier") or "").lower()
     context = {} if tier in prices.STANDARD else dict.fromkeys(prices.TIER_KEYS, tier)
     made = entry.calc_price(
         Theirs(**{key: value for key, value in tokens.items() if value}),
         owner,
-        genai_request_timestamp=MOMENT,
+        genai_request_timestamp=datetime.fromtimestamp(call.start / 10**9, UTC),
         price_context=context,
     )
     return made.total_price

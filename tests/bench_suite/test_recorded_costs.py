@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import recorded_costs
 from recorded_costs import CACHED, Recorded, held, measure, record, usage_of, with_cached
 
 from tokentrace.insights import cost
+from tokentrace.prompt import CallRecord, Usage
+from tokentrace.providers import prices
 
 pytest.importorskip("genai_prices")
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "truth" / "dev.jsonl.xz"
@@ -63,6 +67,67 @@ def test_every_share_of_a_cache_costs_what_the_list_says():
     plain = call((provider, api, model, {**answer, "usage": usage}))
     found = [held(one) for one in with_cached(plain)]
     assert found == [(True, True)] * len(recorded_costs.SHARES)
+
+
+def moments(info):
+    """Yield a day, and the moments at which a model's prices change, with those just before."""
+    yield recorded_costs.MOMENT
+    rules = (
+        *(info.prices if isinstance(info.prices, list) else ()),
+        *(info.price_variants or ()),
+    )
+    for limit in filter(None, (rule.constraint for rule in rules)):
+        if hasattr(limit, "start_date"):
+            borders = [datetime.combine(limit.start_date, datetime.min.time(), UTC)]
+        else:
+            times = (limit.start_time, limit.end_time)
+            borders = [
+                datetime.combine(date(2026, 11, 30), one.replace(tzinfo=UTC)) for one in times
+            ]
+        for border in borders:
+            yield from (border, border - timedelta(milliseconds=1))
+
+
+def usages(price, tier, noise):
+    """Yield a usage at and above every step of a price, with anything cached, written, thought."""
+    writes = price.steps[-1][1].output is not None
+    for start in {999, *(start for start, _ in price.steps)}:
+        for size in {max(0, start), start + 1}:
+            output = noise.randint(0, 10**5) if writes else 0
+            read = noise.randint(0, size)
+            write = noise.randint(0, size - read)
+            yield Usage(size, output, read, write, noise.randint(0, output), tier=tier,
+                        cache_write_long=noise.randint(0, write))  # fmt: skip
+
+
+def priced(every):
+    """Yield a call for each price of the list: of each model, tier, step and time."""
+    noise = random.Random(7)
+    for provider in every:
+        for info in provider.models:
+            if provider.find_model(info.id, all_providers=every) is not info:
+                continue
+            variants = [one.when for one in info.price_variants or ()]
+            tiers = {one.get(key, "") for one in ({}, *variants) for key in prices.TIER_KEYS}
+            for moment, tier in (
+                (one, tier) for one in set(moments(info)) for tier in sorted(tiers)
+            ):
+                when = round(moment.timestamp() * 1_000) * 10**6
+                found = prices.price_of(provider.id, info.id, when, tier)
+                for usage in usages(found, tier, noise) if found else ():
+                    yield CallRecord(provider=provider.id, model=info.id, start=when, usage=usage,
+                                     operation="chat" if usage.output else "embeddings", tokens=100,
+                                     settings={"output.type": "text"}, components={"user": 100})  # fmt: skip
+
+
+def test_every_price_of_the_list_makes_the_lists_own_cost():
+    """Every model, tier, step of a long prompt and border of a time costs what the list works out."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    calls = list(priced(get_snapshot().providers))
+    found = [(held(one), one) for one in calls if one.provider != "cohere"]
+    assert len(found) > 5_000
+    assert [one for both, one in found if both != (True, True)] == []
 
 
 def test_a_cost_that_differs_is_seen(monkeypatch):
