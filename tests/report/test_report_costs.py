@@ -217,7 +217,7 @@ def test_the_command_shows_all_of_it(tmp_path):
     ran = run(written(tmp_path / "t", call(1), call(2), call(3, model="my-own")), "--cost")
     assert ran.exit_code == 0
     rows = {line.split()[0]: line for line in ran.stdout.splitlines() if line.split()}
-    assert re.search(r"cost  \$0\.00\d+ for 2 calls", ran.stdout)
+    assert re.search(r"cost  \$0\.00\d+ for 2 of 3 calls", ran.stdout)
     assert {"system", "history", "framing", "unattributed", "output", "total"} <= rows.keys()
     assert "not known: 1 call of openai/my-own (no price)" in ran.stdout
     assert re.search(r"^ +3 +1 +unknown +unknown +unknown$", ran.stdout, re.MULTILINE)
@@ -238,6 +238,38 @@ def test_many_sessions_have_a_line_each(tmp_path):
     ran = run(written(tmp_path / "t", call(1), other), "--cost")
     assert re.search(r"cost of all 2 sessions  \$0\.00\d+", ran.stdout)
     assert re.search(r"^talk +1 +\$0\.00\d+$", ran.stdout, re.MULTILINE)
+
+
+def test_a_sum_without_all_of_its_calls_says_so(tmp_path):
+    """Where some call's cost is not known, a turn and a session cost at least what is shown."""
+    calls = [
+        call(1), call(2, turn=1, model="mine"), call(3, turn=2),
+        call(4, session="other", lineage="m", turn=1),
+        call(5, session="no", lineage="n", turn=1, model="mine"),
+    ]  # fmt: skip
+    folder = written(tmp_path / "t", *calls)
+    ran = run(folder, "--cost").stdout
+    assert re.search(r"^cost of all 3 sessions  \$[\d.]+ for 3 of 5 calls$", ran, re.MULTILINE)
+    assert re.search(r"^talk +3 +≥\$[\d.]+$", ran, re.MULTILINE)
+    assert re.search(r"^other +1 +\$[\d.]+$", ran, re.MULTILINE)
+    assert re.search(r"^no +1 +unknown$", ran, re.MULTILINE)
+    ran = run(folder, "--session", "talk", "--cost").stdout
+    assert re.search(r"^ +1 +2 +\$[\d.]+ +\$[\d.]+ +≥\$[\d.]+$", ran, re.MULTILINE)
+    assert re.search(r"^ +2 +1 +\$[\d.]+ +\$[\d.]+ +\$[\d.]+$", ran, re.MULTILINE)
+    assert re.search(
+        r"^\| talk \| ≥\$[\d.]+ \|$", run(folder, "--cost", "--markdown").stdout, re.MULTILINE
+    )
+
+
+def test_a_cost_of_no_call_is_unknown_for_all(tmp_path):
+    """Where no call's cost is known, it is unknown for as many as were sent."""
+    calls = [
+        call(1, model="mine"),
+        call(2, model="mine"),
+        call(3, decision="refuse", usage=Usage()),
+    ]
+    ran = run(written(tmp_path / "t", *calls), "--cost").stdout
+    assert "cost  unknown for 2 calls" in ran
 
 
 def test_a_missing_list_is_said(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tokentrace.analysis import Session, Tally, spending
+from tokentrace.analysis import Entry, Session, Tally, spending
 from tokentrace.analysis.spending import Sheet
 from tokentrace.insights.cost import UNIT, Bill, Missed
 from tokentrace.insights.tools import Tool
@@ -22,6 +22,7 @@ LISTED = 20  # sessions, turns, models, tools
 TEXTS = frozenset({"component", "session", "tool", "group"})  # columns
 COLUMNS = ("definition", "carried", "results", "calls", "a 1,000", "turns")
 WIDE = 100  # cells of a terminal in which groups have a column, beside their lines
+AT_LEAST = "≥"
 DRIFT = "unattributed"
 Row = Sequence[str | Text]
 MISSING = f"prices are not installed: pip install 'tokentrace[{EXTRA}]'"
@@ -92,6 +93,23 @@ def paid(bill: Bill) -> list[tuple[str, str]]:
     return [(name, text) for (name, _), text in zip(found, shown, strict=True)]
 
 
+def whole(bill: Bill) -> str:
+    """Return what a bill comes to, and of how many calls it is."""
+    unknown = sum(bill.unknown.values())
+    of = f"{bill.known:,} of " if unknown and bill.known else ""
+    return f"{money(bill.total)} for {of}{cells.many(bill.known + unknown, 'call')}"
+
+
+def each(entries: Sequence[Entry], bill: Bill) -> list[str]:
+    """Return what sessions cost, as it adds up to the bill of all; ``≥`` where some is not known."""
+    shown = adding([one.paid for one in entries], digits(bill.total))
+    return [_least(text, partly=one.partly) for one, text in zip(entries, shown, strict=True)]
+
+
+def _least(shown: str, *, partly: bool) -> str:
+    return f"{AT_LEAST}{shown}" if partly and shown != UNKNOWN else shown
+
+
 def remarks(bill: Bill, missed: Missed | None = None) -> Iterator[str]:
     """Yield what is to be said of a bill besides its lines."""
     if bill.reads or bill.writes:
@@ -136,12 +154,11 @@ def overall(tally: Tally, console: Console) -> None:
     """Print what many sessions cost together, those that `tally` was told the costs of."""
     if tally.count < 2:
         return
-    title = f"cost of all {tally.count:,} sessions  {money(tally.bill.total)}"
+    title = f"cost of all {tally.count:,} sessions  {whole(tally.bill)}"
     console.print(Text(title, "bold"), soft_wrap=True)
-    shown = adding([one.paid for one in tally.last], digits(tally.bill.total))
     rows = [
         (words.title(one.session), f"{one.total.calls:,}", _amount(one.paid, text))
-        for one, text in zip(tally.last, shown, strict=True)
+        for one, text in zip(tally.last, each(tally.last, tally.bill), strict=True)
     ]
     console.print(_table(("session", "calls", "cost"), rows, console))
     if older := tally.count - len(tally.last):
@@ -151,8 +168,7 @@ def overall(tally: Tally, console: Console) -> None:
 
 def _bill(session: Session, sheet: Sheet, console: Console) -> None:
     bill = sheet.bill
-    title = f"cost  {money(bill.total)} for {cells.many(bill.known, 'call')}"
-    console.print(Text(title, "bold"))
+    console.print(Text(f"cost  {whole(bill)}", "bold"))
     if not spending.listed(asked=True):
         console.print(Text(MISSING, "yellow"), soft_wrap=True)
     if bill.total is not None:
@@ -195,8 +211,9 @@ def _parts(bill: Bill, places: int) -> tuple[Text, Text, Text]:
         return _amount(None, UNKNOWN), _amount(None, UNKNOWN), _amount(None, UNKNOWN)
     output = bill.output + bill.reasoning
     took, gave, _ = adding([bill.input, output, bill.total - bill.input - output], places)
-    (whole,) = adding([bill.total], places)
-    return _amount(bill.input, took), _amount(output, gave), _amount(bill.total, whole)
+    (both,) = adding([bill.total], places)
+    shown = _least(both, partly=bool(bill.unknown))
+    return _amount(bill.input, took), _amount(output, gave), _amount(bill.total, shown)
 
 
 def _tools(tools: Sequence[Tool], console: Console, *, costs: bool) -> None:
