@@ -188,10 +188,11 @@ def entry(model="m", /, **listed_prices):
 @pytest.mark.parametrize(
     "odd",
     [{"input_mtok": Decimal(-1)}, {"input_mtok": Decimal("NaN")}, {"output_mtok": Decimal(1)},
-     {"input_mtok": Decimal(1), "output_mtok": Decimal("-0.1")}, {"audio_hours": Decimal(1)}],
+     {"input_mtok": Decimal(1), "output_mtok": Decimal("-0.1")}, {"audio_hours": Decimal(1)},
+     {"input_mtok": Decimal(1), "output_mtok": Decimal(1), "output_citation_mtok": Decimal(1)}],
 )  # fmt: skip
 def test_impossible_prices_are_none(odd):
-    """A negative price, a price that is no number and one that is not by the token are no price."""
+    """One that is negative, no number, not by the token, or of tokens that nobody tells is no price."""
     assert entry(**odd) is None
 
 

@@ -64,6 +64,7 @@ KINDS = {
     "requests_kcount": "request",
 }
 BY_USE = frozenset({"web_searches_kcount", "storage_searches_kcount"})
+MEDIA = ("audio", "image", "video")
 # Models that speak or draw; where the list has a price for text only, it is not that of the rest.
 MIXED = ("*audio*", "*-image*", "*omni*")
 # Whose customers serve under host names of their own.
@@ -278,6 +279,8 @@ def _read(found: _Found, listed: Mapping[str, Any]) -> Price | None:
     if "input" not in known or any(rate < 0 for steps in known.values() for rate in steps.values()):
         return None
     apart = listed.keys() - KINDS.keys() - BY_USE
+    if any(key.endswith("_mtok") and not any(kind in key for kind in MEDIA) for key in apart):
+        return None  # of tokens that no usage tells
     mixed = not apart and any(fnmatchcase(found.info.id.lower(), glob) for glob in MIXED)
     starts = sorted({start for steps in known.values() for start in steps}, reverse=True)
     return Price(
