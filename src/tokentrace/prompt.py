@@ -158,6 +158,8 @@ class Usage:
         finish_reasons: one for each choice.
         cache_write_long: part of ``cache_write``, what is kept for an hour rather than minutes.
         tier: the service tier that served the call, as the provider calls it.
+        billed: input and output that are billed, where the provider says other tokens than it read;
+            on no span.
     """
 
     input: int | None = None
@@ -170,6 +172,7 @@ class Usage:
     finish_reasons: tuple[str, ...] = ()
     cache_write_long: int | None = None
     tier: str = ""
+    billed: tuple[int, int] | None = None
 
 
 UNREPORTED = Usage()

@@ -40,7 +40,8 @@ def test_cohere_counts_hidden_prompts_too():
         "cached_tokens": 464,
     }
     answer = {"id": "r", "finish_reason": "COMPLETE", "usage": reported}
-    assert cohere.usage(answer) == Usage(502, 5, 464, None, 2, "r", "", ("COMPLETE",))
+    expected = Usage(502, 5, 464, None, 2, "r", "", ("COMPLETE",), billed=(7, 3))
+    assert cohere.usage(answer) == expected
     assert cohere.usage({"meta": {"billed_units": {"input_tokens": 7}}}) == Usage(7)
 
 

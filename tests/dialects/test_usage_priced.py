@@ -38,6 +38,18 @@ def test_thoughts_beside_the_answer_are_output(thought, total, output):
         ("anthropic.messages", {"usage": {"service_tier": "batch"}}, "batch"),
         ("anthropic.messages", {"usage": {"service_tier": "standard", "speed": "fast"}}, "fast"),
         ("gemini.generateContent", {"usageMetadata": {"serviceTier": "STANDARD"}}, "standard"),
+        ("gemini.generateContent", {"usageMetadata": {"trafficType": "ON_DEMAND"}}, ""),
+        ("gemini.generateContent", {"usageMetadata": {"trafficType": "ON_DEMAND_FLEX"}}, "flex"),
+        (
+            "gemini.generateContent",
+            {"usage_metadata": {"traffic_type": "ON_DEMAND_PRIORITY"}},
+            "priority",
+        ),
+        (
+            "gemini.generateContent",
+            {"usageMetadata": {"trafficType": "PROVISIONED_THROUGHPUT"}},
+            "provisioned_throughput",
+        ),
         ("openai.chat", {"service_tier": 7, "usage": {}}, ""),
     ],
 )

@@ -133,6 +133,8 @@ ODD = {
     "more thought than written": Usage(10, 2, reasoning=3),
     "longer kept than written": Usage(10, 2, 0, 3, cache_write_long=4),
     "absurd": Usage(2**60, 2),
+    "more than any model takes": Usage(10**9 + 1, 2),
+    "more than any model writes": Usage(10, 10**9 + 1),
 }
 
 
@@ -269,3 +271,94 @@ def test_a_known_break_tells_of_all_that_could_have_been_read():
     pytest.importorskip("genai_prices")
     now = replace(priced(cache_read=500), cache_broken_by="system")
     assert cost.missed(now, priced(cache_read=0)).tokens == 3_500
+
+
+def test_what_a_provider_tells_of_its_cache_bounds_a_break():
+    """Where writes are told, no more can have been missed than was kept, whatever broke the prefix."""
+    pytest.importorskip("genai_prices")
+    broken = replace(priced(cache_read=500), cache_broken_by="system")
+    assert cost.missed(broken, priced(cache_read=400, cache_write=600)).tokens == 500
+    assert cost.missed(broken, priced(cache_read=0, cache_write=0)) == cost.Missed(0, 0)
+
+
+def test_what_was_missed_is_paid_as_written_only_as_far_as_it_was_written():
+    """Tokens that were paid again cost a write for as many as were written, and else plain input."""
+    pytest.importorskip("genai_prices")
+    before = priced(cache_read=1_000, cache_write=2_000)
+    now = priced(cache_read=0, cache_write=700, cache_write_long=200)
+    rates = cost.price(now).at(4_000)
+    dearer = (200 * rates.write_long + 500 * rates.write + 2_300 * rates.input) - 3_000 * rates.read
+    assert cost.missed(now, before) == cost.Missed(3_000, dearer)
+
+
+def listed(**changes):
+    """Return a call of a listed model of OpenAI's, on a day."""
+    plain = {"provider": "openai", "model": "gpt-4o", "start": 1_760_000_000 * 10**9}
+    return call(**{**plain, **changes})
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["10.0.0.5", "vllm", "192.168.1.4", "host.docker.internal", "llm.corp.example", "localhost", "::1",
+     "127.0.0.1", "gpu.local", "api.openai.com.example", "LOCALHOST"],
+)  # fmt: skip
+def test_a_server_of_ones_own_has_no_price(host):
+    """A listed name at a host that nobody knows is no listed model, whoever's SDK asked for it."""
+    pytest.importorskip("genai_prices")
+    found = listed(server_address=host)
+    assert cost.spent(found) is None
+    assert cost.unknown(found) in {"unknown host", "no price"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "host", "seller"),
+    [("openai", "gpt-4o", "api.openai.com", "openai"), ("openai", "gpt-4o", "eu.api.openai.com", "openai"),
+     ("openai", "gpt-4o", "", "openai"), ("azure.ai.openai", "gpt-4o", "apim.corp.example", "azure"),
+     ("azure.ai.openai", "gpt-4o", "me.openai.azure.com", "azure"),
+     ("aws.bedrock", "amazon.nova-lite-v1:0", "vpce-1.bedrock-runtime.us-east-1.vpce.amazonaws.com", "aws"),
+     ("openai", "openai/gpt-4o", "openrouter.ai", "openrouter")],
+)  # fmt: skip
+def test_the_host_says_whose_price_it_is(provider, model, host, seller):
+    """A known host has its own list; who serves customers under their own names keeps its own."""
+    pytest.importorskip("genai_prices")
+    found = cost.price(listed(provider=provider, model=model, server_address=host))
+    assert found.provider == seller
+
+
+@pytest.mark.parametrize(
+    ("provider", "asked", "answered", "priced_as"),
+    [("openai", "gpt-4.1-mini", "moonshotai/kimi-k2", None), ("azure", "gpt-4", "my-own-2025-04-14", None),
+     ("openai", "gpt-4o", "gpt-4o-2024-05-13", "gpt-4o-2024-05-13"), ("openai", "gpt-4o", "", "gpt-4o"),
+     ("xai", "grok-3-mini", "grok-3-mini-high", "grok-3-mini"),
+     ("bedrock", "us.anthropic.claude-3-sonnet-20240229-v1:0", "claude-3-sonnet-28k-20240229",
+      "regional.anthropic.claude-3-sonnet-20240229-v1:0"),
+     ("openrouter", "anthropic/claude-sonnet-4", "anthropic/claude-4-sonnet-20250522", "anthropic/claude-sonnet-4"),
+     ("azure", "my-deployment", "gpt-4o-2024-08-06", "gpt-4o"),
+     ("gemini", "models/gemini-embedding-001", "", "gemini-embedding-001"),
+     ("vertex", "projects/p/locations/l/publishers/google/models/gemini-2.5-pro", "", "gemini-2.5-pro"),
+     ("vertex", "projects/p/locations/l/models/gemini-2.5-pro", "", None),
+     ("fireworks", "accounts/me/models/gpt-oss-120b", "", None)],
+)  # fmt: skip
+def test_the_model_that_answered_is_priced(provider, asked, answered, priced_as):
+    """What was asked for is priced only where no other model answered."""
+    pytest.importorskip("genai_prices")
+    usage = Usage(100, 20, response_model=answered)
+    found = cost.price(listed(provider=provider, model=asked, usage=usage))
+    assert (found and found.model) == priced_as
+
+
+def test_what_is_billed_is_priced():
+    """Where a provider bills other tokens than it read those are the cost; the rest is taken off."""
+    read = Usage(502, 26, 464, reasoning=2, billed=(7, 22))
+    found = cost.spent(call({"user": 502}, read, provider="cohere"), FLAT)
+    assert found.total == (7 * 4 + 22 * 10) * TOKEN == added(found)
+    assert (found.drift, found.reads) == (-495 * 4 * TOKEN, 0)
+
+
+def test_without_billed_tokens_such_a_provider_has_no_cost():
+    """A span does not tell what Cohere bills: what it read is not priced in its place."""
+    silent = call(usage=Usage(502, 26), provider="cohere")
+    assert cost.spent(silent, FLAT) is None
+    assert cost.unknown(silent) == "billed tokens not told"
+    assert cost.spent(replace(silent, usage=Usage(5), operation="embeddings"), FLAT) is not None
+    assert cost.unknown(replace(silent, usage=Usage(502, 26, billed=(600, -1)))) == "odd usage"

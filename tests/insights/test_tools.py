@@ -112,3 +112,12 @@ def test_idle_tools_are_those_that_every_prompt_carried_for_nothing():
     records = [call(1, look=40, ask=20), call(2, ("look",), look=40, ask=20, new=9, r_look=5)]
     assert [one.name for one in tools.idle(records)] == ["ask"]
     assert tools.idle([call(look=40, r_look=30)]) == []
+
+
+def test_what_is_told_of_no_component_is_no_cost_of_its_tools():
+    """A span tells the largest components' costs: a tool of another's has no known cost, not 0."""
+    records = [call(look=40, r_look=60)]
+    (look,) = tools.table(records, lambda _: Spending({"system": 500}, rest=100))
+    assert look.cost is None
+    (look,) = tools.table(records, lambda _: Spending({"tool_results": 500}, rest=100))
+    assert look.cost == 500

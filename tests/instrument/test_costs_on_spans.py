@@ -7,6 +7,7 @@ import pytest
 from tokentrace import dialects, schema, testing
 from tokentrace.insights import cost, tools
 from tokentrace.instrument import records
+from tokentrace.prompt import CallRecord, Usage
 from tokentrace.providers import prices
 
 openai = pytest.importorskip("openai")
@@ -96,6 +97,40 @@ def test_unknown_models_bear_none():
         client.chat.completions.create(model="my-own", messages=[{"role": "user", "content": "hi"}])
     (span,) = seen.spans
     assert not [key for key in span.attributes if "cost" in key]
+
+
+@pytest.mark.parametrize("host", ["vllm:8000", "10.0.0.5", "localhost:11434", "llm.corp.example"])
+def test_a_listed_name_on_a_server_of_ones_own_bears_none(host):
+    """OpenAI's SDK asking another server for a listed model has no cost attribute."""
+    wire = testing.Wire(testing.openai_chat("ok", prompt_tokens=20))
+    client = openai.OpenAI(
+        api_key="x", base_url=f"http://{host}/v1", http_client=wire.client("openai")
+    )
+    with testing.capture() as seen:
+        client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "hi"}])
+    (span,) = seen.spans
+    assert span.attributes["gen_ai.request.model"] == "gpt-4o"
+    assert not [key for key in span.attributes if "cost" in key]
+
+
+def test_what_was_billed_stands_on_the_span_and_in_its_report():
+    """Cohere's billed tokens are on no span: its cost is, and a report holds to that."""
+    usage = Usage(502, 5, billed=(7, 3))
+    call = CallRecord(
+        provider="cohere", model="command-r", start=1_796_000_000 * 10**9, tokens=502,
+        components={"user": 500, "framing": 2}, usage=Usage(),
+    )  # fmt: skip
+    ended = _ended(call, usage)
+    assert ended.cost == pytest.approx(cost.usd(cost.spent(ended).total))
+    read = schema.load(schema.dump(ended))
+    assert read.usage.billed is None
+    assert cost.spent(read) is None
+    assert cost.usd(cost.agreed(read, None).total) == pytest.approx(ended.cost)
+
+
+def _ended(call, usage):
+    with testing.capture():
+        return records.ended(call, usage, {}, {})
 
 
 def test_switched_off_there_is_none(monkeypatch):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -102,12 +103,64 @@ def test_the_tier_decides():
     model = tiered()
     if model is None:
         pytest.skip("the list has no flex price any more")
-    now = int(datetime(2026, 6, 1, tzinfo=UTC).timestamp()) * 10**9
+    now = int(datetime(2026, 11, 30, tzinfo=UTC).timestamp()) * 10**9
     entry = listed("openai", model, now, service_tier="flex")
     base = getattr(entry.input_mtok, "base", entry.input_mtok)
     assert prices.price_of("openai", model, now, "flex").at(1).input == whole(base)
     assert prices.price_of("openai", model, now, "scale") is None
     assert prices.price_of("openai", model, now, "default") == prices.price_of("openai", model, now)
+
+
+def first_days():
+    """Return of each tier that began on a day: provider, model, tier, noon of the day."""
+    found = {}
+    for provider in data_snapshot.get_snapshot().providers:
+        for info in provider.models:
+            for one in info.price_variants or ():
+                for key, tier in one.when.items():
+                    day = getattr(one.constraint, "start_date", date.min)
+                    known = one.prices.input_mtok and info.is_match(info.id)
+                    if key in prices.TIER_KEYS and known:
+                        place = (provider.id, info.id, tier)
+                        found[place] = min(day, found.get(place, day))
+    for place, day in found.items():
+        if day > date.min:
+            noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+            yield *place, int(noon.timestamp()) * 10**9
+
+
+def test_a_tier_has_no_price_before_its_first_day():
+    """A tier whose price the list has from a day on is unknown before it, not the standard one."""
+    began = list(first_days())
+    assert began
+    for provider, model, tier, noon in began:
+        assert prices.price_of(provider, model, noon - prices.DAY, tier) is None, (model, tier)
+        assert prices.price_of(provider, model, noon, tier) is not None, (model, tier)
+
+
+def test_prices_that_were_fetched_anew_are_used():
+    """A list that the application puts in place holds from then on, for models seen before, too."""
+    before = prices.price_of("openai", "gpt-4o", DAY)
+    (openai,) = [one for one in data_snapshot.get_snapshot().providers if one.id == "openai"]
+    dear = types.ModelPrice(input_mtok=Decimal(99), output_mtok=Decimal(99))
+    model = types.ModelInfo("gpt-4o", types.ClauseEquals("gpt-4o"), prices=dear)
+    fetched = replace(openai, models=[model])
+    try:
+        data_snapshot.set_custom_snapshot(data_snapshot.DataSnapshot([fetched], True))
+        assert prices.price_of("openai", "gpt-4o", DAY).at(1).input == whole(Decimal(99))
+    finally:
+        data_snapshot.set_custom_snapshot(None)
+    assert prices.price_of("openai", "gpt-4o", DAY) == before
+
+
+def test_models_that_speak_or_draw_have_no_price_for_it():
+    """Where the list has only the price of text, sound and pictures are not priced as text."""
+    one = Decimal(1)
+    for name, mixed in (("gpt-4o-audio-preview", True), ("gpt-5-image", True), ("gpt-4o", False)):
+        found = entry(name, input_mtok=one, output_mtok=one)
+        assert (found.media, found.drawn) == (mixed, mixed)
+    told = entry("gpt-image-1", input_mtok=one, input_image_mtok=one, output_mtok=one)
+    assert (told.media, told.drawn) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -126,19 +179,20 @@ def test_odd_times_are_no_error(when):
     assert prices.price_of("deepseek", "deepseek-chat", when) is None or when > 0
 
 
-def entry(**listed_prices):
+def entry(model="m", /, **listed_prices):
     """Return the price that an entry of a list would give."""
-    found = SimpleNamespace(provider=SimpleNamespace(id="p"), info=SimpleNamespace(id="m"))
+    found = SimpleNamespace(provider=SimpleNamespace(id="p"), info=SimpleNamespace(id=model))
     return prices._read(found, listed_prices)
 
 
 @pytest.mark.parametrize(
     "odd",
     [{"input_mtok": Decimal(-1)}, {"input_mtok": Decimal("NaN")}, {"output_mtok": Decimal(1)},
-     {"input_mtok": Decimal(1), "output_mtok": Decimal("-0.1")}, {"audio_hours": Decimal(1)}],
+     {"input_mtok": Decimal(1), "output_mtok": Decimal("-0.1")}, {"audio_hours": Decimal(1)},
+     {"input_mtok": Decimal(1), "output_mtok": Decimal(1), "output_citation_mtok": Decimal(1)}],
 )  # fmt: skip
 def test_impossible_prices_are_none(odd):
-    """A negative price, a price that is no number and one that is not by the token are no price."""
+    """One that is negative, no number, not by the token, or of tokens that nobody tells is no price."""
     assert entry(**odd) is None
 
 

@@ -6,6 +6,8 @@ import json
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tokentrace import analysis, cli
@@ -101,6 +103,87 @@ def test_amounts_have_four_figures(amount, shown):
     assert costs.money(amount) == shown
 
 
+def value(text):
+    """Return the steps of an amount as it is shown; what is less than one is none."""
+    if "<" in text:
+        return 0
+    number = int(re.sub(r"[$,.-]", "", text))
+    return -number if text.startswith("-") else number
+
+
+@given(st.lists(st.integers(-(10**30), 10**30) | st.none(), max_size=30), st.integers(2, 8))
+def test_shown_amounts_add_up_as_they_are_shown(amounts, places):
+    """Whatever is rounded, shown lines come to the shown sum, and none is a step off."""
+    known = [one for one in amounts if one is not None]
+    shown = costs.adding(amounts, places)
+    (whole,) = costs.adding([sum(known)], places)
+    assert sum(value(one) for one in shown if one != "unknown") == value(whole)
+    assert [one == "unknown" for one in shown] == [one is None for one in amounts]
+    step = UNIT // 10**places
+    told = [one for one in shown if one != "unknown"]
+    assert all(abs(value(text) * step - one) < step for one, text in zip(known, told, strict=True))
+
+
+def columns(lines, *places):
+    """Return the amounts of some columns, counted from the right, of the rows of a table."""
+    rows = [re.findall(r"-?<?\$[\d,.]+", line) for line in lines]
+    return [[row[at] for at in places] for row in rows if len(row) >= len(places)]
+
+
+@pytest.mark.parametrize("form", [(), ("--markdown",)])
+def test_tables_add_up_as_they_are_shown(tmp_path, form):
+    """Lines come to the total, a turn's input and output to its cost, sessions to their sum."""
+    calls = [
+        call(
+            n, session=f"s{n % 3}", lineage=f"l{n % 3}", usage=Usage(1_111 * n + 7, 13 * n, 37 * n)
+        )
+        for n in range(1, 25)
+    ]
+    ran = run(written(tmp_path / "t", *calls), "--cost", *form).stdout
+    whole = re.search(r"(?:cost of all 3 sessions  |\*\*cost )(\$[\d.]+)", ran).group(1)
+    sessions = re.findall(r"^(?:\| )?s\d (?:\||.*  ) *(\$[\d.]+)", ran, re.MULTILINE)
+    assert sum(map(value, sessions)) == value(whole)
+    if form:
+        lines = re.findall(r"^\| (?!s\d)[a-z]\w+ \| (\$[\d.]+)", ran, re.MULTILINE)
+        assert sum(map(value, lines)) == value(whole)
+        return
+    one, rest = ran[ran.index("cost  $") :].split("cached tokens were laid", 1)
+    lines = re.findall(r"^\w+ .*(\$[\d.]+)", one[: one.index("cache:")], re.MULTILINE)
+    assert sum(map(value, lines[1:-1])) == value(lines[-1])
+    turns = columns(rest[: rest.index("tools:")].splitlines(), -3, -2, -1)
+    assert len(turns) > 5
+    assert all(value(took) + value(gave) == value(paid) for took, gave, paid in turns)
+
+
+@pytest.mark.parametrize("width", ["80", "200"])
+def test_no_number_is_cut(tmp_path, width):
+    """In a narrow terminal names are cut, and never an amount or a count."""
+    long = (
+        Detail("tools", "mcp__hub__" + "look_" * 8, 123_456),
+        Detail("tools", "mcp__hub__ask", 20),
+    )
+    calls = [call(n, details=long, usage=Usage(900_000, 50, 0)) for n in range(1, 9)]
+    ran = CliRunner().invoke(
+        cli.app,
+        ["report", written(tmp_path / "t", *calls), "--cost"],
+        env={"COLUMNS": width, "NO_COLOR": "1"},
+    )
+    table = ran.stdout[ran.stdout.index("tools: tokens") :].splitlines()[1:4]
+    assert table[0].split()[-8:] == [
+        "definition",
+        "carried",
+        "results",
+        "calls",
+        "a",
+        "1,000",
+        "turns",
+        "cost",
+    ]
+    assert all(len(line.rstrip()) <= int(width) for line in table)
+    assert re.search(r" 123,456 +987,648 +0 +0 +0.00 +8 +\$[\d.]+$", table[1].rstrip())
+    assert (" hub " in table[1]) is (width == "200")
+
+
 def written(folder, *calls):
     """Write records as an agent would, for the command to read."""
     folder.mkdir()
@@ -134,7 +217,7 @@ def test_the_command_shows_all_of_it(tmp_path):
     ran = run(written(tmp_path / "t", call(1), call(2), call(3, model="my-own")), "--cost")
     assert ran.exit_code == 0
     rows = {line.split()[0]: line for line in ran.stdout.splitlines() if line.split()}
-    assert re.search(r"cost  \$0\.00\d+ for 2 calls", ran.stdout)
+    assert re.search(r"cost  \$0\.00\d+ for 2 of 3 calls", ran.stdout)
     assert {"system", "history", "framing", "unattributed", "output", "total"} <= rows.keys()
     assert "not known: 1 call of openai/my-own (no price)" in ran.stdout
     assert re.search(r"^ +3 +1 +unknown +unknown +unknown$", ran.stdout, re.MULTILINE)
@@ -155,6 +238,38 @@ def test_many_sessions_have_a_line_each(tmp_path):
     ran = run(written(tmp_path / "t", call(1), other), "--cost")
     assert re.search(r"cost of all 2 sessions  \$0\.00\d+", ran.stdout)
     assert re.search(r"^talk +1 +\$0\.00\d+$", ran.stdout, re.MULTILINE)
+
+
+def test_a_sum_without_all_of_its_calls_says_so(tmp_path):
+    """Where some call's cost is not known, a turn and a session cost at least what is shown."""
+    calls = [
+        call(1), call(2, turn=1, model="mine"), call(3, turn=2),
+        call(4, session="other", lineage="m", turn=1),
+        call(5, session="no", lineage="n", turn=1, model="mine"),
+    ]  # fmt: skip
+    folder = written(tmp_path / "t", *calls)
+    ran = run(folder, "--cost").stdout
+    assert re.search(r"^cost of all 3 sessions  \$[\d.]+ for 3 of 5 calls$", ran, re.MULTILINE)
+    assert re.search(r"^talk +3 +≥\$[\d.]+$", ran, re.MULTILINE)
+    assert re.search(r"^other +1 +\$[\d.]+$", ran, re.MULTILINE)
+    assert re.search(r"^no +1 +unknown$", ran, re.MULTILINE)
+    ran = run(folder, "--session", "talk", "--cost").stdout
+    assert re.search(r"^ +1 +2 +\$[\d.]+ +\$[\d.]+ +≥\$[\d.]+$", ran, re.MULTILINE)
+    assert re.search(r"^ +2 +1 +\$[\d.]+ +\$[\d.]+ +\$[\d.]+$", ran, re.MULTILINE)
+    assert re.search(
+        r"^\| talk \| ≥\$[\d.]+ \|$", run(folder, "--cost", "--markdown").stdout, re.MULTILINE
+    )
+
+
+def test_a_cost_of_no_call_is_unknown_for_all(tmp_path):
+    """Where no call's cost is known, it is unknown for as many as were sent."""
+    calls = [
+        call(1, model="mine"),
+        call(2, model="mine"),
+        call(3, decision="refuse", usage=Usage()),
+    ]
+    ran = run(written(tmp_path / "t", *calls), "--cost").stdout
+    assert "cost  unknown for 2 calls" in ran
 
 
 def test_a_missing_list_is_said(tmp_path, monkeypatch):

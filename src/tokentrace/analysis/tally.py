@@ -29,6 +29,7 @@ class Entry:
         start: when it began, in ns since the epoch.
         total, judgement: what it adds up to, and was found to be.
         paid: what it cost, in `cost.UNIT` parts of a dollar, None where that is not known.
+        partly: of some of its calls the cost is not known, and is not in ``paid``.
     """
 
     place: int
@@ -37,6 +38,7 @@ class Entry:
     total: Summary
     judgement: Judgement
     paid: int | None = None
+    partly: bool = False
 
     @property
     def badness(self) -> tuple[float, ...]:
@@ -107,8 +109,8 @@ class Tally:
         """Take a session into account, the oldest first, and what it cost where that is told."""
         total = summary([session])
         bare = replace(session, turns=())
-        paid = None if sheet is None else sheet.bill.total
-        entry = Entry(self.count, bare, session.start, total, judged, paid)
+        paid, unknown = (None, 0) if sheet is None else (sheet.bill.total, sheet.bill.unknown)
+        entry = Entry(self.count, bare, session.start, total, judged, paid, bool(unknown))
         self.summary = merged(self.summary, total)
         self.count += 1
         self.verdicts[judged.verdict] += 1

@@ -198,12 +198,15 @@ def numbers(reported: Any, before: Usage) -> Usage:
     tokens = get(reported, "billed_units") if tokens is None else tokens
     took, gave = number(get(tokens, "input_tokens")), number(get(tokens, "output_tokens"))
     read, thought = number(get(reported, "cached_tokens")), number(get(tokens, "reasoning_tokens"))
+    paid = get(reported, "billed_units")
+    paid_in, paid_out = number(get(paid, "input_tokens")), number(get(paid, "output_tokens"))
     return replace(
         before,
         input=before.input if took is None else took,
         output=before.output if gave is None else gave,
         cache_read=before.cache_read if read is None else read,
         reasoning=before.reasoning if thought is None else thought,
+        billed=before.billed if paid_in is None or paid_out is None else (paid_in, paid_out),
     )
 
 

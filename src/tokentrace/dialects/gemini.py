@@ -328,6 +328,9 @@ READERS: dict[str, Callable[[Any, Mapping[str, Any]], tuple[Part, ...]]] = {
 }
 PARTS = {**READERS, **{snake(name): read for name, read in READERS.items()}}
 
+# Vertex's word for a tier; what was paid in advance stays what it is called.
+TRAFFIC = {"ON_DEMAND": "", "ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority"}
+
 
 # ── the response ─────────────────────────────────────────────────────────────────────────────────
 
@@ -349,12 +352,14 @@ def fold(usage: Usage, chunk: Any) -> Usage:
         None,
     )
     reasons = tuple(_reasons(chunk))
+    way = text_of(either(found, "trafficType"))
+    tier = text_of(either(found, "serviceTier")) or TRAFFIC.get(way, way)
     return replace(
         _numbers(usage, chunk if found is None else found),
         response_id=text_of(either(chunk, "responseId")) or usage.response_id,
         response_model=text_of(either(chunk, "modelVersion")) or usage.response_model,
         finish_reasons=reasons or usage.finish_reasons,
-        tier=text_of(either(found, "serviceTier")).lower() or usage.tier,
+        tier=tier.lower() or usage.tier,
     )
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from tokentrace.insights.pricing import price, seller
 from tokentrace.insights.sharing import DRIFT, laid
 from tokentrace.prompt import CallRecord, Usage
 from tokentrace.providers.prices import UNIT, Price, Rates, price_of
@@ -26,6 +27,8 @@ NO_USAGE = "no usage reported"
 ODD_USAGE = "odd usage"
 LET_GO = "stream let go"
 NO_PRICE = "no price"
+NO_HOST = "unknown host"
+NOT_BILLED = "billed tokens not told"
 MEDIA = "media priced apart"
 
 # How cached tokens were laid over components.
@@ -38,7 +41,9 @@ RUNNING = frozenset({"anthropic.messages", "gemini.generateContent", "bedrock.in
 
 MEDIA_COMPONENT = "media"
 PLAIN_OUTPUT = frozenset({"text", "json"})
-LARGEST = 2**53
+# They bill other tokens than those that they report as read.
+BILLED_APART = frozenset({"cohere"})
+LARGEST = 10**9  # tokens of a call; a hundred times what any model takes
 TOLERANCE = UNIT // 10**9
 FINE = 10**15
 
@@ -89,21 +94,6 @@ def usd(amount: int) -> float:
 # ── one call ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def price(record: CallRecord, when: int = 0) -> Price | None:
-    """Return the price of a call's model on the day of the call, None where nobody knows it.
-
-    What the provider says it used goes before what was asked for. ``when`` is the day, in ns since
-    the epoch, of a call that does not tell.
-    """
-    usage = record.usage
-    tier = usage.tier or str(record.settings.get("service_tier") or "")
-    for model in dict.fromkeys((usage.response_model, record.model)):
-        found = price_of(record.provider, model, record.start or when, tier)
-        if found is not None:
-            return found
-    return None
-
-
 def spent(
     record: CallRecord, known: Price | None = None, before: Spending | None = None
 ) -> Spending | None:
@@ -119,17 +109,18 @@ def spent(
     found = price(record) if known is None else known
     if found is None or _apart(record, found):
         return None
-    rates = found.at(record.usage.input or 0)
+    usage = paid(record)
+    rates = found.at(usage.input or 0)
     if before is not None:
-        output, reasoning = _written(record.usage, rates)
+        output, reasoning = _written(usage, rates)
         return before._replace(output=output, reasoning=reasoning)
-    return _spent(record, record.usage, rates)
+    return _spent(record, usage, rates)
 
 
 def basis(record: CallRecord, known: Price) -> tuple[Any, ...]:
     """Return all that the cost of a call's input follows from."""
     usage = record.usage
-    told = (usage.input, usage.cache_read, usage.cache_write, usage.cache_write_long)
+    told = (usage.input, usage.cache_read, usage.cache_write, usage.cache_write_long, usage.billed)
     return (known, record.components, record.cached, told)
 
 
@@ -139,7 +130,9 @@ def unknown(record: CallRecord) -> str:
     if reason:
         return reason
     found = price(record)
-    return NO_PRICE if found is None else _apart(record, found)
+    if found is None:
+        return NO_PRICE if seller(record) or not record.provider else NO_HOST
+    return _apart(record, found)
 
 
 def sent(record: CallRecord) -> bool:
@@ -171,14 +164,26 @@ def agreed(record: CallRecord, listed: Spending | None) -> Spending | None:
     return told
 
 
-def _why_not(record: CallRecord) -> str:
+def paid(record: CallRecord) -> Usage:
+    """Return the usage that was billed, where the provider tells it apart from what it read."""
     usage = record.usage
+    if usage.billed is None:
+        return usage
+    took, gave = usage.billed
+    plain = replace(usage, input=took, output=gave, reasoning=None)
+    return replace(plain, cache_read=None, cache_write=None, cache_write_long=None)
+
+
+def _why_not(record: CallRecord) -> str:
+    usage = paid(record)
     if not sent(record):
         return NOT_SENT
     if usage.input is None or (usage.output is None and record.operation != "embeddings"):
         return NO_USAGE
     if record.api in RUNNING and record.settings.get("stream") and not usage.finish_reasons:
         return LET_GO
+    if record.provider in BILLED_APART and record.operation != "embeddings" and not usage.billed:
+        return NOT_BILLED
     read, write, long = usage.cache_read or 0, usage.cache_write or 0, usage.cache_write_long or 0
     sound = (
         0 <= read <= usage.input - write
@@ -348,20 +353,32 @@ def missed(record: CallRecord, before: CallRecord) -> Missed | None:
     """Return what a call paid again that the call before it had left in the provider's cache.
 
     Only where the numbers say so: what that call read or wrote, less what this one read. Where a
-    component is known to have broken the prefix, all that this prompt can share with the one before.
-    None where their cost or the cached tokens are not known; nothing missed is 0 tokens.
+    component is known to have broken the prefix, and the provider does not tell what it keeps, all
+    that this prompt can share with the one before. None where their cost or the cached tokens are
+    not known; nothing missed is 0 tokens.
     """
     now, then = record.usage, before.usage
     if now.cache_read is None or _why_not(record) or _why_not(before):
         return None
     most = min(now.input or 0, then.input or 0)
     kept = (then.cache_read or 0) + (then.cache_write or 0)
-    tokens = max(0, (most if record.cache_broken_by else min(kept, most)) - now.cache_read)
+    unseen = record.cache_broken_by and then.cache_write is None
+    tokens = max(0, (most if unseen else min(kept, most)) - now.cache_read)
     if not tokens:
         return Missed(0, 0)
     found = price(record)
     if found is None:
         return None
-    rates = found.at(now.input or 0)
-    paid = rates.write if now.cache_write else rates.input
-    return Missed(tokens, tokens * max(0, paid - rates.read))
+    return Missed(tokens, _again(tokens, now, found.at(now.input or 0)))
+
+
+def _again(tokens: int, now: Usage, rates: Rates) -> int:
+    """Return by how much so many tokens, the dearest first, cost more than reading them."""
+    write, long = now.cache_write or 0, now.cache_write_long or 0
+    plain = (now.input or 0) - (now.cache_read or 0) - write
+    paid = ((rates.write_long, long), (rates.write, write - long), (rates.input, plain))
+    cost = 0
+    for rate, amount in sorted(paid, reverse=True):
+        cost += min(tokens, amount) * max(0, rate - rates.read)
+        tokens -= min(tokens, amount)
+    return cost

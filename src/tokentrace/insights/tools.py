@@ -160,8 +160,8 @@ def _add(
             known.turns.add(turn)
         else:
             known.results += tokens
-        if paid is not None and (whole := record.components.get(component, 0)) > 0:
-            share = costs.get(component, 0) * min(tokens, whole) // whole
+        if component in costs and (whole := record.components.get(component, 0)) > 0:
+            share = costs[component] * min(tokens, whole) // whole
             known.cost = (known.cost or 0) + share
 
 

@@ -28,7 +28,7 @@ from tokentrace.providers.openai import OPENAI
 
 __all__ = [
     "PROVIDERS", "UNKNOWN", "Caching", "Found", "Model", "Provider", "by_hand", "find", "holder", "host_of",
-    "limit", "load", "look_up", "plain", "soft_limit", "undated",
+    "hosting", "limit", "load", "look_up", "plain", "soft_limit", "undated",
 ]  # fmt: skip
 
 PROVIDERS: dict[str, Provider] = {
@@ -238,7 +238,7 @@ def _serving(maker: Provider, model: str, provider: str, host: str) -> Provider:
     if provider:
         return _named(provider)
     if host:
-        return _hosting(host)
+        return hosting(host)
     if re.match(r"(?:arn:aws|[a-z-]*\.?anthropic\.claude)", model.lower()):
         return BEDROCK
     prefix = model.partition("/")[0].lower() if "/" in model else ""
@@ -255,6 +255,7 @@ def _named(name: str) -> Provider:
 
 
 @lru_cache(maxsize=512)
-def _hosting(host: str) -> Provider:
+def hosting(host: str) -> Provider:
+    """Return who serves from a host, in lower case; ``UNKNOWN`` where nobody knows."""
     serving = (p for p in PROVIDERS.values() for glob in p.hosts if fnmatchcase(host, glob))
     return next(serving, UNKNOWN)

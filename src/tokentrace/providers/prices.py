@@ -3,10 +3,10 @@
 The library (extra ``cost``) holds the prices of about fifty providers, with their dates, long-context
 steps and service tiers. It is imported at the first look-up, which takes about half a second of CPU
 and 27 MB: `load_in_background` is for whoever must not wait. Its updater, which goes to the network,
-is never started here; prices that the application itself had it fetch are used.
+is never started here; prices that the application itself had it fetch are used from then on.
 
 A price that is not listed, is negative, or is asked for a service tier that the list does not know
-is None. Nothing here guesses.
+on that day is None. Nothing here guesses.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -63,6 +64,11 @@ KINDS = {
     "requests_kcount": "request",
 }
 BY_USE = frozenset({"web_searches_kcount", "storage_searches_kcount"})
+MEDIA = ("audio", "image", "video")
+# Models that speak or draw; where the list has a price for text only, it is not that of the rest.
+MIXED = ("*audio*", "*-image*", "*omni*")
+# Whose customers serve under host names of their own.
+ENDPOINTS = frozenset({"aws.bedrock", "azure.ai.inference", "azure.ai.openai", "gcp.vertex_ai"})
 
 
 class Rates(NamedTuple):
@@ -121,7 +127,8 @@ def price_of(provider: str, model: str, when: int = 0, tier: str = "") -> Price 
     """
     if not provider or not model:
         return None
-    found = _listed(provider, model[:LONGEST])
+    listed = _newest()
+    found = None if listed is None else _listed(listed, provider, model[:LONGEST])
     if found is None or (found.step and when <= 0):
         return None
     return _price(found, tier.lower()[:LONGEST], when - when % found.step if found.step else 0)
@@ -141,11 +148,7 @@ def loaded() -> bool:
 
 def load() -> bool:
     """Load the list now; False where genai-prices is not installed."""
-    library = _library()
-    if library is not None:
-        library.get_snapshot()
-        _ready.add(True)
-    return library is not None
+    return _newest() is not None
 
 
 def load_in_background(work: Callable[[], Any] = load) -> None:
@@ -200,13 +203,35 @@ class _Found:
     step: int
 
 
-@lru_cache(maxsize=1_024)
-def _listed(provider: str, model: str) -> _Found | None:
+@dataclass(frozen=True, slots=True, eq=False)
+class _List:
+    """A list of prices: another one where the application had it fetched anew."""
+
+    held: Any
+
+
+def _newest() -> _List | None:
+    """Return the list as it is now, None without the library; what an older one said is forgotten."""
+    global _current  # noqa: PLW0603 - the one list
     library = _library()
     if library is None:
         return None
+    snapshot, known = library.get_snapshot(), _current
+    if known is not None and known.held is snapshot:
+        return known
+    _listed.cache_clear()
+    _price.cache_clear()
     _ready.add(True)
-    every = library.get_snapshot().providers
+    _current = made = _List(snapshot)
+    return made
+
+
+_current: _List | None = None
+
+
+@lru_cache(maxsize=1_024)
+def _listed(listed: _List, provider: str, model: str) -> _Found | None:
+    every = listed.held.providers
     wanted = LISTED.get(provider, provider)
     owner = next((one for one in every if one.id == wanted), None)
     info = None if owner is None else owner.find_model(model, all_providers=every)
@@ -224,24 +249,25 @@ def _step(info: Any) -> int:
 
 @lru_cache(maxsize=4_096)
 def _price(found: _Found, tier: str, when: int) -> Price | None:
-    wanted = {} if tier in STANDARD else _tiered(found, tier)
-    if wanted is None:
-        return None
     try:
         moment = datetime.fromtimestamp(when / SECOND, UTC)
     except (OverflowError, ValueError, OSError):
+        return None
+    wanted = {} if tier in STANDARD else _tiered(found, tier, moment)
+    if wanted is None:
         return None
     listed = vars(found.info.get_prices(moment, wanted))
     return _read(found, {key: value for key, value in listed.items() if value is not None})
 
 
-def _tiered(found: _Found, tier: str) -> Mapping[str, str] | None:
-    """Return what the list calls a tier of a model, None where it has no price for it."""
+def _tiered(found: _Found, tier: str, moment: datetime) -> Mapping[str, str] | None:
+    """Return what the list calls a tier of a model, None where it has no price for it then."""
     if not any(found.info is one for one in found.provider.models):
         return None  # another provider's model: its tiers are not this one's
     asked = [{key: tier} for key in TIER_KEYS]
-    variants = found.info.price_variants or ()
-    return next((one.when for one in variants if one.when in asked), None)
+    variants = (one for one in found.info.price_variants or () if one.when in asked)
+    began = (one for one in variants if one.constraint is None or one.constraint.active(moment))
+    return next((one.when for one in began), None)
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────
@@ -253,13 +279,16 @@ def _read(found: _Found, listed: Mapping[str, Any]) -> Price | None:
     if "input" not in known or any(rate < 0 for steps in known.values() for rate in steps.values()):
         return None
     apart = listed.keys() - KINDS.keys() - BY_USE
+    if any(key.endswith("_mtok") and not any(kind in key for kind in MEDIA) for key in apart):
+        return None  # of tokens that no usage tells
+    mixed = not apart and any(fnmatchcase(found.info.id.lower(), glob) for glob in MIXED)
     starts = sorted({start for steps in known.values() for start in steps}, reverse=True)
     return Price(
         found.provider.id,
         found.info.id,
         tuple((start, _rates(known, start)) for start in starts),
-        media=any(not key.startswith("output") for key in apart),
-        drawn=any(key.startswith("output") for key in apart),
+        media=mixed or any(not key.startswith("output") for key in apart),
+        drawn=mixed or any(key.startswith("output") for key in apart),
     )
 
 

@@ -25,6 +25,7 @@ from tokentrace.analysis.shapes import (
 from tokentrace.report import safe
 
 GAP = 2  # between columns
+LEAST = 8  # cells of a column of text that is cut
 HEADING = 12
 WATCHED, CLOSE = 0.8, 0.95  # shares of the limit that are coloured
 ARROWS = {"increase": "▲", "decrease": "▼", "stable": "="}
@@ -59,22 +60,36 @@ class Column:
         return max(cell_len(line) for line in lines)
 
 
-def table(columns: Sequence[Column]) -> Table:
-    """Return columns as a table without lines."""
-    table = empty((column.heading, column.left) for column in columns)
-    for row in zip(*(column.cells for column in columns), strict=True):
+def table(columns: Sequence[Column], width: int | None = None) -> Table:
+    """Return columns as a table without lines; within a ``width`` texts are cut, and no number is."""
+    shown = columns if width is None else _fitted(columns, width)
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    for one in shown:
+        table.add_column(
+            one.heading, justify="left" if one.left else "right", no_wrap=True, vertical="bottom"
+        )
+    for row in zip(*(column.cells for column in shown), strict=True):
         table.add_row(*row)
     return table
 
 
-def empty(columns: Iterable[tuple[str, bool]]) -> Table:
-    """Return a table without lines and rows; of each column its heading, and whether it is text."""
-    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
-    for heading, left in columns:
-        table.add_column(
-            heading, justify="left" if left else "right", no_wrap=True, vertical="bottom"
-        )
-    return table
+def _fitted(columns: Sequence[Column], width: int) -> list[Column]:
+    """Return columns of which those of text are cut, the widest first, until a row fits."""
+    excess = sum(column.width + GAP for column in columns) - GAP - width
+    room = {at: column.width for at, column in enumerate(columns) if column.left}
+    while excess > 0 and max(room.values(), default=0) > LEAST:
+        room[max(room, key=lambda at: room[at])] -= 1
+        excess -= 1
+    return [_narrowed(one, room.get(at, one.width)) for at, one in enumerate(columns)]
+
+
+def _narrowed(column: Column, width: int) -> Column:
+    if column.width <= width:
+        return column
+    shown = [cell.copy() for cell in column.cells]
+    for cell in shown:
+        cell.truncate(width, overflow="ellipsis")
+    return Column(cut(column.heading, width), shown, column.left)
 
 
 def numbers(heading: str, values: Iterable[int | None]) -> Column:

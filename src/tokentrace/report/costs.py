@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tokentrace.analysis import Session, Tally, spending
+from tokentrace.analysis import Entry, Session, Tally, spending
 from tokentrace.analysis.spending import Sheet
 from tokentrace.insights.cost import UNIT, Bill, Missed
 from tokentrace.insights.tools import Tool
@@ -20,7 +20,11 @@ from tokentrace.report import cells, safe, words
 UNKNOWN = "unknown"
 LISTED = 20  # sessions, turns, models, tools
 TEXTS = frozenset({"component", "session", "tool", "group"})  # columns
+COLUMNS = ("definition", "carried", "results", "calls", "a 1,000", "turns")
+WIDE = 100  # cells of a terminal in which groups have a column, beside their lines
+AT_LEAST = "≥"
 DRIFT = "unattributed"
+Row = Sequence[str | Text]
 MISSING = f"prices are not installed: pip install 'tokentrace[{EXTRA}]'"
 
 
@@ -43,16 +47,30 @@ def digits(amount: int | None) -> int:
     return decimals if amount else 2
 
 
-def money(amount: int | None, decimals: int | None = None) -> str:
+def money(amount: int | None) -> str:
     """Return an amount in dollars; what is not known is ``unknown``, never 0."""
-    if amount is None:
-        return UNKNOWN
-    places = digits(amount) if decimals is None else decimals
-    least = UNIT // 10**places
-    sign = "-" if amount < 0 else ""
-    if amount and abs(amount) < least:
-        return f"{sign}<${least / UNIT:.{places}f}"
-    return f"{sign}${abs(amount) / UNIT:,.{places}f}"
+    return adding([amount], digits(amount))[0]
+
+
+def adding(amounts: Sequence[int | None], places: int) -> list[str]:
+    """Return amounts in dollars of so many decimals that add up to their sum with as many."""
+    known = [amount for amount in amounts if amount is not None]
+    steps = iter(_rounded(known, UNIT // 10**places))
+    return [UNKNOWN if one is None else _dollars(one, next(steps), places) for one in amounts]
+
+
+def _rounded(amounts: Sequence[int], step: int) -> list[int]:
+    """Return amounts in whole steps; those with the largest remainders are rounded up."""
+    parts = [divmod(amount, step) for amount in amounts]
+    left = (2 * sum(amounts) + step) // (2 * step) - sum(whole for whole, _ in parts)
+    up = set(sorted(range(len(parts)), key=lambda at: -parts[at][1])[:left])
+    return [whole + (at in up) for at, (whole, _) in enumerate(parts)]
+
+
+def _dollars(amount: int, steps: int, places: int) -> str:
+    sign, less = "-" if amount < 0 else "", "<" if amount and not steps else ""
+    whole, rest = divmod(abs(steps) or bool(less), 10**places)
+    return f"{sign}{less}${whole:,}.{rest:0{places}}"
 
 
 def lines(bill: Bill) -> list[tuple[str, int]]:
@@ -66,6 +84,30 @@ def lines(bill: Bill) -> list[tuple[str, int]]:
         "told in sum only": bill.rest,
     }
     return [*named, *((name, amount) for name, amount in others.items() if amount)]
+
+
+def paid(bill: Bill) -> list[tuple[str, str]]:
+    """Return the lines of a bill as they are shown: they add up to its total as that is shown."""
+    found = lines(bill)
+    shown = adding([amount for _, amount in found], digits(bill.total))
+    return [(name, text) for (name, _), text in zip(found, shown, strict=True)]
+
+
+def whole(bill: Bill) -> str:
+    """Return what a bill comes to, and of how many calls it is."""
+    unknown = sum(bill.unknown.values())
+    of = f"{bill.known:,} of " if unknown and bill.known else ""
+    return f"{money(bill.total)} for {of}{cells.many(bill.known + unknown, 'call')}"
+
+
+def each(entries: Sequence[Entry], bill: Bill) -> list[str]:
+    """Return what sessions cost, as it adds up to the bill of all; ``≥`` where some is not known."""
+    shown = adding([one.paid for one in entries], digits(bill.total))
+    return [_least(text, partly=one.partly) for one, text in zip(entries, shown, strict=True)]
+
+
+def _least(shown: str, *, partly: bool) -> str:
+    return f"{AT_LEAST}{shown}" if partly and shown != UNKNOWN else shown
 
 
 def remarks(bill: Bill, missed: Missed | None = None) -> Iterator[str]:
@@ -112,13 +154,13 @@ def overall(tally: Tally, console: Console) -> None:
     """Print what many sessions cost together, those that `tally` was told the costs of."""
     if tally.count < 2:
         return
-    title = f"cost of all {tally.count:,} sessions  {money(tally.bill.total)}"
+    title = f"cost of all {tally.count:,} sessions  {whole(tally.bill)}"
     console.print(Text(title, "bold"), soft_wrap=True)
-    table = _table("session", "calls", "cost")
-    for one in tally.last:
-        name = cells.cut(words.title(one.session), max(12, console.width - 30))
-        table.add_row(name, f"{one.total.calls:,}", _amount(one.paid))
-    console.print(table)
+    rows = [
+        (words.title(one.session), f"{one.total.calls:,}", _amount(one.paid, text))
+        for one, text in zip(tally.last, each(tally.last, tally.bill), strict=True)
+    ]
+    console.print(_table(("session", "calls", "cost"), rows, console))
     if older := tally.count - len(tally.last):
         console.print(Text(f"and {older:,} older sessions", "dim"))
     _said(remarks(tally.bill, tally.missed), console)
@@ -126,44 +168,52 @@ def overall(tally: Tally, console: Console) -> None:
 
 def _bill(session: Session, sheet: Sheet, console: Console) -> None:
     bill = sheet.bill
-    title = f"cost  {money(bill.total)} for {cells.many(bill.known, 'call')}"
-    console.print(Text(title, "bold"))
+    console.print(Text(f"cost  {whole(bill)}", "bold"))
     if not spending.listed(asked=True):
         console.print(Text(MISSING, "yellow"), soft_wrap=True)
     if bill.total is not None:
-        console.print(_lines(session, bill, bill.total))
+        console.print(_lines(session, bill, bill.total, console))
     _said(remarks(bill, sheet.missed), console)
 
 
-def _lines(session: Session, bill: Bill, total: int) -> Table:
-    table = _table("component", "tokens", "cost", "share")
-    places = digits(total)
+def _lines(session: Session, bill: Bill, total: int, console: Console) -> Table:
     tokens: dict[str, int] = defaultdict(int)
     for call in session.calls:
         for name, count in call.components.items():
             tokens[name] += count
-    for name, amount in lines(bill):
+    rows: list[Row] = []
+    for (name, amount), (_, shown) in zip(lines(bill), paid(bill), strict=True):
         share = cells.percent(amount / total) if total > 0 else "-"
         held = f"{tokens[name]:,}" if name in bill.components else ""
-        table.add_row(cells.cut(safe(name), 24), held, money(amount, places), share)
-    table.add_row(Text("total", "bold"), "", Text(money(total, places), "bold"), "")
-    return table
+        rows.append((cells.cut(safe(name), 24), held, shown, share))
+    rows.append((Text("total", "bold"), "", Text(money(total), "bold"), ""))
+    return _table(("component", "tokens", "cost", "share"), rows, console)
 
 
 def _turns(session: Session, sheet: Sheet, console: Console) -> None:
     pairs = list(zip(session.turns, sheet.turns, strict=True))
     if len(pairs) < 2 or sheet.bill.total is None:
         return
-    table = _table("turn", "calls", "input", "output", "cost")
     places = max(digits(bill.total) for _, bill in pairs[-LISTED:])
-    for turn, bill in pairs[-LISTED:]:
-        paid = (bill.input, bill.output + bill.reasoning) if bill.known else (None, None)
-        shown = [_amount(one, places) for one in (*paid, bill.total)]
-        table.add_row(f"{turn.number:,}", f"{len(turn.calls):,}", *shown)
+    rows = [
+        (f"{turn.number:,}", f"{len(turn.calls):,}", *_parts(bill, places))
+        for turn, bill in pairs[-LISTED:]
+    ]
     if len(pairs) > LISTED:
         console.print(Text(f"the last {LISTED} of {len(pairs):,} turns; --json has all", "dim"))
-    console.print(table)
+    console.print(_table(("turn", "calls", "input", "output", "cost"), rows, console))
     console.print()
+
+
+def _parts(bill: Bill, places: int) -> tuple[Text, Text, Text]:
+    """Return what a turn's input, its output and all of it cost."""
+    if bill.total is None:
+        return _amount(None, UNKNOWN), _amount(None, UNKNOWN), _amount(None, UNKNOWN)
+    output = bill.output + bill.reasoning
+    took, gave, _ = adding([bill.input, output, bill.total - bill.input - output], places)
+    (both,) = adding([bill.total], places)
+    shown = _least(both, partly=bool(bill.unknown))
+    return _amount(bill.input, took), _amount(output, gave), _amount(bill.total, shown)
 
 
 def _tools(tools: Sequence[Tool], console: Console, *, costs: bool) -> None:
@@ -171,14 +221,11 @@ def _tools(tools: Sequence[Tool], console: Console, *, costs: bool) -> None:
         return
     console.print(Text("tools: tokens over all prompts", "bold"))
     grouped = groups(tools)
-    table = _table(
-        *("tool", *(("group",) if grouped else ())),
-        *("definition", "carried", "results", "calls", "a 1,000", "turns"),
-        *(("cost",) if costs else ()),
-    )
-    for one in tools[:LISTED]:
-        table.add_row(*_tool(one, grouped=bool(grouped), costs=costs))
-    console.print(table)
+    named = bool(grouped) and console.width >= WIDE
+    names = ("tool", *(("group",) if named else ()), *COLUMNS, *(("cost",) if costs else ()))
+    places = max(digits(one.cost) for one in tools[:LISTED])
+    rows = [_tool(one, grouped=named, places=places if costs else None) for one in tools[:LISTED]]
+    console.print(_table(names, rows, console))
     if len(tools) > LISTED:
         console.print(Text(f"and {len(tools) - LISTED:,} more", "dim"))
     for name, members in grouped.items():
@@ -186,14 +233,14 @@ def _tools(tools: Sequence[Tool], console: Console, *, costs: bool) -> None:
     console.print()
 
 
-def _tool(one: Tool, *, grouped: bool, costs: bool) -> list[str | Text]:
+def _tool(one: Tool, *, grouped: bool, places: int | None) -> Row:
     row: list[str | Text] = [cells.cut(safe(one.name), 32)]
     row += [cells.cut(safe(one.group), 20)] if grouped else []
     row += [f"{one.definition:,}", f"{one.carried:,}", f"{one.results:,}"]
     row += ["-" if one.calls is None else f"{one.calls:,}"]
     rate = one.calls_per_thousand
     row += ["-" if rate is None else f"{rate:.2f}", f"{one.turns:,}"]
-    return [*row, _amount(one.cost)] if costs else row
+    return row if places is None else [*row, _amount(one.cost, *adding([one.cost], places))]
 
 
 def _group(members: Sequence[Tool]) -> str:
@@ -207,8 +254,8 @@ def _group(members: Sequence[Tool]) -> str:
     return ", ".join([*said, *([] if None in told else [cells.many(calls, "call")])])
 
 
-def _amount(amount: int | None, places: int | None = None) -> Text:
-    return Text(money(amount, places), "" if amount else "dim")
+def _amount(amount: int | None, shown: str) -> Text:
+    return Text(shown, "" if amount else "dim")
 
 
 def _said(told: Iterator[str], console: Console) -> None:
@@ -217,5 +264,11 @@ def _said(told: Iterator[str], console: Console) -> None:
     console.print()
 
 
-def _table(*names: str) -> Table:
-    return cells.empty((name, name in TEXTS) for name in names)
+def _table(names: Sequence[str], rows: Sequence[Row], console: Console) -> Table:
+    columns = [
+        cells.Column(
+            name, [one if isinstance(one, Text) else Text(one) for one in column], name in TEXTS
+        )
+        for name, *column in zip(names, *rows, strict=True)
+    ]
+    return cells.table(columns, console.width)

@@ -8,7 +8,7 @@ from tokentrace.analysis import Entry, Finding, Report, Tally, spending
 from tokentrace.analysis.comparing import Comparison
 from tokentrace.report import cells, drift, overview, safe, words
 from tokentrace.report.comparing import alone, groups, row, verdict
-from tokentrace.report.costs import MISSING, lines, money, remarks
+from tokentrace.report.costs import MISSING, each, paid, remarks, whole
 
 MARKS = {"healthy": "🟢", "degraded": "🟡", "failing": "🔴", "critical": "⛔"}
 ESCAPED = str.maketrans({one: f"\\{one}" for one in "\\|`*_<>[]@#~"})
@@ -34,17 +34,19 @@ def told(tally: Tally, skipped: int, *, costs: bool = False) -> str:
 
 def _costs(tally: Tally) -> Iterator[str]:
     """Yield what each session cost, and of what all cost, line by line."""
-    whole = tally.bill
-    yield f"\n**cost {_name(money(whole.total))}**\n"
-    named = [(_name(name), _name(money(amount))) for name, amount in lines(whole)]
-    if whole.total is not None:
+    bill = tally.bill
+    yield f"\n**cost {_name(whole(bill))}**\n"
+    named = [(_name(name), _name(amount)) for name, amount in paid(bill)]
+    if bill.total is not None:
         yield from _table(("component", "cost"), named)
     if tally.count > 1:
         yield ""
-        rows = [(_name(words.title(one.session)), _name(money(one.paid))) for one in tally.last]
+        shown = each(tally.last, bill)
+        titles = [words.title(one.session) for one in tally.last]
+        rows = [(_name(title), _name(text)) for title, text in zip(titles, shown, strict=True)]
         yield from _table(("session", "cost"), rows)
     missing = () if spending.listed(asked=True) else (MISSING,)
-    yield from (f"\n{_name(one)}" for one in (*remarks(whole, tally.missed), *missing))
+    yield from (f"\n{_name(one)}" for one in (*remarks(bill, tally.missed), *missing))
 
 
 def _report(tally: Tally, skipped: int) -> Iterator[str]:

@@ -52,7 +52,7 @@ def _templates() -> Environment:
         "title": words.title, "kind": words.kind, "what": words.numbers, "why": words.why, "counted": text.counted,
         "many": cells.many, "output": cells.output, "arrows": cells.ARROWS, "marks": MARKS,
         "models": models, "figure": verdicts.figure, "worth": verdicts.worth, "codes": CODES,
-        "money": costs.money, "paid": costs.lines, "remarks": costs.remarks, "alone": comparing.alone, "groups": comparing.groups,
+        "money": costs.money, "whole": costs.whole, "paid": costs.paid, "remarks": costs.remarks, "alone": comparing.alone, "groups": comparing.groups,
     }  # fmt: skip
     return made
 
