@@ -213,6 +213,14 @@ def test_a_limit_that_is_far_or_unknown_is_not_found(made, totals):
     assert found(made.talk(totals, limit=None), "forecast.near") == []
 
 
+def test_turns_of_another_model_are_no_growth(made):
+    """Three turns after a switch are too few, whatever came before it."""
+    growing = made.talk([1_000 * n for n in range(1, 8)])
+    switched = {f"t{n}": made.turn(n, 1_000 * n, model="other") for n in (5, 6, 7)}
+    assert found(growing, "forecast.near")
+    assert found(made.joined(growing, **switched), "forecast.near") == []
+
+
 def test_ten_thousand_turns_are_judged(made):
     """A very long session gets its findings, each a sentence."""
     session = made.talk(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tokentrace.insights import tools
@@ -99,6 +101,19 @@ def test_calls_of_the_last_answer_are_pending(reason, waits):
     newest = CallRecord(start=2, usage=Usage(finish_reasons=(reason,)))
     assert tools.pending([newest, CallRecord(start=1)]) is waits
     assert tools.pending([]) is False
+
+
+def test_calls_of_every_lines_last_answer_are_pending():
+    """Of two conversations side by side, the one that is not the newest may wait for its tools."""
+    asks, says = Usage(finish_reasons=("tool_calls",)), Usage(finish_reasons=("stop",))
+    calls = [
+        CallRecord(start=1, lineage="one", usage=asks),
+        CallRecord(start=2, lineage="two", usage=says),
+    ]
+    assert tools.pending(calls) is True
+    back = CallRecord(start=3, lineage="one", usage=says, called=("look",))
+    assert tools.pending([*calls, back]) is False
+    assert tools.pending([*calls, replace(back, called=())]) is True  # the call was let go
 
 
 @pytest.mark.parametrize("name", ["", "mcp__\n__x", "a" * 10_000, "::", "__"])
