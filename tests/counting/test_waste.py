@@ -119,6 +119,20 @@ def test_indented_json_wastes_what_compact_json_saves():
     assert told(seen(user("list"), *called("pods", json.dumps(data)))) == {}
 
 
+def test_white_space_of_json_is_the_sections_that_holds_most_of_it():
+    """Not that of a bracket which stands behind it, nor of the tag around a longer list."""
+    pretty = json.dumps({"pods": [{"name": n} for n in range(40)]}, indent=2)
+    ((name, saved),) = told(seen(user(f"<config>\n{pretty}\n</config>\nsee [1]"))).items()
+    assert name == ("json", "section.pods")
+    assert saved == pytest.approx(
+        tokens(pretty) - tokens(json.dumps(json.loads(pretty), separators=(",", ":"))), abs=2
+    )
+    items = json.dumps(list(range(60)), indent=2)
+    assert list(told(seen(user(f"<config>\n{items}\n</config>\nsee [1]")))) == [
+        ("json", "section.config")
+    ]
+
+
 def test_base64_in_text_is_counted():
     """The tokens that begin in it, as the component's that it lies in; of two runs those of both."""
     payload, other = (base64.b64encode(RANDOM.randbytes(900)).decode() for _ in range(2))

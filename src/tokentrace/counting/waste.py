@@ -46,6 +46,7 @@ LOOKED_AT = frozenset({"text", "result"})
 
 Key = tuple[object, ...]
 Found = dict[tuple[str, str], int]
+Laid = tuple[Sequence[Claim], str]  # who owns what of a text, and who owns the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +219,8 @@ def _looked(text: str, component: str, scope: Scope) -> Finds:
     give_way()
     claims = scope.lens.claims(text, component)
     found: Found = {}
-    for kind, at, tokens in (*_spaced(text, scope), *_encoded(text, scope)):
-        name = (kind, _owner(claims, at, component))
+    laid = claims, component
+    for name, tokens in (*_spaced(text, laid, scope), *_encoded(text, laid, scope)):
         found[name] = found.get(name, 0) + tokens
     contents = tuple(
         (claim.name, hashed(text, claim.start, claim.end))
@@ -231,22 +232,35 @@ def _looked(text: str, component: str, scope: Scope) -> Finds:
     return Finds(tuple(found.items()), cut, contents)
 
 
-def _spaced(text: str, scope: Scope) -> Iterator[tuple[str, int, int]]:
+def _spaced(text: str, laid: Laid, scope: Scope) -> Iterator[tuple[tuple[str, str], int]]:
     """Yield what compact JSON would save: both texts are counted."""
-    compact = blocks.compacted(text)
-    if compact is not None:
-        saved = _tokens(text, scope) - _tokens(compact, scope)
-        if saved >= SMALL:
-            yield JSON, max(text.find("{"), text.find("["), 0), saved
+    found = blocks.pretty(text)
+    if not found:
+        return
+    saved = _tokens(text, scope) - _tokens(blocks.replaced(text, found), scope)
+    if saved >= SMALL:
+        yield (JSON, _owner_of_most(text, laid, found)), saved
 
 
-def _encoded(text: str, scope: Scope) -> Iterator[tuple[str, int, int]]:
+def _owner_of_most(text: str, laid: Laid, found: Sequence[blocks.Pretty]) -> str:
+    """Return the component that owns most lines of stretches."""
+    claims, component = laid
+    lines = Counter({component: sum(text.count("\n", start, end) for start, end, _ in found)})
+    for claim in claims:
+        for start, end, _ in found:
+            own = text.count("\n", max(start, claim.start), min(end, claim.end))
+            lines[claim.name] += own
+            lines[component] -= own
+    return lines.most_common(1)[0][0]
+
+
+def _encoded(text: str, laid: Laid, scope: Scope) -> Iterator[tuple[tuple[str, str], int]]:
     """Yield what base64 takes; a run of megabytes is neither copied nor counted again for it."""
     found = blocks.encoded(text)
     borders = sorted({border for span in found for border in span} - {0, len(text)})
     shares = scope.ruler.shares(text, borders)[0] if found else []
     for start, _ in found:
-        yield BASE64, start, shares[bisect_right(borders, start)]
+        yield (BASE64, _owner(laid, start)), shares[bisect_right(borders, start)]
 
 
 def _tokens(text: str, scope: Scope) -> int:
@@ -254,8 +268,9 @@ def _tokens(text: str, scope: Scope) -> int:
     return tokens
 
 
-def _owner(claims: Sequence[Claim], at: int, component: str) -> str:
+def _owner(laid: Laid, at: int) -> str:
     """Return the component that owns the character at a position."""
+    claims, component = laid
     place = bisect_right(claims, at, key=lambda claim: claim.start) - 1
     if place >= 0 and at < claims[place].end:
         return claims[place].name
@@ -292,10 +307,9 @@ def _repeated(
     part: Part, component: str, again: Sequence[blocks.Block], scope: Scope
 ) -> Iterator[tuple[tuple[str, str], int]]:
     """Yield the tokens of blocks that stand in the prompt once more."""
-    claims = scope.lens.claims(part.text, component)
+    laid = scope.lens.claims(part.text, component), component
     for start, end in blocks.joined(again):
-        owner = _owner(claims, start, component)
-        yield (DUPLICATE, owner), _tokens(part.text[start:end], scope)
+        yield (DUPLICATE, _owner(laid, start)), _tokens(part.text[start:end], scope)
 
 
 # ── the whole prompt ─────────────────────────────────────────────────────────────────────────────
