@@ -10,7 +10,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from tokentrace.counting import blocks
@@ -42,7 +43,10 @@ SIMPLE = frozenset({"openai.embeddings", "openai.completions"})
 COMPONENTS = {"system": "system", "developer": "system", "user": "user"}
 RESULTS = "tool_results"
 ROLES = CLOSED | {"system", "user", "server_context"}
-LOOKED_AT = frozenset({"text", "result"})
+LOOKED_AT = frozenset({"text", "call", "result"})
+APART = frozenset(
+    {"framing", "media", "reasoning", "server_context", "tools"}
+)  # no text of a message
 
 Key = tuple[object, ...]
 Found = dict[tuple[str, str], int]
@@ -173,7 +177,9 @@ def _add(sums: Sums, message: Message, scope: Scope, key: Key) -> None:
         finds = _finds(message, part, own, scope, key)
         again = _again(sums, finds)
         held = (*finds.found, *(_repeated(part, own, again, scope) if again else ()))
-        for kind, tokens in held:
+        factor = _factor(message, scope) if held else 1.0
+        for kind, measured in held:
+            tokens = round(factor * measured)
             sums.found[kind] = sums.found.get(kind, 0) + tokens
             if asks:
                 sums.newest[kind] = sums.newest.get(kind, 0) + tokens
@@ -183,6 +189,17 @@ def _add(sums: Sums, message: Message, scope: Scope, key: Key) -> None:
     _carry(sums, message)
 
 
+def _factor(message: Message, scope: Scope) -> float:
+    """Return by what a message's text was multiplied where the ruler's vocabulary is not its own."""
+    kept: tuple[Key, Tally] | None = message.memo.get("tally")
+    texts = (part.text for part in message.parts if part.kind in LOOKED_AT)
+    measured = sum(_tokens(text, scope) for text in texts if text) if kept is not None else 0
+    if kept is None or not measured:
+        return 1.0
+    held = kept[1].components.items()
+    return sum(tokens for name, tokens in held if name not in APART) / measured
+
+
 def _carry(sums: Sums, message: Message) -> None:
     """Add the tokens of a message's results, as they were counted with it."""
     kept: tuple[Key, Tally] | None = message.memo.get("tally")
@@ -190,6 +207,12 @@ def _carry(sums: Sums, message: Message) -> None:
     if tokens:
         sums.results += tokens
         sums.first = sums.turns if sums.first is None else sums.first
+
+
+@lru_cache(maxsize=256)  # the same for a call that is made again, as it always was
+def stretched(waste: tuple[Waste, ...], before: int, after: int) -> tuple[Waste, ...]:
+    """Return what was found in a prompt of ``before`` tokens, that turned out to have ``after``."""
+    return tuple(replace(one, tokens=round(one.tokens * after / max(1, before))) for one in waste)
 
 
 # ── one text ─────────────────────────────────────────────────────────────────────────────────────
