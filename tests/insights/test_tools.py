@@ -94,7 +94,14 @@ def test_cost_is_a_share_of_the_components_cost():
 
 
 @pytest.mark.parametrize(
-    ("reason", "waits"), [("tool_calls", True), ("tool_use", True), ("stop", False)]
+    ("reason", "waits"),
+    [
+        ("tool_calls", True),
+        ("tool_use", True),
+        ("TOOL_CALL", True),
+        ("requires_action", True),
+        ("stop", False),
+    ],
 )
 def test_calls_of_the_last_answer_are_pending(reason, waits):
     """An answer that asks for tools, with no prompt after it, leaves calls that nobody saw."""

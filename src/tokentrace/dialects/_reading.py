@@ -17,6 +17,7 @@ NODES = 10_000
 LONGEST = 20_000
 JPEG_SEGMENTS = 2_000
 HEAD = 2**18  # bytes of an image that are looked at for its size
+TOOL_CALLS = "tool_calls"  # a reason of the end, where a provider's own reasons do not say so
 URL_SAFE = b"-_"  # in place of + and /, which are read as well: Google's SDK writes them
 DATA_URL = re.compile(r"data:([^;,]*)[^,]*?(;base64)?,", re.ASCII)
 

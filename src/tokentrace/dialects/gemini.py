@@ -17,6 +17,7 @@ from typing import Any
 
 from tokentrace.dialects._lengths import clip
 from tokentrace.dialects._reading import (
+    TOOL_CALLS,
     URL_SAFE,
     Payload,
     Walk,
@@ -348,12 +349,13 @@ def fold(usage: Usage, chunk: Any) -> Usage:
         (one for name in ("usageMetadata", "usage") if (one := either(chunk, name)) is not None),
         None,
     )
-    reasons = tuple(_reasons(chunk))
+    before = usage.finish_reasons
+    reasons = before if TOOL_CALLS in before else tuple(_reasons(chunk)) or before
     return replace(
         _numbers(usage, chunk if found is None else found),
         response_id=text_of(either(chunk, "responseId")) or usage.response_id,
         response_model=text_of(either(chunk, "modelVersion")) or usage.response_model,
-        finish_reasons=reasons or usage.finish_reasons,
+        finish_reasons=reasons,
         tier=text_of(either(found, "serviceTier")).lower() or usage.tier,
     )
 
@@ -380,7 +382,10 @@ def _opened(response: Any) -> Any:
 def _reasons(chunk: Any) -> Iterator[str]:
     for candidate in items(get(chunk, "candidates")):
         reason = text_of(either(candidate, "finishReason"))
-        if reason:
+        parts = items(get(get(candidate, "content"), "parts"))
+        if any(either(part, "functionCall") is not None for part in parts):
+            yield TOOL_CALLS
+        elif reason:
             yield reason[:]  # of an enumeration's member, its plain text
 
 

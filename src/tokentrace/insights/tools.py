@@ -14,7 +14,7 @@ TOOLS = "tools"
 RESULTS = "tool_results"
 CARRIED = frozenset({TOOLS, RESULTS})
 UNNAMED = frozenset({"other", "response_format"})
-CALLING = frozenset({"tool_calls", "tool_use", "function_call"})
+CALLING = frozenset({"tool_calls", "tool_call", "tool_use", "function_call", "requires_action"})
 MCP = re.compile(r"mcp__(.+?)(?:__.*)?\Z", re.DOTALL)
 BORDER = re.compile(r"__|[./:]")
 
