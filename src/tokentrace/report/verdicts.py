@@ -177,9 +177,8 @@ def _budgets(session: Session) -> dict[str, int]:
 
 
 def _sizes(session: Session) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for name in ("component", "first", "least", "mean", "peak", "in turn", "last"):
-        table.add_column(name, justify="left" if name == "component" else "right", no_wrap=True)
+    names = ("component", "first", "least", "mean", "peak", "in turn", "last")
+    table = cells.empty((name, name == "component") for name in names)
     found = sizes(session)
     for size in found[:SIZES]:
         numbers = (size.first, size.least, size.mean, size.peak, size.peak_turn, size.last)
