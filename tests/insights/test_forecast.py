@@ -111,6 +111,18 @@ def test_growth_by_component_names_what_grows():
     assert coming.growth == (("history", 500.0),)
 
 
+def test_growth_by_component_is_as_robust_as_that_of_the_whole():
+    """A long result in the third turn grows nothing afterwards; steps every other turn do."""
+    turns = [
+        {"history": 100 * n, "tool_results": 5_000 if n > 2 else 0, "user": 60 * (n // 2)}
+        for n in range(12)
+    ]
+    coming = ahead([sum(held.values()) for held in turns], 20_000, turns)
+    assert coming is not None
+    assert dict(coming.growth) == pytest.approx({"history": 100, "user": 30}, abs=10)
+    assert sum(pace for _, pace in coming.growth) == pytest.approx(coming.pace, rel=0.2)
+
+
 def test_of_very_many_turns_the_last_ones_count():
     """Ten thousand turns cost what sixteen do."""
     assert len(segment(range(10_000))) == WINDOW
