@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import sqrt
-from operator import lt, sub
+from operator import lt, mul, sub
 
 from tokentrace.outlook import Forecast
 
@@ -65,16 +65,19 @@ def segment(totals: Sequence[int]) -> Sequence[int]:
 def growth(components: Sequence[Mapping[str, int]]) -> tuple[tuple[str, float], ...]:
     """Return tokens more a turn by component, as robust as the growth of all of them is.
 
-    The median of what each grew by within a quarter of the turns: one paste or long result is a
-    step in a third of these.
+    The median of what each grew by, a quarter of the turns at a time: one paste or long result is
+    a step in one of them.
     """
     if len(components) < 2:
         return ()
     lag = max(1, len(components) // 4)
-    pairs = [*zip(components, components[lag:], strict=False)]
+    seen = components[::-lag]  # the newest first
     grown = []
-    for name in components[-1]:
-        steps = sorted([after.get(name, 0) - before.get(name, 0) for before, after in pairs])
+    for name, now in seen[0].items():
+        if now <= seen[-1].get(name, 0):
+            continue  # most are as they were
+        held = [one.get(name, 0) for one in seen]
+        steps = sorted(map(sub, held, held[1:]))
         step = steps[(len(steps) - 1) // 2] + steps[len(steps) // 2]
         if step > 0:
             grown.append((name, step / 2 / lag))
@@ -99,9 +102,10 @@ def _pace(totals: tuple[int, ...]) -> tuple[float, float]:
         ]
     )
     pace = (slopes[(len(slopes) - 1) // 2] + slopes[len(slopes) // 2]) / 2
-    steps = len(totals) - 1
-    away = sum([(step - pace) ** 2 for step in map(sub, totals[1:], totals)])
-    return pace, STUDENT[steps - 2] ** 2 * away / (steps - 1)
+    steps = [*map(sub, totals[1:], totals)]
+    count = len(steps)
+    away = sum(map(mul, steps, steps)) - pace * (2 * sum(steps) - count * pace)
+    return pace, STUDENT[count - 2] ** 2 * max(0.0, away) / (count - 1)
 
 
 def _interval(room: int, pace: float, doubt: float, steps: int) -> tuple[float, float | None]:
