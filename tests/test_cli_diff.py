@@ -52,6 +52,14 @@ def complaint(result):
     return line
 
 
+def test_a_missing_file_is_one_line_with_what_to_do():
+    """The mend names no option that this command does not have."""
+    line = complaint(diff("before.json", "nowhere.json"))
+    assert "nowhere.json: no such file" in line
+    assert "tokentrace count --text" in line
+    assert "--text" not in diff("--help").stdout
+
+
 def test_two_bodies():
     """Components, total and messages, with what became of each; no text of them."""
     found = diff("before.json", "after.json")

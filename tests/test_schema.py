@@ -297,7 +297,8 @@ ODD = st.one_of(
     st.lists(st.integers()),
     st.binary(),
 )
-KEYS = st.sampled_from([*schema.dump(CallRecord(tokens=1, method="x", components={"a": 1}, limit=3)), schema.DETAILS,
+READ = [key for table in (schema.CALL, schema.USAGE, schema.CONTEXT) for _, key, _ in table]
+KEYS = st.sampled_from([*schema.dump(CallRecord(tokens=1, method="x", components={"a": 1}, limit=3)), *READ, schema.DETAILS,
                         schema.COMPONENT, "tokentrace.component..tokens", "tokentrace.component.a.cost_usd",
                         schema.INCLUDED, schema.FINISH_REASONS, "gen_ai.request.stream"])  # fmt: skip
 

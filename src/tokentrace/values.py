@@ -165,6 +165,11 @@ def spelled(name: str) -> str:
     return known
 
 
+def component(value: Any) -> str | None:
+    """Return the name of a component as it is spelled; None for what is none."""
+    return spelled(value) if isinstance(value, str) else None
+
+
 def dump_details(details: Sequence[Detail]) -> str:
     """Return ``[["tools","kubectl",123],…,"+4"]``: the largest first, ``+4`` when four were cut."""
     room = MOST_DETAIL_BYTES - 16

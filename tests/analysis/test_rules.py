@@ -480,6 +480,27 @@ def test_records_can_say_that_figures_disagree():
     assert "figures.disagree" in codes(session)
 
 
+# ── near misses ──────────────────────────────────────────────────────────────────────────────────
+
+SMALLER = [800, 800, 800, 400, 790, 800]  # half of it stays, and one turn alone is less
+NEAR_MISSES = {
+    "limit.refused": lambda made: made.talk([4_000, 9_900], decision="compress"),
+    "utilization.high": lambda made: made.talk([7_999, 7_999, 7_000]),
+    "essential.shrunk": lambda made: made.mixed(*[{"system": size, "history": 900} for size in SMALLER]),
+    "essential.gone": lambda made: made.mixed(*[{"system": size, "history": 900} for size in SMALLER]),
+    "turn.failed": lambda made: made.talk([5_000] * 3, decision="refuse", error_type="x.Refused"),
+    "figures.disagree": lambda made: made.talk([500, 600], events={2: [made.event("warning", "total", 600)]}),
+    "phase.exceeded": lambda made: made.talk([4_000, 5_000, 9_000]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", NEAR_MISSES)
+def test_what_is_only_near_is_not_told(made, code):
+    """A prompt made smaller, one token below, half a component, a refusal, a warning, all that is expected."""
+    phases = [Phase("all", 1, 2, max_utilization=0.5, max_total=5_000)]
+    assert code not in codes(NEAR_MISSES[code](made), phases=phases)
+
+
 # ── verdicts ─────────────────────────────────────────────────────────────────────────────────────
 
 

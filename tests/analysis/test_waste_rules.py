@@ -88,12 +88,27 @@ def test_money_is_what_the_tokens_cost(made):
     assert found(talk(made, waste), "waste.json")[0].cost_usd is None
 
 
+def test_tokens_of_a_component_and_of_what_lies_in_it_cost_as_any_other(made):
+    """The white space of a list whose items are sections of their own."""
+    parts = {"section.pods": 100, "section.pod": 3_900}
+    session = made.mixed(
+        *[parts] * 8,
+        waste=(Waste("json", "section.pods", 1_000),),
+        costs={"section.pods": 0.1, "section.pod": 3.9},
+    )
+    (one,) = found(session, "waste.json")
+    assert one.cost_usd == pytest.approx(1.0)
+
+
 def test_absurd_numbers_invent_nothing(made):
     """Negative tokens, more than the component holds, and usage without sense."""
     odd = {"usage": Usage(input=-5, output=-1, cache_read=10**12), "provider": "openai", "model": "gpt-4.1"}  # fmt: skip
-    (one,) = found(talk(made, Waste("json", "history", 10**9), **odd), "waste.json")
+    (one,) = found(talk(made, Waste("json", "history", 900), **odd), "waste.json")
     assert one.cost_usd is None
-    assert found(talk(made, Waste("json", "history", -500)), "waste.json") == []
+    for tokens in (10**9, 2**63, 0, -500):
+        assert found(talk(made, Waste("json", "history", tokens)), "waste.json") == []
+    (one,) = found(talk(made, Waste("json", "history", 900), costs={"history": -3.0}), "waste.json")
+    assert one.cost_usd is None
     assert found(talk(made, Waste("json", "elsewhere", 500)), "waste.json")[0].cost_usd is None
 
 
@@ -142,6 +157,13 @@ def test_a_tool_that_nobody_called_is_found():
 def test_tools_that_may_have_been_called_are_not_found(changes):
     """All were called, nobody knows, too early, refused, a call is under way, and no details."""
     assert found(tooled(**changes), "tools.uncalled") == []
+
+
+def test_absurd_definitions_are_no_more_than_the_component():
+    """What the details say is a part of it."""
+    odd = (*TOOLS[:1], Detail("tools", "deploy", 2**63), Detail("tool_results", "read", 450))
+    (one,) = found(tooled(details=odd), "tools.uncalled")
+    assert one.tokens == 550
 
 
 # ── drift ────────────────────────────────────────────────────────────────────────────────────────
@@ -211,6 +233,14 @@ def test_a_limit_that_is_far_or_unknown_is_not_found(made, totals):
     """One call, few turns, a compaction just now, a level, slow growth, and no limit."""
     assert found(made.talk(totals), "forecast.near") == []
     assert found(made.talk(totals, limit=None), "forecast.near") == []
+
+
+def test_turns_of_another_model_are_no_growth(made):
+    """Three turns after a switch are too few, whatever came before it."""
+    growing = made.talk([1_000 * n for n in range(1, 8)])
+    switched = {f"t{n}": made.turn(n, 1_000 * n, model="other") for n in (5, 6, 7)}
+    assert found(growing, "forecast.near")
+    assert found(made.joined(growing, **switched), "forecast.near") == []
 
 
 def test_ten_thousand_turns_are_judged(made):

@@ -107,6 +107,14 @@ def test_indented_json_is_written_compactly():
     )
 
 
+def test_only_white_space_of_json_goes():
+    """Keys that come twice, numbers and escapes stay as they were written."""
+    raw = '{\n  "k": 1.50,\n  "k": "\\u00e9 é \\/",\n  "n": 1e400\n}'
+    assert blocks.compacted(raw) == '{"k":1.50,"k":"\\u00e9 é \\/","n":1e400}'
+    for odd in ('{\n  "a": NaN\n}', '{\n  "a": "\ud800"\n}'):
+        assert blocks.compacted(odd) is None
+
+
 def test_what_is_no_indented_json_stays():
     """Compact JSON, code and broken JSON are left alone."""
     for text in ('{"a": 1}', "f(x) {\n  return\n}", '{\n "a": 1', "prose", "[\n" * 2_000):
@@ -131,6 +139,52 @@ def test_base64_is_found_and_other_runs_are_not():
     assert len(blocks.encoded(f"cert\n{lines}\n")) == 1
     for other in (RANDOM.randbytes(300).hex(), "=" * 900, "a/b" * 200, DOCUMENT, "x" * 999):
         assert blocks.encoded(other) == []
+    for rows in (lines, lines.replace("\n", "\\n")):
+        behind = blocks.encoded(f"{'-' * 300}\n\\n{rows}\\n {payload}")
+        assert [end - start for start, end in behind] == [len(rows), len(payload)]
+
+
+NAMES = [
+    "Reads",
+    "the",
+    "Kubernetes",
+    "manifest",
+    "of",
+    "a",
+    "Service",
+    "and",
+    "tells",
+    "Ports2",
+    "and",
+    "Selectors",
+    "from",
+    "it",
+]
+
+
+@pytest.mark.parametrize("run", [
+    "/".join(NAMES * 5),  # a path
+    "_".join(NAMES * 5),
+    "".join(name.title() for name in NAMES * 6),  # a name of a class
+    "_ZNSt8_Rb_treeINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEESt4pairIKS5_N4core3fmt" * 4,
+])  # fmt: skip
+def test_long_names_are_no_base64(run):
+    """Paths, identifiers and mangled names have letters of both cases and digits, too."""
+    assert len(run) >= blocks.SHORTEST_RUN
+    assert blocks.encoded(f"at {run} in line 3") == []
+
+
+@pytest.mark.parametrize("plain", [
+    RANDOM.randbytes(900),
+    DOCUMENT.encode()[:900],
+    json.dumps([{"id": n, "name": "pod"} for n in range(60)]).encode(),
+    b"".join(n.to_bytes(2, "little") for n in range(0, 30_000, 71)),
+])  # fmt: skip
+def test_whatever_is_encoded_is_base64(plain):
+    """Bytes, a text, JSON, samples of sound: in either alphabet."""
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        run = encode(plain).decode()
+        assert blocks.encoded(f"see {run} there") == [(4, 4 + len(run))]
 
 
 @given(

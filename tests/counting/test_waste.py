@@ -15,6 +15,7 @@ from tokentrace.counting.counter import measure
 from tokentrace.counting.store import STORE
 from tokentrace.counting.tags import Tag
 from tokentrace.counting.text import ruler
+from tokentrace.outlook import Waste
 
 RANDOM = Random(3)
 WORDS = [
@@ -97,6 +98,54 @@ def test_a_copy_inside_json_is_a_duplicate_too():
     assert found["duplicate", "tool_results"] > 0.6 * tokens(wrapped)
 
 
+def test_a_file_that_was_written_and_read_again_is_a_duplicate():
+    """What a call's arguments hold was in the prompt, too: a copy there, and one in the result."""
+    text = prose()
+    wrote = called("write", "done")
+    wrote[0]["tool_calls"][0]["function"]["arguments"] = json.dumps({"path": "/a", "content": text})
+    again = told(seen(user("go"), *wrote, *called("read", text, 2)))
+    assert set(again) == {("duplicate", "tool_results")}
+    assert again["duplicate", "tool_results"] == pytest.approx(tokens(text), rel=0.15)
+    assert set(told(seen(user(text), *wrote))) == {("duplicate", "history")}
+    assert told(seen(user("go"), *wrote, *called("read", prose(), 2))) == {}
+
+
+def test_waste_is_told_in_the_tokens_of_its_component():
+    """A model's own tokenizer has more tokens than the vocabulary in which the text is measured."""
+    text, other = prose(), prose()
+    pretty = json.dumps([{"name": n, "tier": "x"} for n in range(60)], indent=2)
+    use = [{"type": "tool_use", "id": str(n), "name": "read", "input": {}} for n in (1, 2)]
+    result = [
+        {"type": "tool_result", "tool_use_id": "1", "content": f"{text}\n\n{other}"},
+        {"type": "tool_result", "tool_use_id": "2", "content": pretty},
+    ]
+    talk = [
+        user(f"{text}\n\n{other}"),
+        {"role": "assistant", "content": use},
+        {"role": "user", "content": result},
+    ]
+    body = {"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": talk}
+    prompt, count = measure(body, api="anthropic.messages", wasteful=True)
+    found = told(prompt.memo["waste"])
+    own = count.components["tool_results"] / (tokens(f"{text}\n\n{other}") + tokens(pretty))
+    assert own > 1.05
+    saved = tokens(pretty) - tokens(json.dumps(json.loads(pretty), separators=(",", ":")))
+    assert found["json", "tool_results"] == pytest.approx(own * saved, rel=0.01)
+    assert found["duplicate", "tool_results"] == pytest.approx(
+        own * tokens(f"{text}\n\n{other}"), rel=0.02
+    )
+
+
+def test_waste_of_a_prompt_that_was_larger_grows_with_it():
+    """What was reported for the conversation stretches components, and what is wasted in them."""
+    found = (Waste("duplicate", "history", 100), Waste("carried", "tool_results", 50, 6))
+    assert waste.stretched(found, 1_000, 1_200) == (
+        Waste("duplicate", "history", 120),
+        Waste("carried", "tool_results", 60, 6),
+    )
+    assert waste.stretched(found, 0, 0)[0].tokens == 0
+
+
 def test_copies_in_older_questions_are_history():
     """Only the newest user text is the user's."""
     text = prose()
@@ -117,6 +166,20 @@ def test_indented_json_wastes_what_compact_json_saves():
     saved = tokens(pretty) - tokens(json.dumps(data, separators=(",", ":")))
     assert told(seen(user("list"), *called("pods", pretty))) == {("json", "tool_results"): saved}
     assert told(seen(user("list"), *called("pods", json.dumps(data)))) == {}
+
+
+def test_white_space_of_json_is_the_sections_that_holds_most_of_it():
+    """Not that of a bracket which stands behind it, nor of the tag around a longer list."""
+    pretty = json.dumps({"pods": [{"name": n} for n in range(40)]}, indent=2)
+    ((name, saved),) = told(seen(user(f"<config>\n{pretty}\n</config>\nsee [1]"))).items()
+    assert name == ("json", "section.pods")
+    assert saved == pytest.approx(
+        tokens(pretty) - tokens(json.dumps(json.loads(pretty), separators=(",", ":"))), abs=2
+    )
+    items = json.dumps(list(range(60)), indent=2)
+    assert list(told(seen(user(f"<config>\n{items}\n</config>\nsee [1]")))) == [
+        ("json", "section.config")
+    ]
 
 
 def test_base64_in_text_is_counted():

@@ -128,3 +128,14 @@ def test_an_odd_answer_is_no_error(api, odd):
     dialect = dialects.find(api)
     assert dialect.usage(odd) == dialect.fold(Usage(), odd) == Usage()
     assert dialect.final(odd) is None
+
+
+def test_an_answer_that_asks_for_tools_says_so():
+    """Gemini's own reason is STOP either way; in a stream the call may come before it."""
+    asks = {"content": {"parts": [{"text": "so"}, {"functionCall": {"name": "look"}}]}}
+    ends = {"content": {"parts": [{"text": "."}]}, "finishReason": "STOP"}
+    whole = {"candidates": [{**asks, "finishReason": "STOP"}]}
+    assert dialect.usage(whole).finish_reasons == ("tool_calls",)
+    chunks = [{"candidates": [one]} for one in (asks, ends)]
+    assert folded(chunks).finish_reasons == ("tool_calls",)
+    assert folded(chunks[1:]).finish_reasons == ("STOP",)

@@ -66,6 +66,16 @@ def test_coheres_streams_tell_at_their_end():
     assert (usage.input, usage.response_id) == (40, "o")
 
 
+def test_ollama_tells_that_it_asks_for_tools():
+    """In a stream the calls may come before the end, whose reason is to stop."""
+    asks = {"model": "m", "message": {"tool_calls": [{"function": {"name": "look"}}]}}
+    ends = {"model": "m", "done": True, "done_reason": "stop", "eval_count": 3}
+    assert ollama.usage({**ends, **asks}).finish_reasons == ("tool_calls",)
+    assert ollama.fold(ollama.fold(Usage(), asks), ends) == Usage(
+        output=3, response_model="m", finish_reasons=("tool_calls",)
+    )
+
+
 def test_ollama_tells_when_it_is_done():
     """The last chunk has the counts; a whole answer is such a chunk."""
     done = {

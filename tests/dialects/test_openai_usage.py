@@ -113,6 +113,22 @@ def test_a_whole_response(form):
     assert openai_responses.usage(held) == ANSWERED
 
 
+@pytest.mark.parametrize(("output", "cut", "reason"), [
+    (["message", "function_call"], None, "tool_calls"),
+    (["web_search_call", "message"], None, "completed"),  # the provider's own tool is done
+    (["function_call"], {"reason": "max_output_tokens"}, "max_output_tokens"),
+])  # fmt: skip
+def test_a_response_that_asks_for_tools_says_so(output, cut, reason):
+    """Its status is completed either way; what cut it short is said first."""
+    held = {
+        "status": "completed",
+        "output": [{"type": one} for one in output],
+        "incomplete_details": cut,
+        "usage": {"input_tokens": 3},
+    }
+    assert openai_responses.usage(held).finish_reasons == (reason,)
+
+
 def test_a_stream_of_events():
     """Ids come with the first event, numbers with the last; others change nothing."""
     usage = openai_responses.fold(Usage(), {"type": "response.created", "response": {"id": "r"}})

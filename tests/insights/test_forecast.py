@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -54,6 +55,36 @@ def test_where_growth_may_be_none_there_is_no_latest():
     assert coming.earliest < coming.turns
 
 
+STEPS = {
+    "even": lambda pick: pick.randint(100, 300),
+    "skewed": lambda pick: round(pick.expovariate(1 / 200)),
+    "mostly small": lambda pick: 60 if pick.random() < 0.6 else 410,
+}
+
+
+@pytest.mark.parametrize("turns", [5, 9, 16, 30])
+@pytest.mark.parametrize("kind", STEPS)
+def test_nine_of_ten_intervals_hold_the_turn_in_which_the_limit_is_reached(kind, turns):
+    """Conversations that go on with steps like those before; nearly as many where few are known."""
+    pick, step = Random(turns), STEPS[kind]
+    held = made = 0
+    for _ in range(600):
+        totals = [500]
+        while len(totals) < turns:
+            totals.append(totals[-1] + step(pick))
+        limit = totals[-1] + 200 * pick.choice((3, 6, 12, 40))
+        coming = ahead(totals, limit)
+        if coming is None:
+            continue
+        now, after = totals[-1], 0
+        while now < limit:
+            now, after = now + step(pick), after + 1
+        made += 1
+        held += coming.earliest <= after and (coming.latest is None or after - 1 <= coming.latest)
+    assert made > 500
+    assert held / made >= (0.84 if turns > 5 else 0.7)
+
+
 @pytest.mark.parametrize(("totals", "limit"), [
     ([], 100), ([50], 100), ([50, 60], 100), ([50, 50, 50], 100), ([90, 88, 86], 100), (STEADY, None),
 ])  # fmt: skip
@@ -63,10 +94,11 @@ def test_without_growth_turns_or_limit_nothing_is_forecast(totals, limit):
 
 
 def test_at_the_limit_it_is_no_turns():
-    """At or above it the limit is now."""
-    coming = ahead(STEADY, 3_000)
-    assert coming is not None
-    assert (coming.turns, coming.earliest, coming.latest) == (0, 0, 0)
+    """At or above it the limit is now, however the turns before it grew."""
+    for totals in (STEADY, [1_000, 1_700, 2_100, 3_500]):
+        coming = ahead(totals, 3_000)
+        assert coming is not None
+        assert (coming.turns, coming.earliest, coming.latest) == (0, 0, 0)
 
 
 def test_growth_by_component_names_what_grows():
@@ -77,6 +109,18 @@ def test_growth_by_component_names_what_grows():
     coming = ahead(STEADY, 8_500, [{"history": total} for total in STEADY])
     assert coming is not None
     assert coming.growth == (("history", 500.0),)
+
+
+def test_growth_by_component_is_as_robust_as_that_of_the_whole():
+    """A long result in the third turn grows nothing afterwards; steps every other turn do."""
+    turns = [
+        {"history": 100 * n, "tool_results": 5_000 if n > 2 else 0, "user": 60 * (n // 2)}
+        for n in range(12)
+    ]
+    coming = ahead([sum(held.values()) for held in turns], 20_000, turns)
+    assert coming is not None
+    assert dict(coming.growth) == pytest.approx({"history": 100, "user": 30}, abs=10)
+    assert sum(pace for _, pace in coming.growth) == pytest.approx(coming.pace, rel=0.2)
 
 
 def test_of_very_many_turns_the_last_ones_count():

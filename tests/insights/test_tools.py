@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tokentrace.insights import tools
@@ -92,13 +94,33 @@ def test_cost_is_a_share_of_the_components_cost():
 
 
 @pytest.mark.parametrize(
-    ("reason", "waits"), [("tool_calls", True), ("tool_use", True), ("stop", False)]
+    ("reason", "waits"),
+    [
+        ("tool_calls", True),
+        ("tool_use", True),
+        ("TOOL_CALL", True),
+        ("requires_action", True),
+        ("stop", False),
+    ],
 )
 def test_calls_of_the_last_answer_are_pending(reason, waits):
     """An answer that asks for tools, with no prompt after it, leaves calls that nobody saw."""
     newest = CallRecord(start=2, usage=Usage(finish_reasons=(reason,)))
     assert tools.pending([newest, CallRecord(start=1)]) is waits
     assert tools.pending([]) is False
+
+
+def test_calls_of_every_lines_last_answer_are_pending():
+    """Of two conversations side by side, the one that is not the newest may wait for its tools."""
+    asks, says = Usage(finish_reasons=("tool_calls",)), Usage(finish_reasons=("stop",))
+    calls = [
+        CallRecord(start=1, lineage="one", usage=asks),
+        CallRecord(start=2, lineage="two", usage=says),
+    ]
+    assert tools.pending(calls) is True
+    back = CallRecord(start=3, lineage="one", usage=says, called=("look",))
+    assert tools.pending([*calls, back]) is False
+    assert tools.pending([*calls, replace(back, called=())]) is True  # the call was let go
 
 
 @pytest.mark.parametrize("name", ["", "mcp__\n__x", "a" * 10_000, "::", "__"])

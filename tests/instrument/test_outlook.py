@@ -55,6 +55,25 @@ def test_waste_stands_on_spans_as_numbers(client):
         assert "database" not in json.dumps(dict(span.attributes), default=str)
 
 
+def test_waste_follows_what_was_reported_for_the_conversation():
+    """Half of the history is a copy, in the provider's own tokens as the history is."""
+    anthropic = pytest.importorskip("anthropic")
+    wire = testing.Wire(
+        lambda sent: testing.anthropic_message("ok", input_tokens=len(sent.content) // 2)
+    )
+    client = anthropic.Anthropic(api_key="test", http_client=wire.client("anthropic"))
+    talk = []
+    with testing.capture() as captured, tokentrace.session("s"):
+        for question in (DOCUMENT, DOCUMENT, "and now?"):
+            talk.append({"role": "user", "content": question})
+            client.messages.create(model="claude-sonnet-4-6", max_tokens=9, messages=talk)
+            talk.append({"role": "assistant", "content": "ok"})
+    last = captured.calls[-1]
+    (copied,) = last.waste
+    assert (last.method, copied.kind, copied.component) == ("anchored", "duplicate", "history")
+    assert copied.tokens == pytest.approx(last.components["history"] / 2, rel=0.05)
+
+
 def test_conversations_without_waste_have_none_on_their_spans(client):
     """One call, and calls of different text."""
     with testing.capture() as captured:

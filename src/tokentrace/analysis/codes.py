@@ -186,7 +186,8 @@ CODES: dict[str, Code] = {
     "tools.uncalled": Code(
         NOTED,
         "Definitions of tools that no call of the conversation used, although they were in every"
-        " prompt. Silent where records do not tell which tools were called.",
+        " prompt. Silent where records do not tell which tools were called, and while an answer's"
+        " calls did not come back yet.",
         "offer these tools only where they are needed, or shorten their descriptions",
         ("uncalled", *WASTED),
     ),

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
-from typing import Any
 
 from tokentrace.counting.pace import WINDOW, give_way, matches, search, windows
 
@@ -29,6 +28,8 @@ SHORTEST_RUN = 256  # characters of base64
 PROBE = 32  # characters
 ROWS = 1_024  # lines that are made bare in one go
 FOUR_LINES = 4 * 78  # characters
+WORDY = 0.25  # share of small letters in a row of four or more: of base64 they are at most a sixth
+SAMPLE = 4_096  # characters
 KINDS = 24  # different signs of base64, at least
 
 INDENTED = ("{\n", "[\n", "{\r\n", "[\r\n")
@@ -42,9 +43,11 @@ _OPENS = re.compile(r"[{\[]\r?\n[ \t]*[\"{\[\]}\w-]")
 _BASE64 = re.compile(rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{SHORTEST_RUN},}}+")
 _MORE64, _PADDING = re.compile("[A-Za-z0-9+/_-]*+"), re.compile("={0,2}")
 _LINES64 = re.compile(r"(?:[A-Za-z0-9+/]{60,76}+(?:\r?\n|\\n)){4,}+[A-Za-z0-9+/]*+={0,2}")
+_WORDS = re.compile("[a-z]{4,}")
 _KINDS64 = (re.compile("[a-z]"), re.compile("[A-Z]"), re.compile("[0-9]"))
 
 Block = tuple[int, int, int]
+Pretty = tuple[int, int, str]
 _READ = json.JSONDecoder().raw_decode
 
 
@@ -182,25 +185,40 @@ def joined(found: Sequence[Block]) -> list[tuple[int, int]]:
 
 
 def compacted(text: str) -> str | None:
-    """Return a text with its indented JSON written compactly; None where there is none.
+    """Return a text with its indented JSON written compactly; None where there is none."""
+    found = pretty(text)
+    return replaced(text, found) if found else None
+
+
+def replaced(text: str, found: Sequence[Pretty]) -> str:
+    """Return a text with what `pretty` found in it written compactly."""
+    pieces: list[str] = []
+    done = 0
+    for start, end, compact in found:
+        pieces += (text[done:start], compact)
+        done = end
+    return "".join([*pieces, text[done:]])
+
+
+def pretty(text: str) -> list[Pretty]:
+    """Return where indented JSON stands in a text, and what of it is not white space.
 
     Only the white space between tokens of JSON goes. What does not parse stays as it is.
     """
+    found: list[Pretty] = []
     if len(text) > LONGEST or not _indented(text):
-        return None
-    pieces: list[str] = []
-    done = 0
+        return found
     opened = _OPENS.search(text)
     for _ in range(MOST_JSON):
         if opened is None:
             break
         start = opened.start()
-        value, end = _read(text, start)
-        if end > start:
-            pieces += (text[done:start], _compact(value, text[start:end]))
-            done = end
+        end = _end_of_json(text, start)
+        compact = _compact(text[start:end])
+        if compact:
+            found.append((start, end, compact))
         opened = _OPENS.search(text, max(end, start + 1))
-    return "".join([*pieces, text[done:]]) if pieces else None
+    return found
 
 
 def _indented(text: str) -> bool:
@@ -215,26 +233,41 @@ def _holds(text: str, sign: str) -> bool:
     return sign in text
 
 
-def _read(text: str, start: int) -> tuple[Any, int]:
-    """Return the value that begins at ``start`` and its end; the start where there is none."""
+def _end_of_json(text: str, start: int) -> int:
+    """Return the end of the value that begins at ``start``; the start where there is none."""
     try:
-        return _READ(text, start)
+        _, end = _READ(text, start)
     except (ValueError, RecursionError):
-        return None, start
+        return start
+    return end
 
 
-def _compact(value: Any, raw: str) -> str:
-    ascii_only = "\\u" in raw
-    return json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
+def _compact(raw: str) -> str:
+    """Return JSON without white space, each of its tokens as it was written; empty for what is none."""
+    import msgspec
+
+    try:
+        return msgspec.json.format(raw, indent=-1)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return ""
 
 
 def encoded(text: str) -> list[tuple[int, int]]:
     """Return where base64 stands in a text: one run of 256 characters, or four lines of it."""
     if len(text) < SHORTEST_RUN or not _dense(text):
         return []
-    found = [*_runs(text)]
-    found = found or [match.span() for match in matches(_LINES64, text, FOUR_LINES)]
-    return [(start, end) for start, end in found if _mixed(text, start, end)]
+    return [span for span in _spans(text) if _mixed(text, *span) and not _wordy(text, *span)]
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where runs without a space are, and between them rows of lines, that may be base64."""
+    done = 0
+    for start, end in (*_runs(text), (len(text), len(text))):
+        for match in matches(_LINES64, text[done:start], FOUR_LINES):
+            yield done + match.start(), done + match.end()
+        if start < end:
+            yield start, end
+        done = end
 
 
 def _runs(text: str) -> Iterator[tuple[int, int]]:
@@ -274,3 +307,9 @@ def _mixed(text: str, start: int, end: int) -> bool:
         if len(signs) >= KINDS and all(kind.search("".join(signs)) for kind in _KINDS64):
             return True
     return False
+
+
+def _wordy(text: str, start: int, end: int) -> bool:
+    """Whether a run is words in a row, as a path or a long name is: these hold small letters."""
+    end = min(end, start + SAMPLE)
+    return sum(map(len, _WORDS.findall(text, start, end))) > WORDY * (end - start)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from tokentrace.counting import blocks
@@ -42,10 +43,14 @@ SIMPLE = frozenset({"openai.embeddings", "openai.completions"})
 COMPONENTS = {"system": "system", "developer": "system", "user": "user"}
 RESULTS = "tool_results"
 ROLES = CLOSED | {"system", "user", "server_context"}
-LOOKED_AT = frozenset({"text", "result"})
+LOOKED_AT = frozenset({"text", "call", "result"})
+APART = frozenset(
+    {"framing", "media", "reasoning", "server_context", "tools"}
+)  # no text of a message
 
 Key = tuple[object, ...]
 Found = dict[tuple[str, str], int]
+Laid = tuple[Sequence[Claim], str]  # who owns what of a text, and who owns the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,9 @@ def _add(sums: Sums, message: Message, scope: Scope, key: Key) -> None:
         finds = _finds(message, part, own, scope, key)
         again = _again(sums, finds)
         held = (*finds.found, *(_repeated(part, own, again, scope) if again else ()))
-        for kind, tokens in held:
+        factor = _factor(message, scope) if held else 1.0
+        for kind, measured in held:
+            tokens = round(factor * measured)
             sums.found[kind] = sums.found.get(kind, 0) + tokens
             if asks:
                 sums.newest[kind] = sums.newest.get(kind, 0) + tokens
@@ -182,6 +189,17 @@ def _add(sums: Sums, message: Message, scope: Scope, key: Key) -> None:
     _carry(sums, message)
 
 
+def _factor(message: Message, scope: Scope) -> float:
+    """Return by what a message's text was multiplied where the ruler's vocabulary is not its own."""
+    kept: tuple[Key, Tally] | None = message.memo.get("tally")
+    texts = (part.text for part in message.parts if part.kind in LOOKED_AT)
+    measured = sum(_tokens(text, scope) for text in texts if text) if kept is not None else 0
+    if kept is None or not measured:
+        return 1.0
+    held = kept[1].components.items()
+    return sum(tokens for name, tokens in held if name not in APART) / measured
+
+
 def _carry(sums: Sums, message: Message) -> None:
     """Add the tokens of a message's results, as they were counted with it."""
     kept: tuple[Key, Tally] | None = message.memo.get("tally")
@@ -189,6 +207,12 @@ def _carry(sums: Sums, message: Message) -> None:
     if tokens:
         sums.results += tokens
         sums.first = sums.turns if sums.first is None else sums.first
+
+
+@lru_cache(maxsize=256)  # the same for a call that is made again, as it always was
+def stretched(waste: tuple[Waste, ...], before: int, after: int) -> tuple[Waste, ...]:
+    """Return what was found in a prompt of ``before`` tokens, that turned out to have ``after``."""
+    return tuple(replace(one, tokens=round(one.tokens * after / max(1, before))) for one in waste)
 
 
 # ── one text ─────────────────────────────────────────────────────────────────────────────────────
@@ -218,8 +242,8 @@ def _looked(text: str, component: str, scope: Scope) -> Finds:
     give_way()
     claims = scope.lens.claims(text, component)
     found: Found = {}
-    for kind, at, tokens in (*_spaced(text, scope), *_encoded(text, scope)):
-        name = (kind, _owner(claims, at, component))
+    laid = claims, component
+    for name, tokens in (*_spaced(text, laid, scope), *_encoded(text, laid, scope)):
         found[name] = found.get(name, 0) + tokens
     contents = tuple(
         (claim.name, hashed(text, claim.start, claim.end))
@@ -231,22 +255,35 @@ def _looked(text: str, component: str, scope: Scope) -> Finds:
     return Finds(tuple(found.items()), cut, contents)
 
 
-def _spaced(text: str, scope: Scope) -> Iterator[tuple[str, int, int]]:
+def _spaced(text: str, laid: Laid, scope: Scope) -> Iterator[tuple[tuple[str, str], int]]:
     """Yield what compact JSON would save: both texts are counted."""
-    compact = blocks.compacted(text)
-    if compact is not None:
-        saved = _tokens(text, scope) - _tokens(compact, scope)
-        if saved >= SMALL:
-            yield JSON, max(text.find("{"), text.find("["), 0), saved
+    found = blocks.pretty(text)
+    if not found:
+        return
+    saved = _tokens(text, scope) - _tokens(blocks.replaced(text, found), scope)
+    if saved >= SMALL:
+        yield (JSON, _owner_of_most(text, laid, found)), saved
 
 
-def _encoded(text: str, scope: Scope) -> Iterator[tuple[str, int, int]]:
+def _owner_of_most(text: str, laid: Laid, found: Sequence[blocks.Pretty]) -> str:
+    """Return the component that owns most lines of stretches."""
+    claims, component = laid
+    lines = Counter({component: sum(text.count("\n", start, end) for start, end, _ in found)})
+    for claim in claims:
+        for start, end, _ in found:
+            own = text.count("\n", max(start, claim.start), min(end, claim.end))
+            lines[claim.name] += own
+            lines[component] -= own
+    return lines.most_common(1)[0][0]
+
+
+def _encoded(text: str, laid: Laid, scope: Scope) -> Iterator[tuple[tuple[str, str], int]]:
     """Yield what base64 takes; a run of megabytes is neither copied nor counted again for it."""
     found = blocks.encoded(text)
     borders = sorted({border for span in found for border in span} - {0, len(text)})
     shares = scope.ruler.shares(text, borders)[0] if found else []
     for start, _ in found:
-        yield BASE64, start, shares[bisect_right(borders, start)]
+        yield (BASE64, _owner(laid, start)), shares[bisect_right(borders, start)]
 
 
 def _tokens(text: str, scope: Scope) -> int:
@@ -254,8 +291,9 @@ def _tokens(text: str, scope: Scope) -> int:
     return tokens
 
 
-def _owner(claims: Sequence[Claim], at: int, component: str) -> str:
+def _owner(laid: Laid, at: int) -> str:
     """Return the component that owns the character at a position."""
+    claims, component = laid
     place = bisect_right(claims, at, key=lambda claim: claim.start) - 1
     if place >= 0 and at < claims[place].end:
         return claims[place].name
@@ -292,10 +330,9 @@ def _repeated(
     part: Part, component: str, again: Sequence[blocks.Block], scope: Scope
 ) -> Iterator[tuple[tuple[str, str], int]]:
     """Yield the tokens of blocks that stand in the prompt once more."""
-    claims = scope.lens.claims(part.text, component)
+    laid = scope.lens.claims(part.text, component), component
     for start, end in blocks.joined(again):
-        owner = _owner(claims, start, component)
-        yield (DUPLICATE, owner), _tokens(part.text[start:end], scope)
+        yield (DUPLICATE, _owner(laid, start)), _tokens(part.text[start:end], scope)
 
 
 # ── the whole prompt ─────────────────────────────────────────────────────────────────────────────

@@ -17,6 +17,7 @@ NODES = 10_000
 LONGEST = 20_000
 JPEG_SEGMENTS = 2_000
 HEAD = 2**18  # bytes of an image that are looked at for its size
+TOOL_CALLS = "tool_calls"  # a reason of the end, where a provider's own reasons do not say so
 URL_SAFE = b"-_"  # in place of + and /, which are read as well: Google's SDK writes them
 DATA_URL = re.compile(r"data:([^;,]*)[^,]*?(;base64)?,", re.ASCII)
 
@@ -53,6 +54,18 @@ def get(value: Any, key: str, default: Any = None) -> Any:
         held = getattr(value, EXTRA, None)
         return held.get(key, default) if type(held) is dict else default
     return default
+
+
+@lru_cache(maxsize=256)
+def snake(name: str) -> str:
+    """Return a name as Python users write it: ``topP`` is ``top_p``."""
+    return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
+
+
+def either(value: Any, name: str) -> Any:
+    """Return what a mapping or an object holds under a name in camelCase or in snake_case."""
+    found = get(value, name)
+    return get(value, snake(name)) if found is None else found
 
 
 @lru_cache(maxsize=4_096)

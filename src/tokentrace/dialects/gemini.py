@@ -8,20 +8,20 @@ with the detail `PIECES` where several sealed pieces stand in it.
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from tokentrace.dialects._lengths import clip
 from tokentrace.dialects._reading import (
+    TOOL_CALLS,
     URL_SAFE,
     Payload,
     Walk,
     compact,
     each,
+    either,
     fields,
     get,
     in_parts,
@@ -30,6 +30,7 @@ from tokentrace.dialects._reading import (
     payload,
     payload_size,
     picked,
+    snake,
     text_of,
     written,
 )
@@ -55,21 +56,6 @@ LONGEST_TEXT = 2**20  # base64 characters of a text file that is read
 RESOLUTION = "media_resolution:"
 PIECES = "pieces"
 CACHED = "cached_content"
-
-
-# ── names ────────────────────────────────────────────────────────────────────────────────────────
-
-
-@lru_cache(maxsize=256)
-def snake(name: str) -> str:
-    """Return a name as Python users write it: ``topP`` is ``top_p``."""
-    return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
-
-
-def either(value: Any, name: str) -> Any:
-    """Return what a mapping or an object holds under a name in camelCase or in snake_case."""
-    found = get(value, name)
-    return get(value, snake(name)) if found is None else found
 
 
 # ── the request ──────────────────────────────────────────────────────────────────────────────────
@@ -351,14 +337,15 @@ def fold(usage: Usage, chunk: Any) -> Usage:
         (one for name in ("usageMetadata", "usage") if (one := either(chunk, name)) is not None),
         None,
     )
-    reasons = tuple(_reasons(chunk))
+    before = usage.finish_reasons
+    reasons = before if TOOL_CALLS in before else tuple(_reasons(chunk)) or before
     way = text_of(either(found, "trafficType"))
     tier = text_of(either(found, "serviceTier")) or TRAFFIC.get(way, way)
     return replace(
         _numbers(usage, chunk if found is None else found),
         response_id=text_of(either(chunk, "responseId")) or usage.response_id,
         response_model=text_of(either(chunk, "modelVersion")) or usage.response_model,
-        finish_reasons=reasons or usage.finish_reasons,
+        finish_reasons=reasons,
         tier=tier.lower() or usage.tier,
     )
 
@@ -385,7 +372,10 @@ def _opened(response: Any) -> Any:
 def _reasons(chunk: Any) -> Iterator[str]:
     for candidate in items(get(chunk, "candidates")):
         reason = text_of(either(candidate, "finishReason"))
-        if reason:
+        parts = items(get(get(candidate, "content"), "parts"))
+        if any(either(part, "functionCall") is not None for part in parts):
+            yield TOOL_CALLS
+        elif reason:
             yield reason[:]  # of an enumeration's member, its plain text
 
 

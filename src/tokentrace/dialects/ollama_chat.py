@@ -11,6 +11,7 @@ from typing import Any
 
 from tokentrace.dialects import openai_chat as chat
 from tokentrace.dialects._reading import (
+    TOOL_CALLS,
     Walk,
     compact,
     each,
@@ -143,6 +144,8 @@ def fold(usage: Usage, chunk: Any) -> Usage:
     place = get(chunk, "usage", chunk)
     took, gave = number(get(place, "prompt_eval_count")), number(get(place, "eval_count"))
     reason, model = text_of(get(chunk, "done_reason")), text_of(get(chunk, "model"))
+    if TOOL_CALLS in usage.finish_reasons or items(get(get(chunk, "message"), "tool_calls")):
+        reason = TOOL_CALLS
     if took is None and gave is None and not reason and model == usage.response_model:
         return usage
     return replace(

@@ -8,6 +8,7 @@ from typing import Any
 
 from tokentrace.dialects import openai_chat as chat
 from tokentrace.dialects._reading import (
+    TOOL_CALLS,
     Walk,
     compact,
     each,
@@ -30,6 +31,9 @@ SETTINGS = {
     "stream": "stream",
     "service_tier": "service_tier",
 }
+ASKS = frozenset({
+    "function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call",
+})  # fmt: skip
 ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
@@ -280,9 +284,13 @@ def final(stream: Any) -> Usage | None:
 
 
 def _named(usage: Usage, response: Any) -> Usage:
-    """Add ids and the reason of the end: what cut it short, else its status."""
-    short = text_of(get(get(response, "incomplete_details"), "reason"))
-    reason = short or text_of(get(response, "status"))
+    """Add ids and the reason of the end: what cut it short, that it asks for tools, or its status."""
+    reason = text_of(get(get(response, "incomplete_details"), "reason"))
+    if not reason and any(
+        text_of(get(one, "type")) in ASKS for one in items(get(response, "output"))
+    ):
+        reason = TOOL_CALLS
+    reason = reason or text_of(get(response, "status"))
     return replace(
         usage,
         response_id=text_of(get(response, "id")) or usage.response_id,

@@ -14,7 +14,7 @@ TOOLS = "tools"
 RESULTS = "tool_results"
 CARRIED = frozenset({TOOLS, RESULTS})
 UNNAMED = frozenset({"other", "response_format"})
-CALLING = frozenset({"tool_calls", "tool_use", "function_call"})
+CALLING = frozenset({"tool_calls", "tool_call", "tool_use", "function_call", "requires_action"})
 MCP = re.compile(r"mcp__(.+?)(?:__.*)?\Z", re.DOTALL)
 BORDER = re.compile(r"__|[./:]")
 
@@ -117,9 +117,20 @@ def idle(records: Sequence[CallRecord]) -> list[Tool]:
 
 
 def pending(records: Sequence[CallRecord]) -> bool:
-    """Whether the newest answer asked for tools, whose calls no prompt has brought back yet."""
-    newest = max(records, key=lambda record: record.start, default=None)
-    return newest is not None and bool(CALLING & {*map(str.lower, newest.usage.finish_reasons)})
+    """Whether an answer asked for tools, whose calls no prompt has brought back yet.
+
+    It is the newest of its line, or there are more such answers than prompts that bring calls back.
+    """
+    newest: dict[str, CallRecord] = {}
+    for record in sorted(records, key=lambda record: record.start):
+        newest[record.lineage] = record
+    asked = sum(map(_asks, records))
+    back = sum(bool(record.called) for record in records)
+    return asked > back or any(map(_asks, newest.values()))
+
+
+def _asks(record: CallRecord) -> bool:
+    return not CALLING.isdisjoint(map(str.lower, record.usage.finish_reasons))
 
 
 def group_of(name: str) -> str:

@@ -12,7 +12,7 @@ from tokentrace.counting import counter
 from tokentrace.counting.claims import Lens
 from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.reading import Again, Reading
-from tokentrace.counting.waste import UNSEEN
+from tokentrace.counting.waste import UNSEEN, stretched
 from tokentrace.instrument import learning, state
 from tokentrace.instrument.requests import Request
 from tokentrace.lineage import Lineage, Standing
@@ -119,7 +119,10 @@ class Counts:
         count = learning.better(self.own, self.lineage)
         seen = self.prompt.memo.get("waste", UNSEEN)
         steady = self.lineage.unchanged(seen.contents, count) if seen.contents else ()
-        self.standing = self.lineage.standing(count, self.turn, waste=seen.waste + steady)
+        before, waste = self.own.count.total, seen.waste
+        if waste and before != count.total:
+            waste = stretched(waste, before, count.total)
+        self.standing = self.lineage.standing(count, self.turn, waste=waste + steady)
         return self.judged(count, self.standing, unbounded=self.own.unbounded)
 
     def judged(self, count: Count, standing: Standing, *, unbounded: bool) -> LimitReport:

@@ -86,7 +86,7 @@ def _body(text: str, path: str) -> Body:
     except RecursionError:
         raise InputError("JSON nested too deeply", source=path) from None
     except ValueError as error:
-        mend = "give a text with --text"
+        mend = "`tokentrace count --text` counts a text"
         raise InputError(f"broken JSON: {error}", source=path, mend=mend) from None
     if isinstance(found, list):
         found = {"messages": found}
@@ -114,7 +114,11 @@ def _bytes(path: str) -> bytes:
         with Path(path).open("rb") as file:
             return file.read(LINE_CAP + 1)
     except FileNotFoundError:
-        raise InputError("no such file", source=path, mend="use --text for a text") from None
+        raise InputError(
+            "no such file",
+            source=path,
+            mend="check the path; `tokentrace count --text` counts a text",
+        ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot be read: {reason}", source=path) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -71,6 +71,20 @@ def table(columns: Sequence[Column], width: int | None = None) -> Table:
     for row in zip(*(column.cells for column in shown), strict=True):
         table.add_row(*row)
     return table
+
+
+def listed(
+    names: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    left: Container[str],
+    width: int | None = None,
+) -> Table:
+    """Return rows as such a table, under their columns' names; ``left`` are those that hold texts."""
+    columns = [
+        Column(name, [one if isinstance(one, Text) else Text(one) for one in column], name in left)
+        for name, *column in zip(names, *rows, strict=True)
+    ]
+    return table(columns, width)
 
 
 def _fitted(columns: Sequence[Column], width: int) -> list[Column]:

@@ -265,10 +265,4 @@ def _said(told: Iterator[str], console: Console) -> None:
 
 
 def _table(names: Sequence[str], rows: Sequence[Row], console: Console) -> Table:
-    columns = [
-        cells.Column(
-            name, [one if isinstance(one, Text) else Text(one) for one in column], name in TEXTS
-        )
-        for name, *column in zip(names, *rows, strict=True)
-    ]
-    return cells.table(columns, console.width)
+    return cells.listed(names, rows, TEXTS, console.width)

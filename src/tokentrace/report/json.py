@@ -282,12 +282,14 @@ def _turn(
     turn: Turn, bill: Bill, paid: Sequence[Spending | None], of_main: Spending | None
 ) -> dict[str, Any]:
     main = turn.main or CallRecord()
+    told = {id(call): call for call in (*turn.calls, main)}
+    sizes = {place: _size(call) for place, call in told.items()}
     return {
         "number": turn.number,
         "start_ms": turn.start // MS,
         "end_ms": turn.end // MS,
         "model": main.model,
-        **_size(main),
+        **sizes[id(main)],
         "delta": turn.delta,
         "trend": turn.trend,
         "decision": turn.decision,
@@ -300,7 +302,10 @@ def _turn(
         "inclusions": turn.inclusions,
         "exclusions": _ordered(turn.exclusions),
         "events": [_event(event) for event in turn.events],
-        "calls": [_call(*one) for one in zip(turn.calls, paid, strict=True)],
+        "calls": [
+            _call(call, spent, sizes[id(call)])
+            for call, spent in zip(turn.calls, paid, strict=True)
+        ],
         "contexts": [_context(context) for context in turn.contexts],
     }
 
@@ -331,7 +336,7 @@ def _usage(usage: Usage) -> dict[str, int | None]:
     }
 
 
-def _call(call: CallRecord, paid: Spending | None) -> dict[str, Any]:
+def _call(call: CallRecord, paid: Spending | None, size: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "trace_id": call.trace_id,
         "span_id": call.span_id,
@@ -343,7 +348,7 @@ def _call(call: CallRecord, paid: Spending | None) -> dict[str, Any]:
         "model": call.model,
         "tokenizer": call.tokenizer,
         "duration_ms": max(0, call.end // MS - call.start // MS),
-        **_size(call),
+        **size,
         "decision": call.decision,
         "compressed_tokens": call.compressed_tokens,
         "duplicate_tokens": call.duplicate_tokens,

@@ -177,13 +177,13 @@ def _budgets(session: Session) -> dict[str, int]:
 
 
 def _sizes(session: Session) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for name in ("component", "first", "least", "mean", "peak", "in turn", "last"):
-        table.add_column(name, justify="left" if name == "component" else "right", no_wrap=True)
+    names = ("component", "first", "least", "mean", "peak", "in turn", "last")
     found = sizes(session)
+    rows = []
     for size in found[:SIZES]:
         numbers = (size.first, size.least, size.mean, size.peak, size.peak_turn, size.last)
-        table.add_row(cells.cut(safe(size.name), 24), *(f"{one:,}" for one in numbers))
+        rows.append((cells.cut(safe(size.name), 24), *(f"{one:,}" for one in numbers)))
+    table = cells.listed(names, rows, names[:1])
     if len(found) > SIZES:
         table.add_row(Text(f"and {len(found) - SIZES:,} more", "dim"))
     return table

@@ -14,6 +14,7 @@ from tokentrace.insights import REMEDIES
 from tokentrace.insights.forecast import WINDOW, ahead, segment
 from tokentrace.insights.waste import LOW, MEDIUM
 from tokentrace.outlook import Forecast
+from tokentrace.prompt import CallRecord
 
 FEWEST = 5  # turns since the last cut, to speak of it
 
@@ -24,21 +25,31 @@ def coming(turns: Sequence[Turn]) -> Forecast | None:
     Args:
         turns: with their calls, in order. Only the last ones of the same agent and model count.
     """
-    last = turns[-1].main if turns else None
+    mine = _same(turns)
+    last = mine[-1].main if mine else None
     if last is None:
         return None
+    return ahead([one.total for one in mine], last.limit, [one.components for one in mine])
+
+
+def _same(turns: Sequence[Turn]) -> list[Turn]:
+    """Return the last turns of one agent and model."""
+    last = turns[-1].main if turns else None
     same = takewhile(
-        lambda turn: turn.main and (turn.main.agent, turn.main.model) == (last.agent, last.model),
+        lambda turn: last and turn.main and _whose(turn.main) == _whose(last),
         reversed(turns[-WINDOW:]),
     )
-    mine = list(same)[::-1]
-    return ahead([one.total for one in mine], last.limit, [one.components for one in mine])
+    return [*same][::-1]
+
+
+def _whose(call: CallRecord) -> tuple[str, str]:
+    return call.agent, call.model
 
 
 def near(case: Case) -> Iterator[Finding]:
     """Find a limit that is a few turns ahead."""
     forecast = coming(case.turns)
-    since = len(segment(case.totals))
+    since = len(segment([turn.total for turn in _same(case.turns)]))
     if forecast is None or since < FEWEST or not 0 < forecast.turns <= case.thresholds.soon:
         return  # where the limit is reached, it is told by what went over it
     name, pace = forecast.growth[0] if forecast.growth else ("", 0.0)

@@ -41,7 +41,8 @@ def _held(case: Case) -> Mapping[tuple[str, str], Held]:
         if call is None or not call.waste or refused(call):
             continue
         for one in call.waste:
-            if one.turns >= least.get(one.kind, 0) and not _cheap(call, one):
+            held = 0 < one.tokens <= call.tokens  # else it is no number of this prompt
+            if held and one.turns >= least.get(one.kind, 0) and not _cheap(call, one):
                 found[one.kind, one.component].append((index, call, one))
     return found
 
@@ -92,15 +93,30 @@ def money(component: str, calls: Sequence[tuple[CallRecord, int]]) -> float | No
 
 
 def _paid(call: CallRecord, component: str, tokens: int) -> float | None:
-    """Return what tokens of a component cost in a call, in proportion to all that it holds."""
+    """Return what tokens of a component cost in a call, in proportion to all that it holds.
+
+    Of more than it holds they are those of the sections inside it, too: they cost as any other.
+    """
     whole = call.components.get(component, 0)
-    if whole <= 0:
+    costs = _costs(call, component) if whole > 0 else None
+    if costs is None:
         return None
-    share = min(1.0, tokens / whole)
-    if component in call.costs:
-        return call.costs[component] * share
-    spent = cost.spent(call)
-    return None if spent is None else cost.usd(spent.components.get(component, 0)) * share
+    if tokens > whole:
+        return sum(costs.values()) * tokens / max(tokens, call.tokens)
+    return costs.get(component, 0.0) * tokens / whole
+
+
+def _costs(call: CallRecord, component: str) -> Mapping[str, float] | None:
+    """Return dollars by component, as the record tells them or else by list prices.
+
+    None where nobody knows them, or where one is below nothing.
+    """
+    costs = call.costs
+    if component not in costs:
+        spent = cost.spent(call)
+        listed = {} if spent is None else spent.components
+        costs = {name: cost.usd(paid) for name, paid in listed.items()}
+    return costs if min(costs.values(), default=-1.0) >= 0 else None
 
 
 # ── tools ────────────────────────────────────────────────────────────────────────────────────────
@@ -122,7 +138,8 @@ def _uncalled(case: Case, calls: Sequence[CallRecord], where: Sequence[int]) -> 
     if len(where) < max(FEWEST, case.thresholds.uncalled) or tools.pending(calls):
         return
     idle = tools.idle(calls)
-    tokens = sum(tool.definition for tool in idle)
+    whole = min(call.components[DEFINITIONS] for call in calls)
+    tokens = min(whole, sum(tool.definition for tool in idle))
     share = tokens * len(calls) / max(1, sum(call.tokens for call in calls))
     if not idle or share < case.thresholds.wasted:
         return

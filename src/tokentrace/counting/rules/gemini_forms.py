@@ -19,8 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tokentrace.counting.rules.gemini_text import spaced
-from tokentrace.dialects._reading import fields, get, items, text_of
-from tokentrace.dialects.gemini import either
+from tokentrace.dialects._reading import either, fields, get, items, text_of
 
 DEPTH = 24
 NODES = 10_000
