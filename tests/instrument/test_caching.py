@@ -2,146 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import contextmanager
-from types import SimpleNamespace
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 import caches
+import houses
 import tokentrace
 from caches import BREAKS, Talk
-from tokentrace.instrument import caching, counts
-from tokentrace.testing import Clock, Reply, Wire, capture
+from houses import HOUSES, NOTHING, session, told
+from tokentrace.instrument import caching
 
 pytestmark = pytest.mark.filterwarnings("ignore::tokentrace.TokenLimitWarning")
-NOTHING = ("", "")
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock():
     """Return the clock by which prefixes are kept, here and there."""
-    made = Clock()
-    monkeypatch.setattr(caching, "clock", made)
-    monkeypatch.setattr(counts, "BUDGET", 60.0)  # seconds of counting, on however slow a machine
-    return made
-
-
-def wire(provider):
-    """Return a wire on which a provider answers."""
-
-    def answer(sent):
-        told = provider.reply(sent)
-        return Reply(events=told, done=True) if isinstance(told, list) else Reply(told)
-
-    return Wire(answer)
-
-
-def chat(provider):
-    """Return a call of OpenAI's chat, of which every other is a stream."""
-    openai = pytest.importorskip("openai")
-    client = openai.OpenAI(api_key="test", http_client=wire(provider).client("openai"))
-
-    def call(talk, *, stream=False, **more):
-        if stream:
-            more |= {"stream": True, "stream_options": {"include_usage": True}}
-        answer = client.chat.completions.create(**provider.request(talk, **more))
-        if stream:
-            list(answer)
-
-    return call
-
-
-def responses(provider):
-    """Return a call of OpenAI's Responses API."""
-    openai = pytest.importorskip("openai")
-    client = openai.OpenAI(api_key="test", http_client=wire(provider).client("openai"))
-    if not hasattr(client, "responses"):
-        pytest.skip("this openai has no Responses API")
-    return lambda talk, **_: client.responses.create(**provider.request(talk))
-
-
-def messages(provider):
-    """Return a call of Anthropic's Messages API, of which every other is a stream."""
-    anthropic = pytest.importorskip("anthropic")
-    client = anthropic.Anthropic(api_key="test", http_client=wire(provider).client("anthropic"))
-
-    def call(talk, *, stream=False, **more):
-        answer = client.messages.create(**provider.request(talk, stream=stream, **more))
-        if stream:
-            list(answer)
-
-    return call
-
-
-def gemini(provider):
-    """Return a call of Gemini."""
-    genai = pytest.importorskip("google.genai")
-    if "httpx_client" not in genai.types.HttpOptions.model_fields:
-        pytest.skip("this google-genai takes no HTTP client")
-    options = genai.types.HttpOptions(httpx_client=wire(provider).client("google-genai"))
-    client = genai.Client(api_key="test", http_options=options)
-    return lambda talk, **_: client.models.generate_content(**provider.request(talk))
-
-
-def bedrock(provider):
-    """Return a call of Bedrock, answered before it is sent."""
-    session = pytest.importorskip("botocore.session").get_session()
-    session.set_credentials("test", "test")
-    client = session.create_client("bedrock-runtime", region_name="us-east-1")
-
-    def answered(request, **_):
-        from botocore.awsrequest import AWSResponse
-
-        told = json.dumps(provider.reply(SimpleNamespace(body=json.loads(request.body)))).encode()
-        raw = SimpleNamespace(stream=lambda **_: iter([told]))
-        return AWSResponse(request.url, 200, {"content-type": "application/json"}, raw)
-
-    client.meta.events.register("before-send.bedrock-runtime", answered)
-    return lambda talk, **_: client.converse(**provider.request(talk))
-
-
-HOUSES = {
-    "openai": (caches.OpenAI, chat),
-    "openai from 5.6": (caches.Marked, chat),
-    "responses": (caches.Responses, responses),
-    "anthropic": (caches.Anthropic, messages),
-    "gemini": (caches.Gemini, gemini),
-    "bedrock": (caches.Bedrock, bedrock),
-}
+    with houses.own_time() as made:
+        yield made
 
 
 @contextmanager
 def house(name, clock):
     """Give a provider, a call of it, and a list of what calls turned out to be."""
-    made, caller = HOUSES[name]
-    provider = made(clock)
-    with capture() as seen:
-        yield provider, caller(provider), seen
-
-
-def told(seen):
-    """Return the breaker and the reason of the last call."""
-    last = seen.calls[-1]
-    return last.cache_broken_by, last.cache_reason
-
-
-def session(seed, call, seen, clock, meddle, *, turns=2):
-    """Drive one session; return what was told of the call that was meddled with, and of the others."""
-    talk, others, mine = Talk.start(seed, turns), [], None
-    turn = talk.rng.randint(2, 5)
-    with tokentrace.session(f"s{seed}"):
-        for number in range(7):
-            truth = meddle(talk) if number == turn else None
-            talk.ask()
-            call(talk, stream=(seed + number) % 3 == 0)
-            talk.answer()
-            clock.tick(20)
-            if truth:
-                mine = (truth, told(seen))
-            else:
-                others.append(told(seen))
-    return mine, others
+    with ExitStack() as stack:
+        try:
+            given = stack.enter_context(houses.house(name, clock))
+        except ImportError as why:
+            pytest.skip(str(why))
+        yield given
 
 
 @pytest.mark.parametrize("name", HOUSES)
@@ -163,17 +53,13 @@ def test_the_component_that_broke_the_prefix_is_named(name, clock):
 
 
 @pytest.mark.parametrize("name", HOUSES)
-@pytest.mark.parametrize("how", ["evicted", "routed elsewhere", "expired"])
+@pytest.mark.parametrize("how", houses.LOSSES)
 def test_nobody_is_blamed_for_what_the_provider_lost(name, how, clock):
     """A prefix that is evicted, elsewhere or too old is not read: no component broke it."""
     with house(name, clock) as (provider, call, seen):
 
         def lose(_):
-            if how == "evicted":
-                provider.cache.evict()
-            elif how == "expired":
-                clock.tick(provider.cache.life + 1)
-            provider.miss = how == "routed elsewhere"
+            houses.lose(how, provider, clock)
             return True
 
         mine, others = session(3, call, seen, clock, lose, turns=provider.turns)
