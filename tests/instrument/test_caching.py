@@ -251,6 +251,67 @@ def test_sessions_that_interleave_are_compared_each_with_itself(clock):
     assert blamed == [("one", "history")]
 
 
+@pytest.mark.parametrize("name", HOUSES)
+def test_another_conversation_of_the_same_agent_breaks_nothing(name, clock):
+    """In a session a sub-agent begins later, with the same definitions and system text."""
+    with house(name, clock) as (provider, call, seen):
+        one, other = Talk.start(18, provider.turns), Talk.start(19, provider.turns)
+        other.sections, other.tools = one.sections, one.tools
+        with tokentrace.session("both"):
+            for number in range(7):
+                for talk in (one, other) if number > 2 else (one,):
+                    talk.ask()
+                    call(talk)
+                    talk.answer()
+    assert {(one.cache_broken_by, one.cache_reason) for one in seen.calls} == {NOTHING}
+
+
+@pytest.mark.parametrize("name", HOUSES)
+def test_a_change_after_all_has_expired_is_not_blamed(name, clock):
+    """The provider kept nothing any more that could have been read, where it is known how long it does."""
+    with house(name, clock) as (provider, call, seen):
+
+        def late(talk):
+            houses.lose("expired", provider, clock)
+            return talk.changed_tools()
+
+        mine, others = session(20, call, seen, clock, late, turns=provider.turns)
+    assert mine[1] == (("tools", "changed") if name == "gemini" else ("", "expired"))
+    assert set(others) == {NOTHING}
+
+
+@pytest.mark.parametrize("read", [None, -5, 0, "many", 1.5])
+def test_who_writes_and_never_reads_is_broken_by_nobody(read, clock, monkeypatch):
+    """What a provider says to have kept is no proof that it finds it."""
+
+    def odd(total, _read, written):
+        usage = {"prompt_tokens": total, "completion_tokens": 7, "total_tokens": total + 7}
+        details = {"cached_tokens": read, "cache_write_tokens": written}
+        return usage | {"prompt_tokens_details": details}
+
+    monkeypatch.setattr(caches, "chat_usage", odd)
+    with house("openai from 5.6", clock) as (_, call, seen):
+        mine, others = session(11, call, seen, clock, Talk.changed_section)
+    assert {one[0] for one in (mine[1], *others)} == {""}
+    assert all(one.cached == {} for one in seen.calls)
+
+
+def test_a_change_right_after_a_miss_is_named(clock):
+    """What had been read until then says that the provider keeps prefixes."""
+    with house("openai", clock) as (provider, call, seen):
+        talk = Talk.start(21, 4)
+        for number in range(5):
+            talk.ask()
+            if number == 3:
+                provider.cache.evict()
+            if number == 4:
+                truth = talk.changed_section()
+            call(talk)
+            talk.answer()
+    assert [one.cache_reason for one in seen.calls[1:4]] == ["", "", "missed"]
+    assert told(seen) == truth
+
+
 def test_side_calls_and_retries_are_no_breaks(clock):
     """Another question at the end of the same prompt leaves what stands before it as it was."""
     with house("openai", clock) as (_, call, seen):
