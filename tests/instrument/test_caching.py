@@ -227,6 +227,20 @@ def test_a_provider_that_never_reads_is_broken_by_nobody(clock):
     assert {mine[1], *others} == {NOTHING}
 
 
+def test_of_a_model_whose_prompts_are_never_kept_nothing_is_claimed(clock):
+    """Its section changes in each call, and nothing is read, as nothing ever would be."""
+    with house("openai", clock) as (provider, call, seen):
+        provider.model, provider.cache.life = "gpt-4-turbo", -1.0
+        talk = Talk.start(22, 4)
+        for _ in range(4):
+            talk.changed_section()
+            talk.ask()
+            call(talk)
+            talk.answer()
+    assert {(one.cache_broken_by, one.cache_reason) for one in seen.calls} == {NOTHING}
+    assert {one.usage.cache_read for one in seen.calls} == {0}
+
+
 def test_a_single_call_and_calls_without_usage_claim_nothing(clock):
     """There is nothing to compare with, or nothing was told."""
     with house("openai", clock) as (_, call, seen):
