@@ -56,6 +56,35 @@ def test_a_component_that_breaks_the_prefix_again_and_again_is_told():
     assert "system by changing broke the cached prefix 3 times" in one.message
 
 
+def marked(number, read, written, **changes):
+    """Return a call of a prompt of which the first part alone is marked for the cache."""
+    used = Usage(input=9_000 + number, output=5, cache_read=read, cache_write=written)
+    changes = {"model": "claude-sonnet-4-5", "provider": "anthropic", "usage": used, **changes}
+    return call(number, **changes)
+
+
+def test_where_what_was_written_is_told_no_more_than_that_was_paid_again():
+    """Of 9,000 tokens 2,000 were in the cache, and 500 of them were read all the same."""
+    pytest.importorskip("genai_prices", reason="genai-prices is not installed")
+    again = {"cache_broken_by": "section.rules", "cache_reason": "changed"}
+    calls = (marked(1, 0, 2_000), marked(2, 500, 1_500, **again), marked(3, 500, 1_500, **again))
+    (one,) = findings(session(*calls, marked(4, 2_000, 0)))
+    assert one.numbers["tokens"] == 2 * 1_500
+    assert one.tokens == 1_500
+    assert one.cost_usd == pytest.approx(1_500 * (3.75e-6 - 0.3e-6))  # written, not read
+
+
+@pytest.mark.parametrize(
+    "what", [{"cache_broken_by": "system"}, {"cache_reason": "model_switched"}]
+)
+def test_tokens_and_dollars_are_of_the_same_breaks(what):
+    """Whether a component broke the prefix or a switch: what was sent again costs what it says."""
+    pytest.importorskip("genai_prices", reason="genai-prices is not installed")
+    (one,) = findings(session(call(1, 3_000), call(2, 0, **what), call(3, 0, **what)))
+    assert one.numbers["tokens"] == 3_140 + 3_240
+    assert one.cost_usd == pytest.approx((3_140 + 3_240) / 2 * 1.5e-6)
+
+
 def test_what_is_no_component_is_told_by_its_reason():
     """A model that is switched to and fro, with a remedy of its own."""
     calls = (broken(n, by="", reason="model_switched") for n in (2, 3))
@@ -90,6 +119,32 @@ def test_a_beginning_that_is_never_read_is_told():
     assert (one.code, one.level, one.turns) == ("cache.unused", "degraded", (2, 3))
     assert one.tokens == 3_100
     assert one.confidence == "medium"
+
+
+def learned(number):
+    """Return a call of a prompt whose count is off by a part that changes as it is learned."""
+    one = call(number)
+    drift = 1 + 0.3 / number
+    parts = {name: round(tokens / drift) for name, tokens in one.components.items()}
+    return replace(one, components=parts, tokens=sum(parts.values()))
+
+
+def test_a_beginning_that_is_counted_otherwise_each_time_is_the_same():
+    """What is learned of the provider's counts changes ours, not what was sent."""
+    (one,) = findings(session(*map(learned, (1, 2, 3, 4))))
+    assert one.code == "cache.unused"
+    assert one.tokens == pytest.approx(3_100, rel=0.005)
+
+
+def test_calls_further_apart_than_a_prefix_is_kept_miss_nothing():
+    """An agent that runs twice a day finds nothing of the time before; one that runs twice an hour does."""
+    hour = 3_600 * 10**9
+
+    def runs(apart):
+        return session(*(call(n, start=n * apart, end=n * apart) for n in (1, 2, 3, 4)))
+
+    assert findings(runs(12 * hour)) == []
+    assert [one.code for one in findings(runs(hour // 2))] == ["cache.unused"]
 
 
 def test_where_marks_are_needed_the_remedy_is_to_set_them():

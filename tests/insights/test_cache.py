@@ -105,6 +105,50 @@ def test_a_prefix_that_was_never_read_is_broken_by_what_changes_each_time():
     assert cache.judged(case(0, before=0, found=clock, rule=Caching())) == ("", "")
 
 
+def test_what_is_read_up_to_a_difference_leaves_no_doubt():
+    """Nothing had been read of the prompts before, and now what stands ahead of the change was."""
+    told = {"before": 0, "doubted": True}
+    assert cache.judged(case(2_048, **told)) == ("memory", "changed")
+    assert cache.judged(case(0, **told)) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("before", "read", "doubted", "doubts"),
+    [
+        (0, 0, False, True),
+        (4_000, 0, False, False),
+        (0, 4_000, True, False),
+        (0, 100, True, True),
+    ],
+)
+def test_a_provider_is_doubted_where_it_read_nothing_twice(before, read, doubted, doubts):
+    """Once may be a miss; what it says to have written is nothing that it read."""
+    rule = replace(MARKS, minimum=None)
+    now = Reading(5_000, read, 5_000 - read)
+    assert Case(rule, Reading(4_600, before, 4_600 - before), now, doubted=doubted).doubts is doubts
+
+
+@pytest.mark.parametrize("again", [0, 1_500])
+def test_what_changed_after_all_had_expired_broke_nothing(again):
+    """It would not have been read as it was, unless somebody else kept what stands ahead of it."""
+    early = replace(FOUND, start=500, end=600, again=again)
+    late = {"found": early, "after": 301.0, "life": 300.0}
+    assert cache.judged(case(0, **late)) == ("", "expired")
+    assert cache.judged(case(512, **late)) == ("memory", "changed")
+    assert cache.judged(case(0, **{**late, "after": 299.0})) == ("memory", "changed")
+
+
+def test_a_conversation_of_which_nothing_is_said_again_lost_nothing():
+    """It is another one with the same agent: what stands ahead of it was read."""
+    other = replace(FOUND, component="history", again=0)
+    assert cache.judged(case(2_048, found=other)) == ("", "")
+    assert cache.judged(case(2_048, found=replace(other, again=9))) == ("history", "changed")
+    assert cache.judged(case(2_048, found=replace(other, component="memory"))) == (
+        "memory",
+        "changed",
+    )
+
+
 def test_a_prefix_below_the_minimum_is_told_as_such():
     """Whatever else differs."""
     now = Reading(900, 0, at=5.0)

@@ -2,146 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import contextmanager
-from types import SimpleNamespace
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 import caches
+import houses
 import tokentrace
 from caches import BREAKS, Talk
-from tokentrace.instrument import caching, counts
-from tokentrace.testing import Clock, Reply, Wire, capture
+from houses import HOUSES, NOTHING, session, told
+from tokentrace.instrument import caching
 
 pytestmark = pytest.mark.filterwarnings("ignore::tokentrace.TokenLimitWarning")
-NOTHING = ("", "")
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock():
     """Return the clock by which prefixes are kept, here and there."""
-    made = Clock()
-    monkeypatch.setattr(caching, "clock", made)
-    monkeypatch.setattr(counts, "BUDGET", 60.0)  # seconds of counting, on however slow a machine
-    return made
-
-
-def wire(provider):
-    """Return a wire on which a provider answers."""
-
-    def answer(sent):
-        told = provider.reply(sent)
-        return Reply(events=told, done=True) if isinstance(told, list) else Reply(told)
-
-    return Wire(answer)
-
-
-def chat(provider):
-    """Return a call of OpenAI's chat, of which every other is a stream."""
-    openai = pytest.importorskip("openai")
-    client = openai.OpenAI(api_key="test", http_client=wire(provider).client("openai"))
-
-    def call(talk, *, stream=False, **more):
-        if stream:
-            more |= {"stream": True, "stream_options": {"include_usage": True}}
-        answer = client.chat.completions.create(**provider.request(talk, **more))
-        if stream:
-            list(answer)
-
-    return call
-
-
-def responses(provider):
-    """Return a call of OpenAI's Responses API."""
-    openai = pytest.importorskip("openai")
-    client = openai.OpenAI(api_key="test", http_client=wire(provider).client("openai"))
-    if not hasattr(client, "responses"):
-        pytest.skip("this openai has no Responses API")
-    return lambda talk, **_: client.responses.create(**provider.request(talk))
-
-
-def messages(provider):
-    """Return a call of Anthropic's Messages API, of which every other is a stream."""
-    anthropic = pytest.importorskip("anthropic")
-    client = anthropic.Anthropic(api_key="test", http_client=wire(provider).client("anthropic"))
-
-    def call(talk, *, stream=False, **more):
-        answer = client.messages.create(**provider.request(talk, stream=stream, **more))
-        if stream:
-            list(answer)
-
-    return call
-
-
-def gemini(provider):
-    """Return a call of Gemini."""
-    genai = pytest.importorskip("google.genai")
-    if "httpx_client" not in genai.types.HttpOptions.model_fields:
-        pytest.skip("this google-genai takes no HTTP client")
-    options = genai.types.HttpOptions(httpx_client=wire(provider).client("google-genai"))
-    client = genai.Client(api_key="test", http_options=options)
-    return lambda talk, **_: client.models.generate_content(**provider.request(talk))
-
-
-def bedrock(provider):
-    """Return a call of Bedrock, answered before it is sent."""
-    session = pytest.importorskip("botocore.session").get_session()
-    session.set_credentials("test", "test")
-    client = session.create_client("bedrock-runtime", region_name="us-east-1")
-
-    def answered(request, **_):
-        from botocore.awsrequest import AWSResponse
-
-        told = json.dumps(provider.reply(SimpleNamespace(body=json.loads(request.body)))).encode()
-        raw = SimpleNamespace(stream=lambda **_: iter([told]))
-        return AWSResponse(request.url, 200, {"content-type": "application/json"}, raw)
-
-    client.meta.events.register("before-send.bedrock-runtime", answered)
-    return lambda talk, **_: client.converse(**provider.request(talk))
-
-
-HOUSES = {
-    "openai": (caches.OpenAI, chat),
-    "openai from 5.6": (caches.Marked, chat),
-    "responses": (caches.Responses, responses),
-    "anthropic": (caches.Anthropic, messages),
-    "gemini": (caches.Gemini, gemini),
-    "bedrock": (caches.Bedrock, bedrock),
-}
+    with houses.own_time() as made:
+        yield made
 
 
 @contextmanager
 def house(name, clock):
     """Give a provider, a call of it, and a list of what calls turned out to be."""
-    made, caller = HOUSES[name]
-    provider = made(clock)
-    with capture() as seen:
-        yield provider, caller(provider), seen
-
-
-def told(seen):
-    """Return the breaker and the reason of the last call."""
-    last = seen.calls[-1]
-    return last.cache_broken_by, last.cache_reason
-
-
-def session(seed, call, seen, clock, meddle, *, turns=2):
-    """Drive one session; return what was told of the call that was meddled with, and of the others."""
-    talk, others, mine = Talk.start(seed, turns), [], None
-    turn = talk.rng.randint(2, 5)
-    with tokentrace.session(f"s{seed}"):
-        for number in range(7):
-            truth = meddle(talk) if number == turn else None
-            talk.ask()
-            call(talk, stream=(seed + number) % 3 == 0)
-            talk.answer()
-            clock.tick(20)
-            if truth:
-                mine = (truth, told(seen))
-            else:
-                others.append(told(seen))
-    return mine, others
+    with ExitStack() as stack:
+        try:
+            given = stack.enter_context(houses.house(name, clock))
+        except ImportError as why:
+            pytest.skip(str(why))
+        yield given
 
 
 @pytest.mark.parametrize("name", HOUSES)
@@ -163,17 +53,13 @@ def test_the_component_that_broke_the_prefix_is_named(name, clock):
 
 
 @pytest.mark.parametrize("name", HOUSES)
-@pytest.mark.parametrize("how", ["evicted", "routed elsewhere", "expired"])
+@pytest.mark.parametrize("how", houses.LOSSES)
 def test_nobody_is_blamed_for_what_the_provider_lost(name, how, clock):
     """A prefix that is evicted, elsewhere or too old is not read: no component broke it."""
     with house(name, clock) as (provider, call, seen):
 
         def lose(_):
-            if how == "evicted":
-                provider.cache.evict()
-            elif how == "expired":
-                clock.tick(provider.cache.life + 1)
-            provider.miss = how == "routed elsewhere"
+            houses.lose(how, provider, clock)
             return True
 
         mine, others = session(3, call, seen, clock, lose, turns=provider.turns)
@@ -341,6 +227,20 @@ def test_a_provider_that_never_reads_is_broken_by_nobody(clock):
     assert {mine[1], *others} == {NOTHING}
 
 
+def test_of_a_model_whose_prompts_are_never_kept_nothing_is_claimed(clock):
+    """Its section changes in each call, and nothing is read, as nothing ever would be."""
+    with house("openai", clock) as (provider, call, seen):
+        provider.model, provider.cache.life = "gpt-4-turbo", -1.0
+        talk = Talk.start(22, 4)
+        for _ in range(4):
+            talk.changed_section()
+            talk.ask()
+            call(talk)
+            talk.answer()
+    assert {(one.cache_broken_by, one.cache_reason) for one in seen.calls} == {NOTHING}
+    assert {one.usage.cache_read for one in seen.calls} == {0}
+
+
 def test_a_single_call_and_calls_without_usage_claim_nothing(clock):
     """There is nothing to compare with, or nothing was told."""
     with house("openai", clock) as (_, call, seen):
@@ -363,6 +263,67 @@ def test_sessions_that_interleave_are_compared_each_with_itself(clock):
                 talk.answer()
     blamed = [(one.session, one.cache_broken_by) for one in seen.calls if one.cache_broken_by]
     assert blamed == [("one", "history")]
+
+
+@pytest.mark.parametrize("name", HOUSES)
+def test_another_conversation_of_the_same_agent_breaks_nothing(name, clock):
+    """In a session a sub-agent begins later, with the same definitions and system text."""
+    with house(name, clock) as (provider, call, seen):
+        one, other = Talk.start(18, provider.turns), Talk.start(19, provider.turns)
+        other.sections, other.tools = one.sections, one.tools
+        with tokentrace.session("both"):
+            for number in range(7):
+                for talk in (one, other) if number > 2 else (one,):
+                    talk.ask()
+                    call(talk)
+                    talk.answer()
+    assert {(one.cache_broken_by, one.cache_reason) for one in seen.calls} == {NOTHING}
+
+
+@pytest.mark.parametrize("name", HOUSES)
+def test_a_change_after_all_has_expired_is_not_blamed(name, clock):
+    """The provider kept nothing any more that could have been read, where it is known how long it does."""
+    with house(name, clock) as (provider, call, seen):
+
+        def late(talk):
+            houses.lose("expired", provider, clock)
+            return talk.changed_tools()
+
+        mine, others = session(20, call, seen, clock, late, turns=provider.turns)
+    assert mine[1] == (("tools", "changed") if name == "gemini" else ("", "expired"))
+    assert set(others) == {NOTHING}
+
+
+@pytest.mark.parametrize("read", [None, -5, 0, "many", 1.5])
+def test_who_writes_and_never_reads_is_broken_by_nobody(read, clock, monkeypatch):
+    """What a provider says to have kept is no proof that it finds it."""
+
+    def odd(total, _read, written):
+        usage = {"prompt_tokens": total, "completion_tokens": 7, "total_tokens": total + 7}
+        details = {"cached_tokens": read, "cache_write_tokens": written}
+        return usage | {"prompt_tokens_details": details}
+
+    monkeypatch.setattr(caches, "chat_usage", odd)
+    with house("openai from 5.6", clock) as (_, call, seen):
+        mine, others = session(11, call, seen, clock, Talk.changed_section)
+    assert {one[0] for one in (mine[1], *others)} == {""}
+    assert all(one.cached == {} for one in seen.calls)
+
+
+def test_a_change_right_after_a_miss_is_named(clock):
+    """What had been read until then says that the provider keeps prefixes."""
+    with house("openai", clock) as (provider, call, seen):
+        talk = Talk.start(21, 4)
+        for number in range(5):
+            talk.ask()
+            if number == 3:
+                provider.cache.evict()
+            if number == 4:
+                truth = talk.changed_section()
+            call(talk)
+            talk.answer()
+    assert [one.cache_reason for one in seen.calls[1:4]] == ["", "", "missed"]
+    assert told(seen) == truth
 
 
 def test_side_calls_and_retries_are_no_breaks(clock):

@@ -15,12 +15,17 @@ from tokentrace.providers._model import Caching
     ("model", "provider", "minimum", "exact"),
     [
         ("gpt-4o-2024-08-06", "", 1_024, False),
+        ("gpt-4", "", None, False),
+        ("gpt-4-turbo-2024-04-09", "", None, False),
+        ("gpt-35-turbo-16k", "azure", None, False),
+        ("gpt-4.1-mini", "", 1_024, False),
         ("gpt-5.6-mini", "", 1_024, True),
         ("claude-opus-4-6", "", 4_096, True),
         ("claude-opus-5-20260801", "", 512, True),
         ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "bedrock", 4_096, True),
         ("claude-sonnet-4-5@20250929", "vertex", 1_024, True),
         ("amazon.nova-pro-v1:0", "bedrock", 1_000, True),
+        ("gemini-2.0-flash", "", None, False),
         ("gemini-2.5-flash", "", 2_048, False),
         ("gemini-3.6-flash", "gcp.gemini", 4_096, False),
         ("deepseek-chat", "", None, True),
@@ -57,7 +62,8 @@ def table():
     ]
     for name, rows in caching.ROWS.items():
         for row in rows:
-            found = "at marks" if row.exact else f"in steps of {row.step}"
+            steps = f"in steps of {row.step}" if row.step else "never"
+            found = "at marks" if row.exact else steps
             lived = f"{row.life / 60:.0f} min" if row.life else ""
             lived += f", {row.longest / 60:.0f} min if asked" if row.longest else ""
             least = f"{row.minimum:,}" if row.minimum else ""

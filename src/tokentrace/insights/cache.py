@@ -22,6 +22,8 @@ MODEL, SWITCHED = "model_switched", "switched"
 WORTH = 256
 # ± tokens of a place in a prompt: framing that stands elsewhere than where it is counted.
 NEAR = 24
+# What is said in a conversation, not what an agent says of itself.
+SAID = frozenset({"user", "history", "tool_results", "media", "reasoning"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +174,11 @@ class Case:
 
     @property
     def doubts(self) -> bool:
-        """Whether it has to be doubted after this call that the provider keeps anything."""
-        if max(self.now.read, self.now.written) >= WORTH:
+        """Whether it has to be doubted after this call that the provider keeps anything.
+
+        Two calls in a row read nothing, and the second prompt goes on from the first.
+        """
+        if max(self.before.read, self.now.read) >= WORTH:
             return False
         lost = self.found is None and not self.expired and self.fell(self.kept)
         return self.doubted or lost
@@ -229,19 +234,27 @@ def _broken(case: Case, found: Difference) -> tuple[str, str]:
     """Confirm a break, or say what the numbers say instead."""
     if case.now.read > found.end + case.near(found.end):
         return "", ""  # more was read than stands ahead of the difference: it is none
-    shrank = case.fell(case.before.read)
-    wasted = (
-        not case.doubted
-        and found.again >= WORTH
-        and case.fell(min(case.kept, case.surely(found.end + found.again)))
-    )
-    if not shrank and not wasted:
+    if not _shrank(case, found) and not _wasted(case, found):
         return "", ""
-    if case.small:
-        return "", BELOW
-    if case.now.read + case.near(found.start) < _floor(case, found):
-        return "", EXPIRED if case.expired else MISSED
+    late = case.expired and not case.now.read  # it would not have been read as it was
+    if case.small or late or case.now.read + case.near(found.start) < _floor(case, found):
+        return "", _reason(case)
     return found.component, found.reason
+
+
+def _shrank(case: Case, found: Difference) -> bool:
+    """Whether less was read than before.
+
+    A conversation of which nothing is said again is another one, or begins anew: it lost nothing.
+    """
+    return case.fell(case.before.read) and (found.again > 0 or found.component not in SAID)
+
+
+def _wasted(case: Case, found: Difference) -> bool:
+    """Whether what stands behind the difference was sent again, and can have been kept, and was not read."""
+    if found.again < WORTH or (case.doubted and case.now.read < WORTH):
+        return False
+    return case.fell(min(case.kept, case.surely(found.end + found.again)))
 
 
 def _floor(case: Case, found: Difference) -> int:

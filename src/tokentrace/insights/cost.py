@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from tokentrace.insights.cache import SWITCHED
 from tokentrace.insights.pricing import price, seller
 from tokentrace.insights.sharing import DRIFT, laid
 from tokentrace.prompt import CallRecord, Usage
 from tokentrace.providers.prices import UNIT, Price, Rates, price_of
 
 __all__ = [
-    "UNIT", "Bill", "Missed", "Price", "Spending", "agreed", "basis", "bill", "missed", "price", "price_of", "recorded", "sent",
+    "UNIT", "Bill", "Missed", "Price", "Spending", "again", "agreed", "basis", "bill", "missed", "price", "price_of", "recorded", "sent",
     "spent", "unknown", "usd",
 ]  # fmt: skip
 
@@ -349,30 +350,41 @@ class Missed:
     cost: int
 
 
+def again(record: CallRecord, before: CallRecord) -> int:
+    """Return the tokens that a call paid again, at most, though the call before had left them in the cache.
+
+    That is what that call read or wrote, less what this one read. Where the prefix is known to have been
+    broken, and the provider does not tell what it writes, all that this prompt can share with
+    the one before.
+    """
+    now, then = record.usage, before.usage
+    most = min(now.input or 0, then.input or 0)
+    kept = (then.cache_read or 0) + (then.cache_write or 0)
+    broken = record.cache_broken_by or record.cache_reason.endswith(SWITCHED)
+    if not broken or then.cache_write is not None:
+        most = min(kept, most)
+    return max(0, most - (now.cache_read or 0))
+
+
 def missed(record: CallRecord, before: CallRecord) -> Missed | None:
     """Return what a call paid again that the call before it had left in the provider's cache.
 
-    Only where the numbers say so: what that call read or wrote, less what this one read. Where a
-    component is known to have broken the prefix, and the provider does not tell what it keeps, all
-    that this prompt can share with the one before. None where their cost or the cached tokens are
-    not known; nothing missed is 0 tokens.
+    Only where the numbers say so, see `again`. None where their cost or the cached tokens are not
+    known; nothing missed is 0 tokens.
     """
-    now, then = record.usage, before.usage
+    now = record.usage
     if now.cache_read is None or _why_not(record) or _why_not(before):
         return None
-    most = min(now.input or 0, then.input or 0)
-    kept = (then.cache_read or 0) + (then.cache_write or 0)
-    unseen = record.cache_broken_by and then.cache_write is None
-    tokens = max(0, (most if unseen else min(kept, most)) - now.cache_read)
+    tokens = again(record, before)
     if not tokens:
         return Missed(0, 0)
     found = price(record)
     if found is None:
         return None
-    return Missed(tokens, _again(tokens, now, found.at(now.input or 0)))
+    return Missed(tokens, _dearer(tokens, now, found.at(now.input or 0)))
 
 
-def _again(tokens: int, now: Usage, rates: Rates) -> int:
+def _dearer(tokens: int, now: Usage, rates: Rates) -> int:
     """Return by how much so many tokens, the dearest first, cost more than reading them."""
     write, long = now.cache_write or 0, now.cache_write_long or 0
     plain = (now.input or 0) - (now.cache_read or 0) - write

@@ -63,7 +63,8 @@ class Caching:
         order: what stands first in the cached prefix; response schemas stand with the tools.
         ordered: the provider says so; where False, what stands before the messages may be in any order.
         minimum: tokens of the shortest prefix that is kept; None where nobody says.
-        step: tokens in whose multiples a prefix is found again; 1 where it is found at its very end.
+        step: tokens in whose multiples a prefix is found again; 1 where it is found at its very end,
+            0 where none is kept.
         exact: found again only where an earlier request marked its end, or the provider did.
         lookback: blocks before a mark in which an earlier mark is found; None for all.
         life: seconds for which a prefix is kept since its last use; None where nobody says.

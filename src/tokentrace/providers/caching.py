@@ -61,8 +61,13 @@ _OPENAI = Caching(
     source="OpenAI's guide on prompt caching, and the docstrings of its SDK 3.54",
 )
 _MARKED = replace(_OPENAI, step=1, exact=True, life=30 * MINUTES, longest=None)
+# The guide says that prompts of gpt-4o and newer models are kept.
+_OLD = Caching(step=0, dated="2026-11-30", source="OpenAI's guide on prompt caching")
 
 OPENAI = (
+    replace(_OLD, match="gpt-3.5*"),
+    replace(_OLD, match="gpt-4"),
+    replace(_OLD, match="gpt-4-*"),
     replace(_MARKED, match="gpt-5.6*"),
     replace(_MARKED, match="gpt-6*"),
     replace(_MARKED, match="gpt-[789]*"),
@@ -77,7 +82,14 @@ _GEMINI = Caching(
     dated="2026-10-13",
     source="Gemini's page on context caching",
 )
-GEMINI = (replace(_GEMINI, match="gemini-2.5*", minimum=2_048), _GEMINI)
+# The page says that prompts of 2.5 and newer models are kept without being asked for it.
+_OLD_GEMINI = replace(_GEMINI, minimum=None, step=0)
+GEMINI = (
+    replace(_OLD_GEMINI, match="gemini-1*"),
+    replace(_OLD_GEMINI, match="gemini-2.0*"),
+    replace(_GEMINI, match="gemini-2.5*", minimum=2_048),
+    _GEMINI,
+)
 
 # A host that keeps each block of the prompt it has seen; marks stand in the request.
 BEDROCK = (

@@ -19,6 +19,8 @@ from tokentrace.providers import caching
 BROKEN, UNUSED = "cache.broken", "cache.unused"
 REPEATED = 2  # times; once is an edit
 FEWEST = 3  # calls of one line without a token read
+ALIKE = 0.02  # of a component's tokens, by which the same text may differ between two calls
+SECOND = 10**9  # ns
 TOOLS, HISTORY, USER = "tools", "history", "user"
 DONE = {
     CHANGED: "by changing",
@@ -47,9 +49,12 @@ class Pair:
 
     @property
     def again(self) -> int:
-        """Tokens that the earlier call had sent, too, and that were not read, at most."""
-        sent = min(self.now.usage.input or 0, self.before.usage.input or 0)
-        return max(0, sent - (self.now.usage.cache_read or 0))
+        """Tokens that were paid again, at most."""
+        return cost.again(self.now, self.before)
+
+    def within(self, life: float | None) -> bool:
+        """Whether the later call began at most so many seconds after the earlier one had ended."""
+        return life is None or self.now.start - self.before.end <= life * SECOND
 
 
 def broken(case: Case) -> Iterator[Finding]:
@@ -101,16 +106,17 @@ def _paid(pairs: Sequence[Pair]) -> float | None:
 def unused(case: Case) -> Iterator[Finding]:
     """Find lines of calls that share a long beginning, of which nothing was ever read."""
     for line in _lines(case).values():
-        calls = [line[0].before, *(pair.now for pair in line)] if line else []
+        calls = [line[0].before, *(pair.now for pair in line)]
         told = [call.usage.cache_read for call in calls]
         used = any(told) or any(call.usage.cache_write for call in calls)
         blamed = any(call.cache_broken_by or call.cache_reason for call in calls)
-        if len(calls) < FEWEST or None in told or used or blamed:
-            continue
         rule = caching.find(calls[0].model, calls[0].provider)
-        shared = min(_shared(pair) for pair in line)
+        soon = [pair for pair in line if pair.within(rule.life)]
+        if len(soon) + 1 < FEWEST or None in told or used or blamed:
+            continue
+        shared = min(_shared(pair) for pair in soon)
         if rule.minimum is not None and shared >= rule.minimum + rule.step:
-            yield _unused(case, line, shared, marked=rule.exact)
+            yield _unused(case, soon, shared, marked=rule.exact)
 
 
 def _unused(case: Case, line: Sequence[Pair], shared: int, *, marked: bool) -> Finding:
@@ -136,11 +142,22 @@ def _unused(case: Case, line: Sequence[Pair], shared: int, *, marked: bool) -> F
 
 
 def _shared(pair: Pair) -> int:
-    """Return tokens of components that are as large in both prompts, and of history that stayed."""
-    before, now = pair.before.components, pair.now.components
+    """Return tokens of components that are as large in both prompts, and of history that stayed.
+
+    In the provider's tokens: what is counted of the same text differs from call to call with what is
+    learned of the provider's counts.
+    """
+    before, now = _reported(pair.before), _reported(pair.now)
     apart = {USER, HISTORY}
-    same = sum(held for name, held in now.items() if name not in apart and before.get(name) == held)
-    return same + min(before.get(HISTORY, 0), now.get(HISTORY, 0))
+    both = ((held, before.get(name, 0)) for name, held in now.items() if name not in apart)
+    same = sum(min(one) for one in both if max(one) - min(one) <= ALIKE * max(one))
+    return round(same + min(before.get(HISTORY, 0), now.get(HISTORY, 0)))
+
+
+def _reported(call: CallRecord) -> dict[str, float]:
+    """Return components in the tokens that the provider reported."""
+    factor = (call.usage.input or 0) / max(1, sum(call.components.values()))
+    return {name: factor * held for name, held in call.components.items()}
 
 
 def _lines(case: Case) -> Mapping[str, list[Pair]]:
