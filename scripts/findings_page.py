@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 
 from tokentrace.analysis import CODES, Finding, Thresholds
@@ -42,7 +43,9 @@ def example(found: Finding) -> Iterator[str]:
 
 def thresholds() -> str:
     """Return the table of thresholds, described as in the docstring of the class."""
-    told = re.split(r"\n        (?=\w+: )", (Thresholds.__doc__ or "").partition("Attributes:")[2])
+    told = re.split(
+        r"\n    (?=\w+: )", cleandoc(Thresholds.__doc__ or "").partition("Attributes:")[2]
+    )
     rows = ["| name | default | |", "|---|---|---|"]
     for entry in told[1:]:
         name, _, text = " ".join(entry.split()).partition(": ")

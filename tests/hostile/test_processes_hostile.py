@@ -289,6 +289,8 @@ def test_a_process_ends_as_it_would(results, name):
     code, seconds, err, spans = results[name]
     _, expected, known = PROCESSES[name]
     bare_code, _, bare_err, _ = results.get(f"{name}, bare", (expected, 0, "", []))
+    if bare_code < 0 and code == bare_code:
+        pytest.skip(f"this Python dies of it without tokentrace, too: signal {-bare_code}")
     assert (code, bare_code) == (expected, expected), err
     assert err.count("Traceback") <= bare_err.count("Traceback"), err
     assert "ERROR" not in err

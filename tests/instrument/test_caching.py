@@ -376,3 +376,63 @@ def test_the_same_prompt_read_again_is_told_alike(clock, monkeypatch):
     assert again == [back] * 3
     assert sum(back.values()) > 0
     assert len(worked) == 2
+
+
+@pytest.mark.parametrize("name", ["openai from 5.6"])
+def test_what_was_lost_once_is_not_waited_for_again(name, clock):
+    """After an eviction the older ends are gone, too: the next change is blamed, and no further loss."""
+    with house(name, clock) as (provider, call, seen):
+        talk = Talk.start(31, 6)
+        for number in range(6):
+            talk.ask()
+            if number == 4:
+                provider.cache.evict()
+            if number == 5:
+                talk.messages[16][1] = caches.passage(talk.rng, 6)
+            call(talk)
+            talk.answer()
+    assert [one.cache_reason for one in seen.calls[-2:]] == ["missed", "changed"]
+    assert told(seen) == ("history", "changed")
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"cache_read_input_tokens": 10**12},
+        {"cache_creation_input_tokens": 10**12},
+        {"cache_read_input_tokens": 0},
+    ],
+)
+def test_usage_that_cannot_be_of_the_prompt_claims_nothing(usage, clock):
+    """Of a billion times the tokens that were sent, or of a tenth of them."""
+    with house("anthropic", clock) as (provider, call, seen):
+        real = provider.told
+        provider.told = lambda body: real(body) | usage
+        mine, others = session(11, call, seen, clock, Talk.changed_section)
+    assert {mine[1], *others} == {NOTHING}
+    assert all(one.cached == {} for one in seen.calls)
+
+
+@pytest.mark.parametrize("said", [0, 4])
+def test_another_agent_breaks_nothing(said, clock):
+    """In a session without turns a second agent has a system text and a conversation of its own."""
+    with house("openai", clock) as (provider, call, seen):
+        request = provider.request
+
+        def bare(talk, **more):
+            body = request(talk, **more)
+            body["messages"][0]["content"] = talk.role + " " + caches.passage(talk.rules, 40)
+            return {key: value for key, value in body.items() if key != "tools"}
+
+        provider.request = bare
+        talks = [Talk.start(seed, said) for seed in (41, 42, 43)]
+        roles = ("You plan the work of others.", "Writer: make text of a plan.", "Find mistakes.")
+        with tokentrace.session("team"):
+            for number in range(6):
+                for talk, role in list(zip(talks, roles, strict=True))[: max(1, number - 1)]:
+                    talk.role, talk.rules = role, caches.random.Random(role)
+                    talk.messages = talk.messages if said else []
+                    talk.ask()
+                    call(talk)
+                    talk.answer()
+    assert {(one.cache_broken_by, one.cache_reason) for one in seen.calls} == {NOTHING}

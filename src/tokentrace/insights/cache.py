@@ -234,10 +234,11 @@ def _broken(case: Case, found: Difference) -> tuple[str, str]:
     """Confirm a break, or say what the numbers say instead."""
     if case.now.read > found.end + case.near(found.end):
         return "", ""  # more was read than stands ahead of the difference: it is none
+    lost = case.now.read + case.near(found.start) < _floor(case, found)  # what stands ahead of it
     if not _shrank(case, found) and not _wasted(case, found):
-        return "", ""
+        return "", _reason(case) if lost and case.fell(case.before.read) else ""
     late = case.expired and not case.now.read  # it would not have been read as it was
-    if case.small or late or case.now.read + case.near(found.start) < _floor(case, found):
+    if case.small or late or lost:
         return "", _reason(case)
     return found.component, found.reason
 

@@ -88,19 +88,22 @@ def told(record: CallRecord, known: Own, usage: Usage, lineage: Lineage) -> Mapp
     if silent or not usage.input:
         return records.NOTHING
     reading = Reading(usage.input, usage.cache_read or 0, usage.cache_write or 0, clock())
-    if reading.read + reading.written > reading.input or "spoken" not in prompt.memo:
+    odd = reading.read + reading.written > reading.input or not known.believes(reading.input)
+    if odd or "spoken" not in prompt.memo:
         lineage.cache = None
         return records.NOTHING
     tokens = _components(known, record)
     layout = layouts.of(known, rule, tokens, before.layout if before else Layout())
-    case = _case(known, rule, before, layout, reading) if before and not known.hides else None
+    follows = before is not None and layout.follows(before.layout) and not known.hides
+    case = _case(known, rule, before, layout, reading) if follows else None
     basis = (rule, reading.input, reading.read, record.components, tokens)
     cached = _repeated(before, layout, basis) if before else None
     if cached is None:
         cached = _cached(record, prompt, tokens, rule, reading) if reading.read else {}
-    kept, doubted = _kept(rule, before, reading), case is not None and case.doubts
-    lineage.cache = Past(layout, reading, kept, doubted, basis, cached, record)
     by, why = cache.judged(case) if case else ("", "")
+    gone = why in {cache.MISSED, cache.EXPIRED}  # then nobody knows what of the older ends is left
+    kept, doubted = _kept(rule, None if gone else before, reading), case is not None and case.doubts
+    lineage.cache = Past(layout, reading, kept, doubted, basis, cached, record)
     if not (cached or by or why):
         return records.NOTHING
     return {"cached": cached, "cache_reason": why, "cache_broken_by": records.shown(by)}

@@ -13,6 +13,7 @@ from tokentrace.counting.rules.openai_appendix import fingerprint, written
 from tokentrace.counting.tally import Run
 from tokentrace.insights.cache import Piece
 from tokentrace.instrument.learning import Own
+from tokentrace.lineage import opening_of
 from tokentrace.prompt import Message, Prompt
 from tokentrace.providers import Caching
 from tokentrace.providers._model import TOOLS
@@ -41,6 +42,7 @@ class Layout:
         ahead: tokens that stand before the messages and the leading system text.
         same: how many messages are those of the prompt before, from the first on.
         of: what it was made of, besides the prompt before.
+        opening: a salted hash of how it begins.
     """
 
     model: tuple[str, str] = ("", "")
@@ -56,6 +58,24 @@ class Layout:
     ahead: int = 0
     same: int = 0
     of: tuple[Any, ...] = (None,)
+    opening: int = 0
+
+    @property
+    def talk(self) -> list[bytes]:
+        """What tells the messages behind the leading ones."""
+        said = self.marks[self.leading * WIDTH :]
+        return [said[at : at + WIDTH] for at in range(0, len(said), WIDTH)]
+
+    def follows(self, before: Layout) -> bool:
+        """Whether it may be of the conversation before: something is said again, or little was said.
+
+        A session holds the calls of agents that nobody told apart, each with a conversation of its own.
+        """
+        if self.same > self.leading:
+            return True
+        old, new = before.talk, self.talk
+        short = min(len(old), len(new)) < 2
+        return (short and self.opening == before.opening) or not set(old).isdisjoint(new)
 
     def continues(self, before: Layout) -> bool:
         """Whether it is the prompt before, with or without more at its end."""
@@ -110,6 +130,7 @@ def of(known: Own, rule: Caching, tokens: Tokens, before: Layout) -> Layout:
         sum(prefix.around(prompt, tokens).values()),
         same,
         made_of,
+        opening_of(prompt),
     )
 
 

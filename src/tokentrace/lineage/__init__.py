@@ -209,6 +209,11 @@ def _facts(prompt: Prompt) -> Facts:
     return known
 
 
+def opening_of(prompt: Prompt) -> int:
+    """Return a salted hash of how a prompt begins: agents with a system text each are told apart by it."""
+    return _facts(prompt)[-1]
+
+
 def _opening(prompt: Prompt) -> int:
     first = prompt.messages[0] if prompt.messages else None
     text = first.parts[0].text[:OPENING] if first and first.parts else ""
