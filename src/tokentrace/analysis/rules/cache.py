@@ -13,7 +13,7 @@ from tokentrace.analysis.wording import many, turns
 from tokentrace.insights import cost
 from tokentrace.insights.cache import CHANGED, INSERTED, MOVED, REMOVED
 from tokentrace.insights.waste import HIGH, MEDIUM
-from tokentrace.prompt import CallRecord
+from tokentrace.prompt import EXACT, CallRecord
 from tokentrace.providers import caching
 
 BROKEN, UNUSED = "cache.broken", "cache.unused"
@@ -144,18 +144,21 @@ def _unused(case: Case, line: Sequence[Pair], shared: int, *, marked: bool) -> F
 def _shared(pair: Pair) -> int:
     """Return tokens of components that are as large in both prompts, and of history that stayed.
 
-    In the provider's tokens: what is counted of the same text differs from call to call with what is
-    learned of the provider's counts.
+    In the provider's tokens: where a count is not exact, that of the same text differs from call to
+    call with what is learned of the provider's counts.
     """
     before, now = _reported(pair.before), _reported(pair.now)
     apart = {USER, HISTORY}
+    off = 0.0 if pair.before.method == pair.now.method == EXACT else ALIKE
     both = ((held, before.get(name, 0)) for name, held in now.items() if name not in apart)
-    same = sum(min(one) for one in both if max(one) - min(one) <= ALIKE * max(one))
+    same = sum(min(one) for one in both if max(one) - min(one) <= off * max(one))
     return round(same + min(before.get(HISTORY, 0), now.get(HISTORY, 0)))
 
 
 def _reported(call: CallRecord) -> dict[str, float]:
-    """Return components in the tokens that the provider reported."""
+    """Return components in the tokens that the provider reported, as they are where the count is exact."""
+    if call.method == EXACT:
+        return {name: float(held) for name, held in call.components.items()}
     factor = (call.usage.input or 0) / max(1, sum(call.components.values()))
     return {name: factor * held for name, held in call.components.items()}
 
