@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from random import Random
 
 import pytest
@@ -213,3 +216,24 @@ def test_dense_runs_are_seen_whatever_the_stretch(text):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "WINDOW", blocks.SHORTEST_RUN)
         assert blocks._dense(text) is there
+
+
+def test_a_text_is_cut_alike_in_each_process():
+    """What a report says of copies does not hang on the salt of a process."""
+    code = (
+        "from tokentrace.counting.blocks import blocks\n"
+        "lines = [f'- step {n}: service {n * 7919 % 997} waits for its database' for n in range(90)]\n"
+        "print([place for _, *place in blocks('\\n'.join(lines))])"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    (places,) = told
+    assert places.count("[") > 10

@@ -12,13 +12,15 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
+from zlib import crc32
 
 from tokentrace.counting.pace import WINDOW, give_way, matches, search, windows
+from tokentrace.fitting import utf8
 
 LEAST = 80  # characters of a block, white space at the ends of its lines left out
 ENOUGH = 120  # characters from which on a line may end a block
+PICKED = 1  # of the checksums of lines: every second may end a block
 MOST = 2_000  # characters after which any line does
-PICKED = 1  # of the marks of lines: every second may end a block
 LONG_LINE = 600  # characters from which on a line is cut at ends of sentences
 MOST_BLOCKS = 4_096  # a text
 GAP = 2  # characters between blocks that follow one another
@@ -66,7 +68,7 @@ def blocks(text: str) -> tuple[Block, ...]:
                 start = at
             stop = at + len(line)
             size += len(bare)
-            full = size >= ENOUGH and (not mark & PICKED or size >= MOST)
+            full = size >= ENOUGH and (_picked(bare) or size >= MOST)
         else:
             full = bool(size) and not line.strip()
         at += len(line) + width
@@ -77,6 +79,11 @@ def blocks(text: str) -> tuple[Block, ...]:
                 break
     _close(found, marks, size, (start, stop))
     return tuple(found)
+
+
+def _picked(bare: str) -> bool:
+    """Whether a line may end a block, as every second does: by its content, alike in each process."""
+    return not crc32(utf8(bare)) & PICKED
 
 
 def _close(found: list[Block], marks: list[int], size: int, place: tuple[int, int]) -> None:
