@@ -8,6 +8,7 @@ import pytest
 
 from tokentrace.counting.digests import digest, digests_of
 from tokentrace.lineage import Lineages
+from tokentrace.lineage.offers import Offers
 from tokentrace.prompt import Count, Media, Message, Part, Prompt
 
 
@@ -270,3 +271,23 @@ def _seconds(lineages, prompt):
     start = time.process_time()
     lineages.follow(prompt)
     return time.process_time() - start
+
+
+def test_tools_are_idle_from_when_they_were_offered_without_a_gap():
+    """What was called once is not, nor what is offered anew; of a thousand tools the first 256 are known."""
+    offers = Offers()
+    sizes = {"logs": 40, "metrics": 60}
+    for turn in range(1, 4):
+        offers.note(sizes, (), turn)
+    assert offers.idle(sizes, (), 6, 5) == (100, 5)
+    assert offers.idle(sizes, ("logs",), 6, 5) == (60, 5)
+    assert offers.idle({**sizes, "new": 9}, (), 6, 5) == (100, 5)
+    assert offers.idle(sizes, (), 5, 5) == (0, 4)
+    offers.note(sizes, ("logs", "unknown"), 4)
+    assert offers.idle(sizes, (), 6, 5) == (60, 5)
+    offers.note({"logs": 40}, (), 5)
+    offers.note(sizes, (), 6)
+    assert offers.idle(sizes, (), 8, 2) == (60, 2)
+    offers.note([f"tool {n}" for n in range(1_000)], (), 9)
+    assert len(offers.since) == 256
+    assert offers.called == frozenset()

@@ -8,6 +8,7 @@ import pytest
 
 import tokentrace
 from tokentrace import schema, testing
+from tokentrace.analysis import CODES
 from tokentrace.lineage import Lineages
 from tokentrace.prompt import Count, Message, Part, Prompt
 
@@ -127,6 +128,73 @@ def test_the_compress_callback_is_told_what_is_waste(client):
     with testing.capture(guard=guard):
         converse(client, 2, lambda n: f"q{n}\n\n{DOCUMENT}" if n == 2 else "q")
     assert "waste.duplicate" in codes
+
+
+def advised(client, turns, messages, tools):
+    """Return what a compress callback is told of tools in each turn of a conversation."""
+    told = []
+
+    def compress(_body, report):
+        found = [one for one in tokentrace.advice(report) if one.code == "tools.uncalled"]
+        told.append([(one.component, one.tokens, one.turns) for one in found])
+
+    guard = tokentrace.Guard(limit=300, thresholds=(0.01,), compress=compress)
+    with testing.capture(guard=guard) as captured, tokentrace.session(f"of {turns} turns"):
+        for number in range(1, turns + 1):
+            with tokentrace.turn(number=number):
+                client.chat.completions.create(
+                    model="gpt-4.1", messages=messages(number), tools=tools(number)
+                )
+    assert all("uncalled" not in span.attributes.get(schema.WASTE, "") for span in captured.spans)
+    return told, captured.calls[-1].details
+
+
+def tool(name):
+    """Return a definition of some 60 tokens."""
+    about = f"Use {name} to look at what the cluster does. " * 5
+    return {"type": "function", "function": {"name": name, "description": about}}
+
+
+def asks(number, called=()):
+    """Return a conversation in whose last answer tools were called."""
+    calls = [
+        {"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}}
+        for name in called
+    ]
+    results = [{"role": "tool", "tool_call_id": name, "content": "fine"} for name in called]
+    answer = {"role": "assistant", "content": "Let me see.", "tool_calls": calls}
+    said = [answer, *results] if calls else []
+    return [{"role": "user", "content": f"Question {number}"}, *said]
+
+
+@pytest.mark.filterwarnings("ignore::tokentrace.TokenLimitWarning")
+def test_the_compress_callback_is_told_of_tools_that_nobody_called(client):
+    """From the sixth turn on, with the tokens of their definitions; the code is a report's."""
+    told, details = advised(client, 7, asks, lambda _number: [tool("logs"), tool("metrics")])
+    sizes = {one.name: one.tokens for one in details if one.component == "tools"}
+    both = sizes["logs"] + sizes["metrics"]
+    assert told == [[]] * 5 + [[("tools", both, 5)], [("tools", both, 6)]]
+    assert "tools.uncalled" in CODES
+
+
+@pytest.mark.filterwarnings("ignore::tokentrace.TokenLimitWarning")
+def test_a_tool_that_was_called_once_or_offered_late_is_not_advised_against(client):
+    """Not from the prompt on that brings the call back, and not before five turns of its own."""
+    told, details = advised(
+        client,
+        7,
+        lambda number: asks(number, ("logs",) if number == 3 else ()),
+        lambda number: [tool("logs"), *([tool("metrics")] if number > 2 else [])],
+    )
+    sizes = {one.name: one.tokens for one in details if one.component == "tools"}
+    assert told == [[]] * 7
+    told, _ = advised(
+        client,
+        6,
+        lambda number: asks(number, ("logs",) if number == 6 else ()),
+        lambda _number: [tool("logs"), tool("metrics")],
+    )
+    assert told[-1] == [("tools", sizes["metrics"], 5)]
 
 
 # ── what a lineage keeps ─────────────────────────────────────────────────────────────────────────

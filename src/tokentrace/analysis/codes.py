@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tokentrace.analysis.findings import CRITICAL, DEGRADED, FAILING, HEALTHY
-from tokentrace.insights.waste import KINDS
+from tokentrace.insights.waste import ADVISED, KINDS, UNCALLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ CODES: dict[str, Code] = {
         "Definitions of tools that no call of the conversation used, although they were in every"
         " prompt. Silent where records do not tell which tools were called, and while an answer's"
         " calls did not come back yet.",
-        "offer these tools only where they are needed, or shorten their descriptions",
+        ADVISED[UNCALLED].remedy,
         ("uncalled", *WASTED),
     ),
     "cache.broken": Code(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tokentrace.insights.waste import KINDS, MEDIUM
+from tokentrace.insights.waste import ADVISED, MEDIUM
 from tokentrace.outlook import Waste
 from tokentrace.prompt import LimitReport
 
@@ -40,7 +40,8 @@ class Finding:
 
     Attributes:
         code: ``over_limit`` (above its own limit), ``grew`` (since the previous turn), ``largest``,
-            or that of a kind of waste, e.g. ``waste.duplicate``: the codes of a report's findings.
+            or that of a kind of waste, e.g. ``waste.duplicate`` or ``tools.uncalled``: the codes of a
+            report's findings.
         component: its name.
         tokens: added since the previous turn where it ``grew``, wasted where that is the code, else
             all that it holds.
@@ -65,7 +66,8 @@ def advice(report: LimitReport) -> tuple[Finding, ...]:
     First `cuts`, in which each component stands once; then what is waste, the largest first: it
     can go without a loss, but is a part of what stands before it.
     """
-    return (*cuts(report), *(_wasted(one) for one in report.waste if one.kind in KINDS))
+    waste = sorted(report.waste, key=lambda one: -one.tokens)
+    return (*cuts(report), *(_wasted(one) for one in waste if one.kind in ADVISED))
 
 
 def cuts(report: LimitReport) -> tuple[Finding, ...]:
@@ -93,7 +95,7 @@ def _finding(code: str, component: str, tokens: int) -> Finding:
 
 
 def _wasted(waste: Waste) -> Finding:
-    kind = KINDS[waste.kind]
+    kind = ADVISED[waste.kind]
     return Finding(
         kind.code, waste.component, waste.tokens, kind.remedy, kind.confidence, waste.turns
     )

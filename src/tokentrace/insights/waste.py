@@ -28,6 +28,7 @@ class Kind:
     confidence: str
 
 
+UNCALLED = "uncalled"
 KINDS = {
     "duplicate": Kind(
         "waste.duplicate",
@@ -57,6 +58,16 @@ KINDS = {
         "waste.unchanged",
         "are the same turn after turn",
         "put it at the front of the prompt, where the provider's cache reads it, or say it once",
+        MEDIUM,
+    ),
+}
+# What a report finds by all calls of a session, and a line of calls knows of those so far.
+ADVISED = {
+    **KINDS,
+    UNCALLED: Kind(
+        "tools.uncalled",
+        "are definitions of tools that nobody called",
+        "offer these tools only where they are needed, or shorten their descriptions",
         MEDIUM,
     ),
 }

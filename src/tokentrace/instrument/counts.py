@@ -13,9 +13,10 @@ from tokentrace.counting.claims import Lens
 from tokentrace.counting.hurry import Hurried
 from tokentrace.counting.reading import Again, Reading
 from tokentrace.counting.waste import UNSEEN, stretched
-from tokentrace.instrument import learning, state
+from tokentrace.instrument import learning, offered, state
 from tokentrace.instrument.requests import Request
 from tokentrace.lineage import Lineage, Standing
+from tokentrace.outlook import Waste
 from tokentrace.prompt import Count, LimitReport, Prompt
 from tokentrace.turns import Place
 
@@ -119,10 +120,11 @@ class Counts:
         count = learning.better(self.own, self.lineage)
         seen = self.prompt.memo.get("waste", UNSEEN)
         steady = self.lineage.unchanged(seen.contents, count) if seen.contents else ()
+        idle = self._idle(count) if self.prompt.tools else ()
         before, waste = self.own.count.total, seen.waste
         if waste and before != count.total:
             waste = stretched(waste, before, count.total)
-        self.standing = self.lineage.standing(count, self.turn, waste=waste + steady)
+        self.standing = self.lineage.standing(count, self.turn, waste=waste + steady + idle)
         return self.judged(count, self.standing, unbounded=self.own.unbounded)
 
     def judged(self, count: Count, standing: Standing, *, unbounded: bool) -> LimitReport:
@@ -141,9 +143,18 @@ class Counts:
         request = self.request
         return guard.soft_limit_of(self.guard, request.provider, request.base_url, self.prompt)
 
+    def _idle(self, count: Count) -> tuple[Waste, ...]:
+        """Return what the tools take that nobody has called for turns."""
+        found: tuple[Waste, ...] = self.lineage.idle(
+            offered.sizes(count), offered.called(self.prompt)
+        )
+        return found
+
     def note(self, count: Count) -> None:
         """Have the lineage know of a call that was sent."""
         self.lineage.note(count, self.turn)
+        if self.prompt.tools or self.lineage.offers.since:
+            self.lineage.offer(offered.sizes(count), offered.called(self.prompt))
         if seen := self.prompt.memo.get("waste"):
             self.lineage.hold(seen.contents)
 

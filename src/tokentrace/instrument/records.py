@@ -14,8 +14,10 @@ from tokentrace import guard, providers, schema
 from tokentrace._failsafe import attempt
 from tokentrace.counting.waste import DUPLICATE
 from tokentrace.insights import cost
-from tokentrace.instrument import state
+from tokentrace.insights.waste import UNCALLED
+from tokentrace.instrument import offered, state
 from tokentrace.instrument.hooks import OPERATIONS
+from tokentrace.instrument.offered import OTHER
 from tokentrace.instrument.requests import Request
 from tokentrace.lineage import Lineage, Standing
 from tokentrace.names import SECTION
@@ -33,9 +35,6 @@ from tokentrace.providers import prices
 from tokentrace.turns import Place
 
 NOTHING: Mapping[str, Any] = {}
-OTHER = "other"
-SERVER = "mcp"
-ANSWERED = frozenset({"assistant", "model"})
 MEMO, PAID = "record", "paid"
 
 
@@ -97,7 +96,7 @@ def _record(
         tokenizer=count.tokenizer,
         components=state.templates.fold(count.components),
         details=_details(prompt, count),
-        called=_called(prompt),
+        called=offered.called(prompt),
         limit=count.limit,
         limit_source=count.limit_source if count.limit is not None else "",
         decision=report.decision,
@@ -127,10 +126,11 @@ def _ahead(coming: Forecast | None) -> dict[str, Any]:
 
 def _waste(waste: tuple[Waste, ...]) -> dict[str, Any]:
     """Return what of a prompt could be spared, under names that may leave, as the record's fields."""
-    if not waste:
+    measured = [one for one in waste if one.kind != UNCALLED]
+    if not measured:
         return {}
     told: dict[tuple[str, str], Waste] = {}
-    for one in waste:
+    for one in measured:
         key = (one.kind, shown(one.component))
         before = told.get(key)
         tokens = one.tokens + (before.tokens if before else 0)
@@ -159,43 +159,13 @@ def _server(base_url: str) -> tuple[str, int]:
 
 def _details(prompt: Prompt, count: Count) -> tuple[Detail, ...]:
     """Return the details whose names may leave: defined tools and public sections."""
-    tools = _defined(prompt)
+    tools = offered.defined(prompt)
     told: dict[tuple[str, str], int] = {}
     for detail in count.details:
         name = detail.name if _tellable(detail, tools) else OTHER
         key = (detail.component, name)
         told[key] = told.get(key, 0) + detail.tokens
     return tuple(Detail(component, name, tokens) for (component, name), tokens in told.items())
-
-
-def _defined(prompt: Prompt) -> set[str]:
-    """Return the names of the tools that a request defines, or that a server listed in it."""
-    tools = {tool.name for tool in prompt.tools}
-    if SERVER in prompt.server:
-        parts = (part for message in prompt.messages for part in message.parts)
-        tools.update(part.name for part in parts if part.kind == "tool")
-    return tools
-
-
-def _called(prompt: Prompt) -> tuple[str, ...]:
-    """Return the tools whose calls come back in this prompt for the first time, one name a call.
-
-    These are the calls of the newest answer in it: what follows are their results.
-    """
-    if not prompt.tools:
-        return ()
-    tools = _defined(prompt)
-    found: list[str] = []
-    answering = False
-    for message in reversed(prompt.messages):
-        spoken = message.role in ANSWERED
-        if answering and not spoken:
-            break
-        answering = answering or spoken
-        if spoken:
-            calls = [part.name for part in message.parts if part.kind == "call"]
-            found[:0] = [name if name in tools else OTHER for name in calls]
-    return tuple(found)
 
 
 _NAMES = tuple(one.name for one in fields(CallRecord))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tokentrace.counting.anchoring import History
 from tokentrace.insights import trend_of
 from tokentrace.insights.forecast import WINDOW, ahead
+from tokentrace.insights.tools import TOOLS
+from tokentrace.insights.waste import UNCALLED
+from tokentrace.lineage.offers import Offers
 from tokentrace.outlook import Forecast, Waste
 from tokentrace.prompt import Count
 
@@ -69,6 +72,7 @@ class Lineage:
         alarms: what else its last call had a warning for.
         steady: of named components a mark of their content, and the turns by then with another;
             at most 64.
+        offers: the tools that its calls offer, and which of them were called.
         last_span: for telemetry, which links a call without a parent to the one before.
         written: for telemetry, which writes the same record once.
         cache: what its last call left in the provider's cache, see `instrument.caching`.
@@ -89,6 +93,7 @@ class Lineage:
     alarms: frozenset[str] = frozenset()
     used: float = 0.0
     steady: dict[str, tuple[int, int]] = field(default_factory=dict)
+    offers: Offers = field(default_factory=Offers)
     served: int = 0
     last_span: Any = None
     written: Any = None
@@ -102,7 +107,7 @@ class Lineage:
         """Return where ``count`` stands, as a call of ``turn`` (by default the newest)."""
         number = self.turn if turn is None else turn
         known = self._stood
-        if known and known[0] is count and known[1] == number and known[2] is waste:
+        if known and known[0] is count and known[1] == number and known[2] == waste:
             stood: Standing = known[3]
             return stood
         stood = self._standing(count, number, waste)
@@ -138,7 +143,7 @@ class Lineage:
     def unchanged(self, contents: Mapping[str, int], count: Count) -> tuple[Waste, ...]:
         """Return the named components of a call that hold the same for at least five turns."""
         found = []
-        now = self.served + (not self.turns or self.turns[-1].number != self.turn)
+        now = self._now
         for name, mark in contents.items():
             known = self.steady.get(name)
             turns = 0 if known is None or known[0] != mark else now - known[1]
@@ -146,6 +151,23 @@ class Lineage:
             if turns >= STEADY and tokens >= MATTERS:
                 found.append(Waste(UNCHANGED, name, tokens, turns))
         return tuple(found)
+
+    def idle(self, sizes: Mapping[str, int], called: Iterable[str]) -> tuple[Waste, ...]:
+        """Return the definitions of a call, tokens by name, that nobody called for at least five turns.
+
+        ``called`` are the tools whose calls it brings back.
+        """
+        tokens, turns = self.offers.idle(sizes, called, self._now, STEADY)
+        return (Waste(UNCALLED, TOOLS, tokens, turns),) if tokens >= MATTERS else ()
+
+    def offer(self, names: Iterable[str], called: Iterable[str]) -> None:
+        """Remember what tools a call that was sent offers, and which of them it brings back."""
+        self.offers.note(names, called, self.served)
+
+    @property
+    def _now(self) -> int:
+        """How many turns there are, with the one that is being served."""
+        return self.served + (not self.turns or self.turns[-1].number != self.turn)
 
     def hold(self, contents: Mapping[str, int]) -> None:
         """Remember what the named components of a call that was sent hold."""
@@ -202,7 +224,7 @@ class Lineage:
     def weight(self) -> int:
         """Bytes held, about."""
         parts = 100 * sum(len(one.components) for one in self.turns)
-        kept = parts + 150 * len(self.steady) + 100 * len(self.turns)
+        kept = parts + 150 * (len(self.steady) + len(self.offers.since)) + 100 * len(self.turns)
         cache = int(getattr(self.cache, "weight", 0)) + int(getattr(self.written, "weight", 0))
         stood = 3_000 + 120 * len(self._stood[0].details) if self._stood else 0
         return 2_000 + len(self.digests) + kept + self.known.weight + cache + stood
