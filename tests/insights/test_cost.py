@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokentrace.insights import cost
+from tokentrace.insights import cost, repaid
 from tokentrace.prompt import CallRecord, Usage
 from tokentrace.providers.prices import Price, Rates
 
@@ -255,30 +255,30 @@ def test_what_was_cached_and_is_read_no_more_was_paid_again():
     pytest.importorskip("genai_prices")
     before, now = priced(cache_read=1_000, cache_write=2_000), priced(cache_read=0, cache_write=0)
     rates = cost.price(now).at(4_000)
-    assert cost.missed(now, before) == cost.Missed(3_000, 3_000 * (rates.input - rates.read))
+    assert repaid.missed(now, before) == repaid.Missed(3_000, 3_000 * (rates.input - rates.read))
 
 
 def test_nothing_was_missed_where_all_was_read():
     """A call that read what there was missed nothing; one that tells nothing is not judged."""
     pytest.importorskip("genai_prices")
     before = priced(cache_read=1_000, cache_write=2_000)
-    assert cost.missed(priced(cache_read=3_000), before) == cost.Missed(0, 0)
-    assert cost.missed(priced(), before) is None
+    assert repaid.missed(priced(cache_read=3_000), before) == repaid.Missed(0, 0)
+    assert repaid.missed(priced(), before) is None
 
 
 def test_a_known_break_tells_of_all_that_could_have_been_read():
     """Where a component broke the prefix, what both prompts can share was paid again at most."""
     pytest.importorskip("genai_prices")
     now = replace(priced(cache_read=500), cache_broken_by="system")
-    assert cost.missed(now, priced(cache_read=0)).tokens == 3_500
+    assert repaid.missed(now, priced(cache_read=0)).tokens == 3_500
 
 
 def test_what_a_provider_tells_of_its_cache_bounds_a_break():
     """Where writes are told, no more can have been missed than was kept, whatever broke the prefix."""
     pytest.importorskip("genai_prices")
     broken = replace(priced(cache_read=500), cache_broken_by="system")
-    assert cost.missed(broken, priced(cache_read=400, cache_write=600)).tokens == 500
-    assert cost.missed(broken, priced(cache_read=0, cache_write=0)) == cost.Missed(0, 0)
+    assert repaid.missed(broken, priced(cache_read=400, cache_write=600)).tokens == 500
+    assert repaid.missed(broken, priced(cache_read=0, cache_write=0)) == repaid.Missed(0, 0)
 
 
 def test_what_was_missed_is_paid_as_written_only_as_far_as_it_was_written():
@@ -288,7 +288,7 @@ def test_what_was_missed_is_paid_as_written_only_as_far_as_it_was_written():
     now = priced(cache_read=0, cache_write=700, cache_write_long=200)
     rates = cost.price(now).at(4_000)
     dearer = (200 * rates.write_long + 500 * rates.write + 2_300 * rates.input) - 3_000 * rates.read
-    assert cost.missed(now, before) == cost.Missed(3_000, dearer)
+    assert repaid.missed(now, before) == repaid.Missed(3_000, dearer)
 
 
 def listed(**changes):

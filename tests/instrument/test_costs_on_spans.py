@@ -6,7 +6,7 @@ import pytest
 
 from tokentrace import dialects, schema, testing
 from tokentrace.insights import cost, tools
-from tokentrace.instrument import records
+from tokentrace.instrument import offered, records
 from tokentrace.prompt import CallRecord, Usage
 from tokentrace.providers import prices
 
@@ -197,7 +197,7 @@ def test_tools_that_a_server_listed_are_told():
             "input": [{"role": "user", "content": "go"}, listed, done]}  # fmt: skip
     prompt = dialects.find("openai.responses").parse(body)
     assert [tool.name for tool in prompt.tools] == ["mcp__hub"]
-    assert records._called(prompt) == ("search",)
+    assert offered.called(prompt) == ("search",)
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tokentrace import _config
 from tokentrace.analysis.shapes import Session
-from tokentrace.insights import cost
+from tokentrace.insights import cost, repaid
 from tokentrace.insights.cost import Bill, Spending
 from tokentrace.insights.tools import Tool, table
 from tokentrace.prompt import CallRecord
@@ -34,7 +34,7 @@ class Sheet:
     turns: tuple[Bill, ...]
     calls: tuple[tuple[Spending | None, ...], ...]
     main: tuple[Spending | None, ...]
-    missed: cost.Missed | None
+    missed: repaid.Missed | None
     tools: tuple[Tool, ...]
 
 
@@ -80,26 +80,26 @@ def _paid(call: CallRecord, look_up: bool) -> Spending | None:
     return cost.agreed(call, cost.spent(call) if look_up else None)
 
 
-def _missed(calls: Iterable[CallRecord]) -> cost.Missed | None:
+def _missed(calls: Iterable[CallRecord]) -> repaid.Missed | None:
     """Return what the cache missed, each call against the one before it in its lineage."""
     before: dict[str, CallRecord] = {}
-    found: list[cost.Missed] = []
+    found: list[repaid.Missed] = []
     for call in sorted(calls, key=lambda call: (call.start, call.end)):
         if not call.lineage or not cost.sent(call):
             continue
         last = before.get(call.lineage)
-        one = None if last is None else cost.missed(call, last)
+        one = None if last is None else repaid.missed(call, last)
         found += [] if one is None else [one]
         before[call.lineage] = call
     return added(found)
 
 
-def added(found: Iterable[cost.Missed | None]) -> cost.Missed | None:
+def added(found: Iterable[repaid.Missed | None]) -> repaid.Missed | None:
     """Return what the cache missed in all, None where none tells."""
     told = [one for one in found if one is not None]
     if not told:
         return None
-    return cost.Missed(sum(one.tokens for one in told), sum(one.cost for one in told))
+    return repaid.Missed(sum(one.tokens for one in told), sum(one.cost for one in told))
 
 
 def reasons(bill: Bill) -> Mapping[tuple[str, str, str], int]:

@@ -12,8 +12,9 @@ from tokentrace.analysis.grouping import summary
 from tokentrace.analysis.judging import Codes
 from tokentrace.analysis.shapes import Session, Summary
 from tokentrace.analysis.spending import Sheet, added
-from tokentrace.insights.cost import Bill, Missed
+from tokentrace.insights.cost import Bill
 from tokentrace.insights.reconcile import Ledger
+from tokentrace.insights.repaid import Missed
 
 LARGEST = frozenset({"peak", "peak_turn", "utilization"})  # of a summary; all else is a sum
 SUMS = tuple(one.name for one in fields(Summary) if one.name not in LARGEST)

@@ -11,15 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from tokentrace.insights.cache import SWITCHED
 from tokentrace.insights.pricing import price, seller
 from tokentrace.insights.sharing import DRIFT, laid
 from tokentrace.prompt import CallRecord, Usage
 from tokentrace.providers.prices import UNIT, Price, Rates, price_of
 
 __all__ = [
-    "UNIT", "Bill", "Missed", "Price", "Spending", "again", "agreed", "basis", "bill", "missed", "price", "price_of", "recorded", "sent",
-    "spent", "unknown", "usd",
+    "UNIT", "Bill", "Price", "Spending", "agreed", "basis", "bill", "output", "price", "price_of", "recorded", "sent",
+    "spent", "unknown", "usd", "why_not",
 ]  # fmt: skip
 
 # Why a call's cost is not known.
@@ -95,31 +94,35 @@ def usd(amount: int) -> float:
 # ── one call ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def spent(
-    record: CallRecord, known: Price | None = None, before: Spending | None = None
-) -> Spending | None:
+def spent(record: CallRecord, known: Price | None = None) -> Spending | None:
     """Return what a call cost, None where that is not known; `unknown` says why.
 
     Args:
         record: the call, with the usage that the provider reported.
         known: its price, where the caller has it; by default `price`.
-        before: what a call of the same `basis` cost: its input costs the same.
     """
-    if _why_not(record):
+    if why_not(record):
         return None
     found = price(record) if known is None else known
     if found is None or _apart(record, found):
         return None
     usage = paid(record)
-    rates = found.at(usage.input or 0)
-    if before is not None:
-        output, reasoning = _written(usage, rates)
-        return before._replace(output=output, reasoning=reasoning)
-    return _spent(record, usage, rates)
+    return _spent(record, usage, found.at(usage.input or 0))
+
+
+def output(record: CallRecord, known: Price) -> int | None:
+    """Return what all that a call wrote cost, None where the cost of the call is not known.
+
+    What it cost besides is that of any other call of the same `basis`.
+    """
+    if why_not(record) or _apart(record, known):
+        return None
+    usage = paid(record)
+    return sum(_written(usage, known.at(usage.input or 0)))
 
 
 def basis(record: CallRecord, known: Price) -> tuple[Any, ...]:
-    """Return all that the cost of a call's input follows from."""
+    """Return all that the cost of a call follows from, but what it wrote."""
     usage = record.usage
     told = (usage.input, usage.cache_read, usage.cache_write, usage.cache_write_long, usage.billed)
     return (known, record.components, record.cached, told)
@@ -127,7 +130,7 @@ def basis(record: CallRecord, known: Price) -> tuple[Any, ...]:
 
 def unknown(record: CallRecord) -> str:
     """Return why a call's cost is not known, in a few words; empty where it is."""
-    reason = _why_not(record)
+    reason = why_not(record)
     if reason:
         return reason
     found = price(record)
@@ -175,7 +178,8 @@ def paid(record: CallRecord) -> Usage:
     return replace(plain, cache_read=None, cache_write=None, cache_write_long=None)
 
 
-def _why_not(record: CallRecord) -> str:
+def why_not(record: CallRecord) -> str:
+    """Return why a call's usage does not tell what it cost, whatever its price; empty where it does."""
     usage = paid(record)
     if not sent(record):
         return NOT_SENT
@@ -332,65 +336,3 @@ def bill(records: Iterable[CallRecord]) -> Bill:
     for record in records:
         made.note(record, spent(record))
     return made
-
-
-# ── what the cache missed ────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """Tokens that could have been read from the cache and were paid again.
-
-    Attributes:
-        tokens: how many, at most.
-        cost: what they cost more than reading them, in `UNIT` parts of a dollar.
-    """
-
-    tokens: int
-    cost: int
-
-
-def again(record: CallRecord, before: CallRecord) -> int:
-    """Return the tokens that a call paid again, at most, though the call before had left them in the cache.
-
-    That is what that call read or wrote, less what this one read. Where the prefix is known to have been
-    broken, and the provider does not tell what it writes, all that this prompt can share with
-    the one before.
-    """
-    now, then = record.usage, before.usage
-    most = min(now.input or 0, then.input or 0)
-    kept = (then.cache_read or 0) + (then.cache_write or 0)
-    broken = record.cache_broken_by or record.cache_reason.endswith(SWITCHED)
-    if not broken or then.cache_write is not None:
-        most = min(kept, most)
-    return max(0, most - (now.cache_read or 0))
-
-
-def missed(record: CallRecord, before: CallRecord) -> Missed | None:
-    """Return what a call paid again that the call before it had left in the provider's cache.
-
-    Only where the numbers say so, see `again`. None where their cost or the cached tokens are not
-    known; nothing missed is 0 tokens.
-    """
-    now = record.usage
-    if now.cache_read is None or _why_not(record) or _why_not(before):
-        return None
-    tokens = again(record, before)
-    if not tokens:
-        return Missed(0, 0)
-    found = price(record)
-    if found is None:
-        return None
-    return Missed(tokens, _dearer(tokens, now, found.at(now.input or 0)))
-
-
-def _dearer(tokens: int, now: Usage, rates: Rates) -> int:
-    """Return by how much so many tokens, the dearest first, cost more than reading them."""
-    write, long = now.cache_write or 0, now.cache_write_long or 0
-    plain = (now.input or 0) - (now.cache_read or 0) - write
-    paid = ((rates.write_long, long), (rates.write, write - long), (rates.input, plain))
-    cost = 0
-    for rate, amount in sorted(paid, reverse=True):
-        cost += min(tokens, amount) * max(0, rate - rates.read)
-        tokens -= min(tokens, amount)
-    return cost

@@ -216,13 +216,13 @@ class Paid(NamedTuple):
     """What a prompt cost the last time.
 
     Attributes:
-        basis: what the cost of its input follows from.
-        spending: of the whole call.
+        basis: what it follows from, see `cost.basis`.
+        amount: of the call, less what it wrote.
         costs: of its components, in dollars.
     """
 
     basis: tuple[Any, ...]
-    spending: cost.Spending
+    amount: int
     costs: Mapping[str, float]
 
 
@@ -249,17 +249,19 @@ def _costs(memo: dict[str, Any], record: CallRecord) -> Mapping[str, Any]:
     price = cost.price(record, time.time_ns())
     if price is None:
         return NOTHING
-    before: Paid | None = memo.get(PAID)
     basis = cost.basis(record, price)
-    if before is not None and before.basis != basis:
-        before = None
-    found = cost.spent(record, price, before and before.spending)
-    if found is None:
-        return NOTHING
-    if before is None:
+    before: Paid | None = memo.get(PAID)
+    if before is None or before.basis != basis:
+        found = cost.spent(record, price)
+        if found is None:
+            return NOTHING
         costs = {name: cost.usd(amount) for name, amount in found.components.items()}
-        before = memo[PAID] = Paid(basis, found, costs)
-    return {"cost": cost.usd(found.total), "costs": before.costs}
+        amount = found.total - found.output - found.reasoning
+        before = memo[PAID] = Paid(basis, amount, costs)
+    gave = cost.output(record, price)
+    if gave is None:
+        return NOTHING
+    return {"cost": cost.usd(before.amount + gave), "costs": before.costs}
 
 
 def _tellable(detail: Detail, tools: set[str]) -> bool:

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from tokentrace.analysis import Entry, Session, Tally, spending
 from tokentrace.analysis.spending import Sheet
-from tokentrace.insights.cost import UNIT, Bill, Missed
+from tokentrace.insights.cost import UNIT, Bill
+from tokentrace.insights.repaid import Missed
 from tokentrace.insights.tools import Tool
 from tokentrace.providers.prices import EXTRA
 from tokentrace.report import cells, safe, words

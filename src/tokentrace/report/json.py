@@ -15,7 +15,8 @@ from tokentrace.analysis.optimising import sizes, triggers
 from tokentrace.analysis.rules.forecast import coming
 from tokentrace.analysis.shapes import Happening, Session, Summary, Turn
 from tokentrace.analysis.spending import Sheet
-from tokentrace.insights.cost import Bill, Missed, Spending, usd
+from tokentrace.insights.cost import Bill, Spending, usd
+from tokentrace.insights.repaid import Missed
 from tokentrace.insights.tools import Tool
 from tokentrace.outlook import Forecast
 from tokentrace.prompt import CallRecord, ContextRecord, Detail, Usage

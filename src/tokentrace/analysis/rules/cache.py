@@ -10,7 +10,7 @@ from tokentrace.analysis.case import Case, found, refused
 from tokentrace.analysis.codes import CODES
 from tokentrace.analysis.findings import DEGRADED, HEALTHY, Finding
 from tokentrace.analysis.wording import many, turns
-from tokentrace.insights import cost
+from tokentrace.insights import cost, repaid
 from tokentrace.insights.cache import CHANGED, INSERTED, MOVED, REMOVED
 from tokentrace.insights.waste import HIGH, MEDIUM
 from tokentrace.prompt import EXACT, CallRecord
@@ -50,7 +50,7 @@ class Pair:
     @property
     def again(self) -> int:
         """Tokens that were paid again, at most."""
-        return cost.again(self.now, self.before)
+        return repaid.again(self.now, self.before)
 
     def within(self, life: float | None) -> bool:
         """Whether the later call began at most so many seconds after the earlier one had ended."""
@@ -98,7 +98,7 @@ def _broken(case: Case, name: str, pairs: Sequence[Pair], share: float) -> Findi
 
 def _paid(pairs: Sequence[Pair]) -> float | None:
     """Return dollars a break, None where the cost of any is not known."""
-    lost = [cost.missed(pair.now, pair.before) for pair in pairs]
+    lost = [repaid.missed(pair.now, pair.before) for pair in pairs]
     known = [one.cost for one in lost if one is not None]
     return cost.usd(sum(known)) / len(known) if len(known) == len(lost) else None
 
