@@ -256,8 +256,9 @@ def _costs(memo: dict[str, Any], record: CallRecord) -> Mapping[str, Any]:
         if found is None:
             return NOTHING
         costs = {name: cost.usd(amount) for name, amount in found.components.items()}
-        amount = found.total - found.output - found.reasoning
-        before = memo[PAID] = Paid(basis, amount, costs)
+        total = found.total
+        memo[PAID] = Paid(basis, total - found.output - found.reasoning, costs)
+        return {"cost": cost.usd(total), "costs": costs}
     gave = cost.output(record, price)
     if gave is None:
         return NOTHING
