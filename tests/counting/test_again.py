@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tokentrace import turns
@@ -59,6 +59,11 @@ STEPS = st.lists(
     min_size=2,
     max_size=12,
 )
+# The same conversation goes on with a model whose vocabulary stands in for its own.
+OTHER_MODEL = [
+    ("append", 0, "user", '{\n  "a": 1,\n  "b": [1, 2, 3]\n}\n' * 9, {"model": "gpt-4o"}),
+    ("request", 0, "user", "", {"model": "claude-sonnet-4-20250514", "max_tokens": 100}),
+]
 LENS = Lens((Tag("memory", LINES[5]),), sections=True)
 
 
@@ -128,6 +133,7 @@ def told_anew(body):
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=STEPS, room=st.sampled_from((2**25, 60_000, 3_000)))
+@example(steps=OTHER_MODEL, room=2**25)
 def test_no_number_differs_from_a_fresh_one(steps, room):
     """Appended to, edited in place, cut, moved, with other tools: each prompt is told as if new.
 

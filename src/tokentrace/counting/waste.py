@@ -134,16 +134,17 @@ def look(prompt: Prompt, scope: Scope, snapshot: Snapshot | None) -> Seen:
     if prompt.api in SIMPLE or getattr(scope.ruler, "skipped", False):
         return UNSEEN
     key = ("waste", scope.ruler.name, scope.lens.version)
+    whole = (*key, scope.model, scope.provider)  # by which the tallies differ
     known = snapshot if snapshot is not None and snapshot.messages is prompt.messages else None
     if known is None:
         return _seen(_grown(Sums(), prompt.messages, scope, key))
-    seen: Seen | None = known.kept.get(key)
+    seen: Seen | None = known.kept.get(whole)
     if seen is None:
-        sums = _grown(_taken(known, key, prompt.messages), prompt.messages, scope, key)
+        sums = _grown(_taken(known, whole, prompt.messages), prompt.messages, scope, key)
         if getattr(scope.ruler, "skipped", False):
             return UNSEEN
-        seen = known.kept[key] = _seen(sums)
-        known.kept["sums", *key] = sums
+        seen = known.kept[whole] = _seen(sums)
+        known.kept["sums", *whole] = sums
     return seen
 
 
@@ -186,24 +187,31 @@ def _add(sums: Sums, message: Message, scope: Scope, key: Key) -> None:
         for name, mark in finds.contents:
             if name in sums.contents or len(sums.contents) < MOST_NAMES:
                 sums.contents[name] = sums.contents.get(name, 0) + mark
-    _carry(sums, message)
+    _carry(sums, message, scope)
 
 
 def _factor(message: Message, scope: Scope) -> float:
     """Return by what a message's text was multiplied where the ruler's vocabulary is not its own."""
-    kept: tuple[Key, Tally] | None = message.memo.get("tally")
+    kept = _tallied(message, scope)
     texts = (part.text for part in message.parts if part.kind in LOOKED_AT)
     measured = sum(_tokens(text, scope) for text in texts if text) if kept is not None else 0
     if kept is None or not measured:
         return 1.0
-    held = kept[1].components.items()
+    held = kept.items()
     return sum(tokens for name, tokens in held if name not in APART) / measured
 
 
-def _carry(sums: Sums, message: Message) -> None:
-    """Add the tokens of a message's results, as they were counted with it."""
+def _tallied(message: Message, scope: Scope) -> Mapping[str, int] | None:
+    """Return the tokens of a message by component; None where it is not counted for this model."""
     kept: tuple[Key, Tally] | None = message.memo.get("tally")
-    tokens = kept[1].components.get(RESULTS, 0) if kept is not None else 0
+    mine = (scope.ruler.name, scope.model, scope.provider, scope.lens.version)
+    return kept[1].components if kept is not None and kept[0][1:] == mine else None
+
+
+def _carry(sums: Sums, message: Message, scope: Scope) -> None:
+    """Add the tokens of a message's results, as they were counted with it."""
+    kept = _tallied(message, scope)
+    tokens = kept.get(RESULTS, 0) if kept is not None else 0
     if tokens:
         sums.results += tokens
         sums.first = sums.turns if sums.first is None else sums.first
