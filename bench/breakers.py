@@ -10,12 +10,7 @@ the provider loses what it kept, and nobody is to blame.
 
 from __future__ import annotations
 
-import argparse
-import logging
-import os
 import sys
-import tempfile
-import warnings
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -94,19 +89,10 @@ def measure(sessions: int) -> dict[str, dict[str, float]]:
     return edits.table("edited") | losses.table("lost")
 
 
-def main() -> None:
-    """Run all and print a table."""
-    parser = argparse.ArgumentParser(description="How often the breaker of a prefix is named.")
-    parser.add_argument("--sessions", type=int, default=100, help="sessions a provider (100)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    logging.disable()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["TOKENTRACE_DIR"] = folder
-        table = measure(options.sessions)
-    table_of.show(table, as_json=options.json, cell=">5")
-
-
 if __name__ == "__main__":
-    main()
+    table_of.command(
+        "How often the breaker of a prefix is named.",
+        measure,
+        ("--sessions", 100, "sessions a provider"),
+        ">5",
+    )

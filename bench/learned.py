@@ -11,14 +11,9 @@ turn 13. ``new conversations`` have one call each; ``chained`` ones keep their c
 
 from __future__ import annotations
 
-import argparse
-import logging
-import os
 import random
 import statistics
 import sys
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,19 +168,10 @@ def rows(seeds: int) -> Iterator[tuple[str, dict[str, float]]]:
         yield name, row([call for run in chains for call in run])
 
 
-def main() -> None:
-    """Run all and print a table."""
-    parser = argparse.ArgumentParser(description="How well counts follow what is reported.")
-    parser.add_argument("--seeds", type=int, default=3, help="conversations a tokenizer (3)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    logging.disable()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["TOKENTRACE_DIR"] = folder
-        table = dict(rows(options.seeds))
-    table_of.show(table, as_json=options.json, cell=">7")
-
-
 if __name__ == "__main__":
-    main()
+    table_of.command(
+        "How well counts follow what is reported.",
+        lambda seeds: dict(rows(seeds)),
+        ("--seeds", 3, "conversations a tokenizer"),
+        ">7",
+    )

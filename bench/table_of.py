@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import tempfile
 import warnings
@@ -30,14 +31,30 @@ def show(rows: Mapping[str, Figures], *, as_json: bool, cell: str) -> None:
         print(f"{name:{first}}{figures}")
 
 
-def command(description: str, measure: Callable[[int], Mapping[str, Figures]]) -> None:
-    """Be the command line of a measurement: run all of its rounds, and print the table."""
+def command(
+    description: str,
+    measure: Callable[[int], Mapping[str, Figures]],
+    asked: tuple[str, int, str] = ("--rounds", 41, "measurements a row"),
+    cell: str = "8.3f",
+) -> None:
+    """Be the command line of a measurement: measure, and print the table.
+
+    Args:
+        description: of the help.
+        measure: is given the number that was asked for.
+        asked: the option of that number, its default, and what it counts.
+        cell: see `show`.
+    """
+    option, default, counts = asked
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rounds", type=int, default=41, help="measurements a row (41)")
+    parser.add_argument(
+        option, dest="number", type=int, default=default, help=f"{counts} ({default})"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    logging.disable()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TOKENTRACE_DIR"] = folder
-        table = measure(options.rounds)
-    show(table, as_json=options.json, cell="8.3f")
+        table = measure(options.number)
+    show(table, as_json=options.json, cell=cell)
