@@ -310,18 +310,23 @@ def test_who_writes_and_never_reads_is_broken_by_nobody(read, clock, monkeypatch
     assert all(one.cached == {} for one in seen.calls)
 
 
-def test_a_change_right_after_a_miss_is_named(clock):
-    """What had been read until then says that the provider keeps prefixes."""
-    with house("openai", clock) as (provider, call, seen):
-        talk = Talk.start(21, 4)
-        for number in range(5):
+def lost_and_changed(name, clock, talk, lost, change):
+    """Return what was seen of calls: a provider loses all ahead of call ``lost``, and the next is of a changed prompt."""
+    with house(name, clock) as (provider, call, seen):
+        for number in range(lost + 2):
             talk.ask()
-            if number == 3:
+            if number == lost:
                 provider.cache.evict()
-            if number == 4:
-                truth = talk.changed_section()
+            if number == lost + 1:
+                truth = change(talk)
             call(talk)
             talk.answer()
+    return seen, truth
+
+
+def test_a_change_right_after_a_miss_is_named(clock):
+    """What had been read until then says that the provider keeps prefixes."""
+    seen, truth = lost_and_changed("openai", clock, Talk.start(21, 4), 3, Talk.changed_section)
     assert [one.cache_reason for one in seen.calls[1:4]] == ["", "", "missed"]
     assert told(seen) == truth
 
@@ -378,21 +383,16 @@ def test_the_same_prompt_read_again_is_told_alike(clock, monkeypatch):
     assert len(worked) == 2
 
 
-@pytest.mark.parametrize("name", ["openai from 5.6"])
-def test_what_was_lost_once_is_not_waited_for_again(name, clock):
+def test_what_was_lost_once_is_not_waited_for_again(clock):
     """After an eviction the older ends are gone, too: the next change is blamed, and no further loss."""
-    with house(name, clock) as (provider, call, seen):
-        talk = Talk.start(31, 6)
-        for number in range(6):
-            talk.ask()
-            if number == 4:
-                provider.cache.evict()
-            if number == 5:
-                talk.messages[16][1] = caches.passage(talk.rng, 6)
-            call(talk)
-            talk.answer()
+
+    def edited(talk):
+        talk.messages[16][1] = caches.passage(talk.rng, 6)
+        return "history", "changed"
+
+    seen, truth = lost_and_changed("openai from 5.6", clock, Talk.start(31, 6), 4, edited)
     assert [one.cache_reason for one in seen.calls[-2:]] == ["missed", "changed"]
-    assert told(seen) == ("history", "changed")
+    assert told(seen) == truth
 
 
 @pytest.mark.parametrize(
